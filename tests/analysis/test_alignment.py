@@ -180,6 +180,7 @@ def random_texture(rng: np.random.Generator, side: int, grain: float) -> RGB:
     return np.clip(128 + 30 * values / values.std() + light, 0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grain", [0.0, 2.0, 6.0, 12.0])
 @pytest.mark.parametrize("count", [3, 4, 6, 24])
 def test_noise_and_textures_are_not_measurable(grain: float, count: int) -> None:

@@ -149,6 +149,7 @@ def overlap_area(maps: list[tuple[np.ndarray, np.ndarray | None, str]], limit: f
     return float(np.trapezoid(y, x)) / limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("top", [3, 40, 900, 30000])
 def test_overlap_by_region_is_the_definitions(seed: int, top: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import bombs
 
 
+@pytest.mark.slow
 def test_a_few_of_the_files_within_the_limits(capsys: pytest.CaptureFixture[str]) -> None:
     """For real, each in a process of its own, and some of them at once; the limits of time are not CI's."""
     arguments = ["--quick", "--only", "files,crowd", "--check", "--json", "--target", "longest_seconds=600"]

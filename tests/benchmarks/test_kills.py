@@ -24,6 +24,7 @@ def run(*options: str) -> dict[str, dict[str, object]]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 def test_five_kills_a_command_block_nothing_and_change_nothing(padim_cache: Path) -> None:
     found = run("--kills", "5")
@@ -42,6 +43,7 @@ def test_five_kills_a_command_block_nothing_and_change_nothing(padim_cache: Path
         assert int(str(tally["kills"])) >= 3, name
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 def test_a_full_disk_is_one_sentence_and_costs_nothing_that_was_done(padim_cache: Path) -> None:
     found = run("--kills", "5", "--full", "--only", "fit-keep-resume", "--only", "score-resume")

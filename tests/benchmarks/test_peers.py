@@ -38,7 +38,8 @@ for line in sys.stdin:
 
 
 def fake(folder: Path, seconds: float) -> Worker:
-    script = folder / "fake.py"
+    # A file each: written again, it would be empty for a moment to a process that starts.
+    script = folder / f"fake-{seconds}.py"
     script.write_text(FAKE, encoding="utf-8")
     return Worker([sys.executable, str(script), str(seconds), str(folder / "diary")], dict(os.environ))
 
@@ -47,17 +48,17 @@ class Doubling:
     """A contender whose map is the red channel doubled."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.calls: list[str] = []
 
     def prepare(self, job: dict[str, Any]) -> None:
-        self.said.append("prepare")
+        self.calls.append("prepare")
 
     def fit(self, job: dict[str, Any]) -> dict[str, Any]:
-        self.said.append("fit")
+        self.calls.append("fit")
         return {"images": 3, "saving_seconds": 1000.0}
 
     def keep(self, job: dict[str, Any]) -> dict[str, Any]:
-        self.said.append("keep")
+        self.calls.append("keep")
         return {"threshold": 1.5}
 
     def export(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -70,8 +71,8 @@ class Doubling:
         maps = 2 * rgb[..., 0].astype(np.uint16)
         return peers_worker.ScoredBatch(maps, maps.max(axis=(1, 2)), maps > 100)
 
-    def in_map_units(self, judged: peers_worker.ScoredBatch) -> tuple[Any, Any]:
-        return judged.maps / 4.0, judged.scores / 4.0
+    def in_map_units(self, scored: peers_worker.ScoredBatch) -> tuple[Any, Any]:
+        return scored.maps / 4.0, scored.scores / 4.0
 
 
 def served(*requests: object) -> tuple[list[dict[str, Any]], int, Doubling]:
@@ -121,7 +122,7 @@ def test_serving_goes_on_after_a_request_that_fails() -> None:
 
 def test_fit_is_timed_without_opening_keeping_and_their_checkpoint() -> None:
     answers, _, contender = served({"do": "fit"})
-    assert contender.said == ["prepare", "fit", "keep"]
+    assert contender.calls == ["prepare", "fit", "keep"]
     assert answers[0]["seconds"] < 0  # the thousand seconds said to be spent on a checkpoint were taken off
     assert answers[0]["images"] == 3
     assert answers[0]["threshold"] == 1.5

@@ -10,6 +10,7 @@ from benchmarks import presets
 from padim.presets import MEASURED, PRESETS
 
 
+@pytest.mark.slow
 def test_it_measures_every_preset_and_checks_what_users_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     room = [f"--target={name}.scoring_time=1000" for name in MEASURED]
     assert presets.main(["--quick", "--check", "--json", *room]) == 0

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import wide
 
 
+@pytest.mark.slow
 def test_a_small_run_reports_every_target(capsys: pytest.CaptureFixture[str]) -> None:
     assert wide.main(["--quick", "--json", "--check"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -18,6 +19,7 @@ def test_a_small_run_reports_every_target(capsys: pytest.CaptureFixture[str]) ->
     assert values["features_gb"] > values["checkpoint_gb"] > 0
 
 
+@pytest.mark.slow
 def test_a_missed_target_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert wide.main(["--quick", "--check", "--target", "bundle_gb=0.000001"]) == 1
     assert "MISSED bundle_gb" in capsys.readouterr().out

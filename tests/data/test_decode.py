@@ -509,6 +509,7 @@ def test_bit_flips_and_truncations(data: bytes, flips: list[tuple[float, int]], 
     array_or_image_error(bytes(broken[: int(kept * len(data))]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", FILES)
 def test_every_header_byte_broken(data: bytes) -> None:
     for place in range(min(len(data), 160)):

@@ -204,6 +204,7 @@ print(*pool.pids, flush=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "pool.close()"], ids=["killed", "closed"])
 def test_they_end_with_their_parent(end: str, tmp_path: Path) -> None:
     """Idle ones at once, one at work at its deadline at the latest."""

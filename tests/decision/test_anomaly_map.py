@@ -107,6 +107,7 @@ def test_smoothing_is_a_gaussian_with_mirrored_borders_cut_at_the_stated_radius(
     np.testing.assert_allclose(upsample_and_smooth(grid, 64, sigma), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("grid", "size", "sigma"), [(8, 64, 4.0), (1, 3, 4.0), (4, 8, 64.0), (512, 2048, 64.0)]
 )

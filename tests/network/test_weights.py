@@ -438,6 +438,7 @@ def test_a_file_gives_what_torchvisions_own_loading_gives(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [0, 1, 2])
 def test_the_lite_packages_weights_are_whole(version: int) -> None:
     import torch

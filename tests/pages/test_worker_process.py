@@ -54,6 +54,7 @@ def fitting(page: Session) -> Job[Any]:
 _SEEN: set[str] = set()
 
 
+@pytest.mark.slow
 def test_a_killed_fit_is_one_sentence_and_leaves_nothing(home: Path) -> None:
     page = small(Session("fit").upload(GOOD))
     job = fitting(page)
@@ -82,6 +83,7 @@ def test_a_killed_change_leaves_the_model_as_it_was(add_model: AddModel) -> None
     page.run()
 
 
+@pytest.mark.slow
 def test_the_second_session_reads_its_place_and_can_cancel_there(home: Path) -> None:
     first, second = small(Session("fit").upload(GOOD)), small(Session("fit").upload(GOOD))
     ahead = fitting(first)

@@ -132,6 +132,7 @@ def test_one_that_does_not_hear_is_killed(
     assert workers() == []
 
 
+@pytest.mark.slow
 def test_it_ends_with_whoever_asked(tmp_path: Path, images: Files) -> None:
     """Also where that is killed, and can tell it nothing."""
     request = messages.request_to_json(fit_in(tmp_path / "home", images))

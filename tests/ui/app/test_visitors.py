@@ -42,6 +42,7 @@ def until(server: served.Server, happened: Callable[[], bool]) -> None:
     pytest.fail("it did not happen")
 
 
+@pytest.mark.slow
 def test_a_message_that_clears_the_caches_stops_no_work(server: served.Server, home: Path) -> None:
     with Visitor(server.url, "fit") as me, Visitor(server.url) as stranger:
         me.upload(IMAGES)
@@ -58,6 +59,7 @@ def test_a_message_that_clears_the_caches_stops_no_work(server: served.Server, h
         assert me.query == f"model={entry.id}", "the fit came to its end, and the page knows"
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_when_its_session_leaves(server: served.Server, home: Path) -> None:
     before = len(Workspace(home).models())
     with Visitor(server.url, "fit") as me:
@@ -69,6 +71,7 @@ def test_a_fit_goes_on_when_its_session_leaves(server: served.Server, home: Path
     until(server, lambda: len(Workspace(home).models()) == before + 1)
 
 
+@pytest.mark.slow
 def test_uploads_go_with_their_session(server: served.Server) -> None:
     process = psutil.Process(server.process.pid)
     size = 96 * MB
@@ -80,6 +83,7 @@ def test_uploads_go_with_their_session(server: served.Server) -> None:
     until(server, lambda: process.memory_info().rss < held - size * 0.8)
 
 
+@pytest.mark.slow
 def test_ctrl_c_does_not_wait_for_a_fit(tmp_path: Path) -> None:
     environment = {"PADIM_HOME": str(tmp_path / "home")}
     with served.serving(served.APP, log=tmp_path / "log", environment=environment) as server:
