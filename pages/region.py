@@ -116,8 +116,11 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
             disabled=unchanged or region.empty,
         ):
             _save(entry, model, region)
+        # A place of its own, so that the popover after it keeps its place: else the former popover would stay
+        # beside the new one until the run has ended.
+        discard = st.empty()
         if not unchanged:
-            st.button(
+            discard.button(
                 "Discard the draft",
                 key="region-back",
                 icon=":material/undo:",
