@@ -1,4 +1,7 @@
-"""docs/promises.md: every promise of the design stands there, with tests and benchmarks that exist."""
+"""docs/promises.md: every promise of the design stands there, with tests and benchmarks that exist.
+
+docs/reference/input-files.md: every kind of file has a test that exists.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMISES = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+FILES = (ROOT / "docs" / "reference" / "input-files.md").read_text(encoding="utf-8")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 _BENCHMARK = re.compile(r"`(benchmarks/\w+\.py)[ `]")
 _SECTION = re.compile(r"^## (.+?)$\n(.*?)(?=^## |\Z)", re.M | re.S)
@@ -21,7 +25,7 @@ def functions(file: Path) -> set[str]:
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize(("file", "name"), sorted(set(_TEST.findall(PROMISES))))
+@pytest.mark.parametrize(("file", "name"), sorted(set(_TEST.findall(PROMISES + FILES))))
 def test_a_test_that_is_cited_exists(file: str, name: str) -> None:
     assert (ROOT / file).is_file(), file
     assert name in functions(ROOT / file)
@@ -40,3 +44,8 @@ def test_every_promise_of_the_design_is_there() -> None:
     promised = re.findall(r"^\d+\. \*\*(.+?)\.?\*\*", design, re.M)
     assert len(promised) >= 9
     assert set(promised) <= {title for title, _ in _SECTION.findall(PROMISES)}
+
+
+def test_every_kind_of_file_cites_a_test() -> None:
+    rows = [line for line in FILES.splitlines() if line.startswith("| ") and not line.startswith("| Kind |")]
+    assert [row for row in rows if not row.startswith("| ---") and not _TEST.search(row)] == []
