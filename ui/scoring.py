@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from padim.data.account import PassedOver
     from padim.data.sources import Source
     from padim.model import Padim
     from ui.jobs.jobs import Job
@@ -228,11 +229,11 @@ class PileSource:
 
     Attributes:
         skipped: always empty, because files that cannot be used were reported when they were first read.
-        ignored: always 0, for the same reason.
+        passed_over: always empty, for the same reason.
     """
 
     skipped: tuple[ImageError, ...] = ()
-    ignored = 0
+    passed_over: tuple[PassedOver, ...] = ()
 
     def __init__(self, pile: Pile) -> None:
         self._pile = pile

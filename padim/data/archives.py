@@ -10,12 +10,15 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from padim.data.account import PassedOver
 from padim.data.decode import ARCHIVE_SUFFIXES, MAX_BYTES, MIB, Refusal, megabytes, too_large
-from padim.data.sources import File, Source, _is_junk, _Log, _looks_like_image, _order
+from padim.data.sources import HEAD, File, Source, _is_leftover, _Log, _order, looks_like_image, unique_names
+from padim.data.zip_names import decoded_names
 from padim.errors import ImageError
 
 
@@ -40,8 +43,9 @@ class ZipLimits:
 class ZipSource(Source):
     """Source of the images in a zip archive, unpacked to memory one member at a time, never to disk.
 
-    Names are those in the archive. Members that are encrypted, damaged, links, archives, too large or zip
-    bombs, or whose names point outside the archive, are skipped with the reason.
+    Names are those in the archive, decoded by :mod:`padim.data.zip_names`. Members that are encrypted,
+    damaged, links, too large or zip bombs, or whose names point outside the archive, are refused with the
+    reason.
 
     Raises:
         ImageError: the archive as a whole is unreadable or has too many members; the error names it.
@@ -73,10 +77,10 @@ class ZipSource(Source):
                     raise Refusal(f"has too many members (the limit is {limits.members}); split it")
                 with zipfile.ZipFile(stream) as archive:
                     entries = archive.infolist()
-            if len(entries) > limits.members:
-                raise Refusal(f"has too many members (the limit is {limits.members}); split it")
-            for entry in entries:
-                self._sort_in(entry)
+                    if len(entries) > limits.members:
+                        raise Refusal(f"has too many members (the limit is {limits.members}); split it")
+                    for name_inside, entry in zip(decoded_names(entries), entries, strict=True):
+                        self._sort_in(name_inside, entry, archive)
         except Refusal as refusal:
             raise ImageError(name, str(refusal)) from None
         except Exception as error:
@@ -85,10 +89,15 @@ class ZipSource(Source):
             raise ImageError(
                 name, "is not a zip archive or is damaged; copy it again or make it anew"
             ) from error
-        self._members.sort(key=lambda item: _order(item[0]))
+        self._members = list(unique_names(iter(sorted(self._members, key=lambda item: _order(item[0])))))
+        self._log.add(self._found)
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def names(self) -> list[str]:
+        """Return the names of the members that look like images, in natural order, without reading any."""
+        return [name for name, _ in self._members]
 
     def _stream(self) -> AbstractContextManager[IO[bytes]]:
         """Open the archive as a binary stream, with its own reading position where the source allows it."""
@@ -100,33 +109,31 @@ class ZipSource(Source):
             return BytesIO(self._source.getvalue())
         return nullcontext(self._source)  # the caller owns and closes it
 
-    def _sort_in(self, entry: zipfile.ZipInfo) -> None:
-        """Add a member to the images, the tables, the skipped or the ignored files, by its header."""
-        raw = entry.orig_filename
-        path = PurePosixPath(raw.replace("\\", "/"))  # Windows programs write backslashes
+    def _sort_in(self, raw: str, entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> None:
+        """Add a member to the images, the tables, the refused or the files passed over, by its header."""
+        path = PurePosixPath(raw)
         name = str(path)
-        if entry.is_dir() or raw.endswith("\\") or any(_is_junk(part) for part in path.parts if part != ".."):
+        if entry.is_dir() or raw.endswith("/"):
+            return  # a folder's own entry; its files have theirs
+        if _is_leftover(PurePosixPath(*(part for part in path.parts if part != "..")), self._found):
             return
         skip = self._found.skipped.append
-        if "\0" in raw or ".." in path.parts or path.is_absolute() or (len(raw) > 1 and raw[1] == ":"):
+        around = raw.replace("\\", "/")  # whatever a backslash means here, it must not lead out
+        if "\0" in raw or ".." in around.split("/") or around.startswith("/") or around[1:2] == ":":
             printable = raw.replace("\0", "\\0")
             skip(ImageError(printable, "has a name that points outside the archive; make the zip anew"))
         elif path.suffix.lower() in ARCHIVE_SUFFIXES:
-            skip(ImageError(name, "is an archive inside the archive; unpack it and add its images"))
-        elif (table := path.suffix.lower() == ".csv") | _looks_like_image(name, self._found):
-            if stat.S_ISLNK(entry.external_attr >> 16):
-                skip(ImageError(name, "is a link, not an image; add the image itself"))
-            elif entry.flag_bits & 0x1:
-                skip(ImageError(name, "is encrypted; make the zip anew without a password"))
-            elif entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                # Python's other decompressors do not bound the memory they use.
-                skip(
-                    ImageError(
-                        name, "is packed by an unusual method; make the zip anew with ordinary compression"
-                    )
-                )
-            else:
-                (self._tables if table else self._members).append((name, entry))
+            self._found.passed_over.append(
+                PassedOver(name, "an archive inside the archive; unpack it and add its images")
+            )
+        elif (why := _unusable_member(entry)) is not None:
+            # What is not an image is passed over, whatever is wrong with the member.
+            if looks_like_image(name, self._found, bytes):
+                skip(ImageError(name, why))
+        elif path.suffix.lower() == ".csv":
+            self._tables.append((name, entry))
+        elif looks_like_image(name, self._found, partial(_member_head, archive, entry)):
+            self._members.append((name, entry))
 
     def open(self) -> ZipReader:
         """Open the archive to read its images and tables by name, within the limits of this source."""
@@ -139,8 +146,9 @@ class ZipSource(Source):
         return min(limits.total_bytes, max(limits.ratio_floor, limits.ratio * self._archive_bytes))
 
     def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
-        log.skipped += self._found.skipped
-        log.ignored += self._found.ignored
+        log.add(self._found)
+        # A table is read by name, as labels; in a stream of images it is passed over.
+        log.passed_over += [PassedOver(name, "not an image (.csv)") for name, _ in self._tables]
         budget = self.budget
         with ExitStack() as opened:
             try:
@@ -204,6 +212,7 @@ class ZipReader:
         images: names in natural order.
         tables: names of the CSV files.
         skipped: one error with the reason for each member that cannot be read.
+        passed_over: the members that are not read, with the reason.
     """
 
     def __init__(self, source: ZipSource) -> None:
@@ -213,6 +222,7 @@ class ZipReader:
         self.images = list(self._images)
         self.tables = sorted(self._tables)
         self.skipped = list(source._found.skipped)
+        self.passed_over = list(source._found.passed_over)
         self._left = source.budget
         self._opened = ExitStack()
         self._archive: zipfile.ZipFile | None = None
@@ -246,6 +256,27 @@ class ZipReader:
         finally:
             self._left -= len(data)
         return bytes(data)
+
+
+def _unusable_member(entry: zipfile.ZipInfo) -> str | None:
+    """Return why a member cannot be unpacked, by its header; None if it can."""
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        return "is a link, not an image; add the image itself"
+    if entry.flag_bits & 0x1:
+        return "is encrypted; make the zip anew without a password"
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # Python's other decompressors do not bound the memory they use.
+        return "is packed by an unusual method; make the zip anew with ordinary compression"
+    return None
+
+
+def _member_head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return the first bytes of a member; empty if it is damaged."""
+    try:
+        with archive.open(entry) as member:
+            return member.read(HEAD)
+    except Exception:  # as when it is read whole: a damaged member raises many kinds of errors
+        return b""
 
 
 class _BudgetSpent(Exception):

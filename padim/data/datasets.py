@@ -16,10 +16,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from padim.data.account import PassedOver
 from padim.data.archives import ZipSource
 from padim.data.decode import MIB, decode
 from padim.data.preprocess import Preprocess
-from padim.data.sources import File, FolderSource, UploadSource, read_plain
+from padim.data.sources import File, FolderSource, UploadSource, read_plain, unique_names
 from padim.errors import ImageError, PadimError
 
 GOOD = "good"
@@ -60,11 +61,13 @@ class ImageTree(Protocol):
         images: names of the image files in natural order.
         tables: names of the CSV files.
         skipped: one error with the reason for each file that cannot be read.
+        passed_over: the files that are no images of the user's, with the reason.
     """
 
     images: list[str]
     tables: list[str]
     skipped: list[ImageError]
+    passed_over: list[PassedOver]
 
     def read(self, name: str) -> bytes:
         """Return the bytes of the file ``name``; raise ImageError if it cannot be read."""
@@ -122,6 +125,11 @@ class Dataset:
                 self.skipped.append(ImageError(sample.name, error.reason))
                 continue
             yield sample.name, data
+
+    @property
+    def passed_over(self) -> list[PassedOver]:
+        """Files that are not read because they are no images of the user's."""
+        return list(self._place.passed_over)
 
     def only(self, samples: Iterable[LabeledSample]) -> Dataset:
         """Return a data set of the given samples, which may be among ``samples`` or ``training``."""
@@ -195,7 +203,7 @@ class _Folder:
     """File tree of a folder; masks and VisA's table beside it get names that begin with ``../``."""
 
     def __init__(self, path: Path, beside: bool) -> None:
-        self._paths, self.skipped = FolderSource(path).paths()
+        self._paths, self.skipped, self.passed_over = FolderSource(path).paths()
         root, above = path.resolve(), path.resolve().parent
         tables = [file for pattern in ("*.csv", "*.CSV", "*/*.csv") for file in path.glob(pattern)]
         found = {
@@ -207,13 +215,14 @@ class _Folder:
         drawn, split = ((above / name).resolve() for name in (_MASKS, _SPLIT))
         beside_it = beside and root.name != _MASKS
         if beside_it and not (path / _MASKS).is_dir() and drawn.is_dir() and drawn.is_relative_to(above):
-            masks, _ = FolderSource(drawn).paths()
+            masks, _, _ = FolderSource(drawn).paths()
             self._paths |= {f"../{_MASKS}/{name}": file for name, file in masks.items()}
         annotated = (path / _ANNOTATION).is_file()
         if beside_it and annotated and split.is_file() and split.is_relative_to(above):
             found[f"../{_SPLIT}"] = split
         self.images, self.tables = list(self._paths), list(found)
         self._paths |= found
+        self.passed_over = [one for one in self.passed_over if one.name not in found]
 
     def read(self, name: str) -> bytes:
         return read_plain(self._paths[name], name)
@@ -226,13 +235,17 @@ class _Uploads:
     """File tree of single uploads, whose names contain their folders."""
 
     def __init__(self, files: Sequence[tuple[str, File]]) -> None:
-        self._files = {name.replace("\\", "/"): (name, file) for name, file in files}
-        self.skipped: list[ImageError] = []
+        named = [(name.replace("\\", "/"), file) for name, file in files]
+        tables = [(name, file) for name, file in named if name.lower().endswith(".csv")]
+        images = UploadSource([(name, file) for name, file in named if not name.lower().endswith(".csv")])
+        self._files = dict(unique_names(iter([*tables, *images.files().items()])))
+        self.skipped = list(images.skipped)
+        self.passed_over = list(images.passed_over)
         self.tables = sorted(name for name in self._files if name.lower().endswith(".csv"))
         self.images = sorted(self._files.keys() - set(self.tables))
 
     def read(self, name: str) -> bytes:
-        source = UploadSource([self._files[name]])
+        source = UploadSource([(PurePosixPath(name).name, self._files[name])])
         for _, data in source:
             return data
         raise ImageError(name, source.skipped[0].reason)

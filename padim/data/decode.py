@@ -283,6 +283,21 @@ def megabytes(n: int) -> str:
     return f"{n / MIB:.0f} MB" if n >= MIB else f"{n} bytes"
 
 
+def image_format(head: bytes) -> str | None:
+    """Return the format of an image file by its first bytes, such as ``PNG``; None if it is not an image.
+
+    BMP is left out: its two letters begin many a text.
+
+    Args:
+        head: at least the first 32 bytes, or the whole of a shorter file.
+    """
+    try:
+        kind = _recognise(head)
+    except Refusal:
+        return None
+    return None if kind == "BMP" else kind
+
+
 def _recognise(data: bytes) -> str:
     """Return the file's format by its first bytes; raise Refusal, with what it is, for any other content."""
     head = bytes(data[:32])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from padim.data.account import PassedOver
 from padim.data.datasets import GOOD, open_dataset
 from padim.data.opening import open_source
 from padim.errors import ImageError, PadimError
@@ -103,8 +104,13 @@ class ImageSelection:
 
     @property
     def skipped(self) -> list[ImageError]:
-        """Errors of the files passed over so far."""
+        """Errors of the files refused so far."""
         return list(self._images.skipped)
+
+    @property
+    def passed_over(self) -> list[PassedOver]:
+        """Files that are not read because they are no images of the user's."""
+        return list(self._images.passed_over)
 
 
 def good_ones(given: LabeledImages) -> ImageSelection:

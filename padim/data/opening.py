@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from padim.data.archives import ZipSource
 from padim.data.decode import MAX_BYTES
+from padim.data.leftovers import outermost
 from padim.data.sources import File, FolderSource, Source, UploadSource, _Log, _order
 from padim.errors import ImageError
 
@@ -34,14 +35,24 @@ class _MixedSource(Source):
     def __init__(self, files: Sequence[tuple[str, File]], max_bytes: int) -> None:
         super().__init__()
         self._parts: list[Source | ImageError] = []
+        single: list[tuple[str, File]] = []
         for name, file in sorted(files, key=lambda item: _order(item[0])):
-            if not name.lower().endswith(".zip"):
-                self._parts.append(UploadSource([(name, file)], max_bytes=max_bytes))
+            # An archive among what a system leaves behind is left alone as well.
+            if not name.lower().endswith(".zip") or outermost(PurePosixPath(name).parts) is not None:
+                single.append((name, file))
                 continue
+            self._add(single, max_bytes)
             try:
                 self._parts.append(ZipSource(file, name, max_bytes=max_bytes))
             except ImageError as error:
                 self._parts.append(error)
+        self._add(single, max_bytes)
+
+    def _add(self, single: list[tuple[str, File]], max_bytes: int) -> None:
+        """Add the single files that came before a zip, as one source, and empty the list."""
+        if single:
+            self._parts.append(UploadSource(single, max_bytes=max_bytes))
+            single.clear()
 
     def __len__(self) -> int:
         return sum(len(part) for part in self._parts if isinstance(part, Source))

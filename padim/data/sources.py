@@ -9,13 +9,25 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar, cast
 
 from natsort import natsort_keygen, ns
 
-from padim.data.decode import FORMATS, IMAGE_SUFFIXES, MAX_BYTES, UNREADABLE_SUFFIXES, Refusal, too_large
+from padim.data import leftovers
+from padim.data.account import PassedOver
+from padim.data.decode import (
+    ARCHIVE_SUFFIXES,
+    FORMATS,
+    IMAGE_SUFFIXES,
+    MAX_BYTES,
+    UNREADABLE_SUFFIXES,
+    Refusal,
+    image_format,
+    too_large,
+)
 from padim.errors import ImageError
 
 T = TypeVar("T")
@@ -33,16 +45,36 @@ def _order(name: str) -> tuple[Any, str]:
 
 @dataclass
 class _Log:
+    """The files of one iteration that are not yielded: refused, or passed over."""
+
     skipped: list[ImageError] = field(default_factory=list)
-    ignored: int = 0
+    passed_over: list[PassedOver] = field(default_factory=list)
+    # Positions in `passed_over` of the folders whose files are counted one by one.
+    _folders: dict[str, int] = field(default_factory=dict)
+
+    def add_to_folder(self, name: str, why: str) -> None:
+        """Add one more file of a folder that is passed over as a whole."""
+        place = self._folders.setdefault(name, len(self.passed_over))
+        if place == len(self.passed_over):
+            self.passed_over.append(PassedOver(name, why, True))
+        else:
+            self.passed_over[place] = replace(
+                self.passed_over[place], files=self.passed_over[place].files + 1
+            )
+
+    def add(self, other: _Log) -> None:
+        self.skipped += other.skipped
+        self.passed_over += other.passed_over
 
 
 class Source(ABC, Iterable[tuple[str, bytes]]):
     """Base class of image sources; iterating yields (name, bytes) in natural order, undecoded.
 
-    A bad file never stops the iteration: its error is added to `skipped`. Each iteration starts with an empty
-    `skipped`. Names are unique: the second "a.png" is "a (2).png". `len()` is the number of files that look
-    like images, so at most that many are yielded.
+    Every file is yielded, refused or passed over. A bad file never stops the iteration: its error is added to
+    `skipped`. Files that are not images, archives inside the input, hidden files and leftovers of operating
+    systems are added to `passed_over`. Both are empty when an iteration starts and complete when it ends.
+    Names are unique: the second "a.png" is "a (2).png". `len()` is the number of files that look like images,
+    so at most that many are yielded.
     """
 
     def __init__(self) -> None:
@@ -54,9 +86,9 @@ class Source(ABC, Iterable[tuple[str, bytes]]):
         return self._log.skipped
 
     @property
-    def ignored(self) -> int:
-        """Number of files that are not images, in the latest iteration so far."""
-        return self._log.ignored
+    def passed_over(self) -> list[PassedOver]:
+        """Files that the latest iteration so far has not read: they are no images of the user's."""
+        return self._log.passed_over
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         self._log = _Log()
@@ -87,8 +119,10 @@ def unique_names(files: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
 class UploadSource(Source):
     """Source of single files, given as pairs of a name and the bytes, an open binary file or a path.
 
-    Every file in the list is yielded, since the user chose it; :func:`decode` reports those that are not
-    images. Open files need `getvalue()`, or `seek()` and `read()`. A file over `max_bytes` is not read.
+    A file that was chosen by itself is always yielded, and :func:`padim.data.decode.decode` says what is
+    wrong with it. Of files whose names contain their folder, as a browser sends a whole folder, those that
+    are not images are passed over as in a folder. Hidden files and leftovers of operating systems always are.
+    Open files need `getvalue()`, or `seek()` and `read()`. A file over `max_bytes` is not read.
     """
 
     def __init__(self, files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BYTES) -> None:
@@ -100,13 +134,27 @@ class UploadSource(Source):
                 raise TypeError(
                     f"files: {name!r} must be bytes, a path or a seekable binary file, got {kind}"
                 )
-        self._uploads = sorted(files, key=lambda item: _order(item[0]))
+        self._uploads: list[tuple[str, File]] = []
+        self._found = _Log()
         self._max_bytes = max_bytes
+        for name, file in sorted(files, key=lambda item: _order(item[0])):
+            if _is_wanted(name, file, self._found):
+                self._uploads.append((name, file))
+        self._log.add(self._found)
 
     def __len__(self) -> int:
         return len(self._uploads)
 
+    def names(self) -> list[str]:
+        """Return the names of the files that are yielded, in natural order, without reading any."""
+        return list(self.files())
+
+    def files(self) -> dict[str, File]:
+        """Return the files that are yielded, by unique name in natural order."""
+        return dict(unique_names(iter(self._uploads)))
+
     def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
+        log.add(self._found)
         for name, file in self._uploads:
             try:
                 data = _read(file, self._max_bytes)
@@ -117,6 +165,15 @@ class UploadSource(Source):
                 log.skipped.append(ImageError(name, too_large(self._max_bytes)))
                 continue
             yield name, data
+
+
+def _is_wanted(name: str, file: File, log: _Log) -> bool:
+    """Return whether an upload is to be read; else add it to the log."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if _is_leftover(path, log):
+        return False
+    # A browser sends a chosen folder as files whose names contain it; a single file is the user's own choice.
+    return len(path.parts) == 1 or looks_like_image(str(path), log, lambda: _read(file, HEAD)[:HEAD])
 
 
 def _read(file: File, max_bytes: int) -> bytes:
@@ -136,9 +193,9 @@ def _read(file: File, max_bytes: int) -> bytes:
 class FolderSource(Source):
     """Source of the images in a folder and its sub-folders; names are relative paths with forward slashes.
 
-    Only files with one of `IMAGE_SUFFIXES` are read. Hidden files and folders and `__MACOSX` are ignored. A
-    link that leads out of the folder is refused; a linked sub-folder inside it is found under its own name
-    only.
+    Only files that :func:`looks_like_image` recognizes are read. Hidden files and folders and leftovers of
+    operating systems are passed over. A link that leads out of the folder is refused; a linked sub-folder
+    inside it is found under its own name only.
 
     Raises:
         ImageError: `path` is not a folder.
@@ -156,12 +213,16 @@ class FolderSource(Source):
 
     def names(self) -> list[str]:
         """Return the names of the files that look like images, in natural order, without reading any."""
-        return [name for name, _ in self._find(_Log())]
+        return [name for name, _ in unique_names(iter(self._find(_Log())))]
 
-    def paths(self) -> tuple[dict[str, Path], list[ImageError]]:
-        """Return the paths of the files that look like images, by name in natural order, and the errors."""
+    def paths(self) -> tuple[dict[str, Path], list[ImageError], list[PassedOver]]:
+        """Return the paths of the files that look like images, by name in natural order.
+
+        Returns:
+            The paths, the errors of files that are refused, and the files that are passed over.
+        """
         log = _Log()
-        return dict(self._find(log)), log.skipped
+        return dict(unique_names(iter(self._find(log)))), log.skipped, log.passed_over
 
     def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
         for name, path in self._find(log):
@@ -182,15 +243,25 @@ class FolderSource(Source):
             )
 
         for folder, sub_folders, files in os.walk(self._root, onerror=unreadable):
-            sub_folders[:] = sorted(entry for entry in sub_folders if not _is_junk(entry))
-            for entry in sub_folders:  # os.walk does not enter linked folders
-                self._check_link(Path(folder) / entry, log)
-            for entry in sorted(files):
-                path = Path(folder) / entry
-                if _is_junk(entry) or not _looks_like_image(self._name(path), log):
+            here = Path(folder)
+            for entry in sorted(sub_folders):
+                why = leftovers.reason(entry)
+                if why is None:
+                    self._check_link(here / entry, log)  # os.walk does not enter linked folders
                     continue
-                if self._check_link(path, log):
-                    found.append((self._name(path), path))
+                sub_folders.remove(entry)
+                log.passed_over.append(
+                    PassedOver(f"{self._name(here / entry)}/", why, True, _files_in(here / entry))
+                )
+            sub_folders.sort()
+            for entry in sorted(files):
+                path = here / entry
+                name = self._name(path)
+                why = leftovers.reason(entry)
+                if why is not None:
+                    log.passed_over.append(PassedOver(name, why, True))
+                elif looks_like_image(name, log, partial(_head, path)) and self._check_link(path, log):
+                    found.append((name, path))
         return sorted(found, key=lambda item: _order(item[0]))
 
     def _name(self, path: Path) -> str:
@@ -239,17 +310,67 @@ def read_plain(path: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
     return data
 
 
-def _is_junk(entry: str) -> bool:
-    """Return whether a file or folder is hidden or one that operating systems leave behind."""
-    return entry.startswith(".") or entry in ("__MACOSX", "Thumbs.db", "desktop.ini")
+# Number of bytes at a file's beginning from which its format is recognized.
+HEAD = 32
 
 
-def _looks_like_image(name: str, log: _Log) -> bool:
+def _head(path: Path) -> bytes:
+    """Return the first bytes of an ordinary file; empty if it cannot be read."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return b""
+        with path.open("rb") as file:
+            return file.read(HEAD)
+    except OSError:
+        return b""
+
+
+def _files_in(folder: Path) -> int:
+    """Return the number of files in a folder and below it, without following links; at least 1."""
+    return max(1, sum(len(files) for _, _, files in os.walk(folder)))
+
+
+def _is_leftover(path: PurePosixPath, log: _Log) -> bool:
+    """Return whether a path is hidden or a system's leftover; add it, or its folder, to the log."""
+    found = leftovers.outermost(path.parts)
+    if found is None:
+        return False
+    index, why = found
+    name = "/".join(path.parts[: index + 1])
+    if index == len(path.parts) - 1:
+        log.passed_over.append(PassedOver(name, why, True))
+    else:
+        log.add_to_folder(f"{name}/", why)
+    return True
+
+
+def looks_like_image(name: str, log: _Log, head: Callable[[], bytes]) -> bool:
+    """Return whether a file is to be read as an image; if not, add it to the log as refused or passed over.
+
+    The name decides where its ending is known. A file without an ending is an image if it begins as one. A
+    file with an unknown ending that begins as an image is refused rather than passed over, because the user
+    may have meant it.
+
+    Args:
+        name: the file's name, with its path.
+        log: receives the files that are not read.
+        head: returns the file's first :data:`HEAD` bytes; called only if the name does not decide.
+    """
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return True
     if suffix in UNREADABLE_SUFFIXES:
         log.skipped.append(ImageError(name, f"is a {suffix[1:].upper()} file; save it as {FORMATS}"))
+        return False
+    if suffix in ARCHIVE_SUFFIXES:
+        log.passed_over.append(PassedOver(name, "an archive inside the input; unpack it and add its images"))
+        return False
+    content = image_format(head())
+    if content is not None and not suffix:
+        return True
+    if content is not None:
+        why = f"begins as a {content} image, but its name ends in {suffix}; rename it if it is an image"
+        log.skipped.append(ImageError(name, why))
     else:
-        log.ignored += 1
+        log.passed_over.append(PassedOver(name, "not an image" + (f" ({suffix})" if suffix else "")))
     return False

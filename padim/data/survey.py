@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from padim.data.account import FileAccount, PassedOver
 from padim.data.decode import decoded, sha256
 from padim.data.grouping import GroupProposal, Rule, fingerprint, propose_groups, resolve
 from padim.data.preprocess import thumbnail
@@ -53,14 +54,19 @@ class Survey:
     Attributes:
         seen: the readable images in natural order, names unique.
         failed: one error with the reason for each file that cannot be used.
-        ignored: number of files passed over because they are not images.
+        passed_over: files that were not read because they are no images of the user's.
         proposals: images that may show the same part, by rule.
     """
 
     seen: tuple[SurveyedImage, ...]
     failed: tuple[ImageError, ...]
-    ignored: int
+    passed_over: tuple[PassedOver, ...]
     proposals: tuple[GroupProposal, ...]
+
+    @property
+    def account(self) -> FileAccount:
+        """What became of every file of the source."""
+        return FileAccount(len(self.seen), self.failed, self.passed_over)
 
     @property
     def sizes(self) -> Counter[tuple[int, int]]:
@@ -141,7 +147,7 @@ def survey(
     if progress is not None:
         progress(len(seen), len(seen), "Looking for repeat shots")
     proposals = propose_groups([s.name for s in seen], [s.sha256 for s in seen], prints) if seen else ()
-    return Survey(tuple(seen), (*source.skipped, *failed), source.ignored, tuple(proposals))
+    return Survey(tuple(seen), (*source.skipped, *failed), tuple(source.passed_over), tuple(proposals))
 
 
 def alike(names: list[str], hashes: list[str], fingerprints: npt.NDArray[np.float32]) -> list[int]:

@@ -33,7 +33,7 @@ def test_what_is_there_is_told() -> None:
     assert found.sizes == {(96, 96): 17, (48, 96): 1}
     assert found.mixed_shapes
     assert [error.name for error in found.failed] == ["broken.png", "notes.txt"]
-    assert found.ignored == 0
+    assert len(found.passed_over) == 0
     for item in found.seen:
         assert item.thumbnail is not None
         assert max(Image.open(BytesIO(item.thumbnail)).size) == 40
