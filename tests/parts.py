@@ -62,3 +62,44 @@ def normals(count: int, *, first: int = 0, size: tuple[int, int] = (96, 96)) -> 
 def defects(count: int, *, size: tuple[int, int] = (96, 96)) -> list[tuple[str, bytes | RGB]]:
     """``count`` defective parts as PNG files."""
     return [(f"bad_{i:03d}.png", png(part(500 + i, size=size, defect=True))) for i in range(count)]
+
+
+def screw(seed: int, *, side: int = 128, shift: float = 0.1, turn: float = 180.0) -> RGB:
+    """An image of screw number ``seed`` on a plain background, uint8 ``(side, side, 3)``.
+
+    Args:
+        seed: another seed is another screw in another pose.
+        side: the size in pixels.
+        shift: the largest displacement from the middle along each axis, as a share of the side.
+        turn: the largest rotation in degrees.
+    """
+    rng = np.random.default_rng([seed, 11])
+    # Drawn at four times the size, then reduced, so that edges are smooth.
+    big = 4 * side
+    middle, length, width = big / 2, 0.3 * big, 0.035 * big
+    gray = np.full((big, big), 205, np.float32)
+
+    def fill(points: list[tuple[float, float]], value: int) -> None:
+        corners = [(middle + x, middle + y) for x, y in points]
+        cv2.fillPoly(gray, [np.array(corners, np.int32)], value)
+
+    fill(
+        [(-length, -width), (0.85 * length, -width), (length, 0), (0.85 * length, width), (-length, width)],
+        90,
+    )
+    for k in range(16):
+        x = -0.2 * length + 1.05 * length * k / 16
+        fill(
+            [(x, -1.3 * width), (x + 0.4 * width, -1.3 * width), (x + width, 1.3 * width), (x, 1.3 * width)],
+            60,
+        )
+    head = -length - 2 * width
+    fill([(head, -2.5 * width), (-length, -2.5 * width), (-length, 2.5 * width), (head, 2.5 * width)], 75)
+    own = cv2.resize(rng.normal(size=(32, 32)).astype(np.float32), (big, big), interpolation=cv2.INTER_CUBIC)
+    gray += np.where(gray < 200, 6 * own, 0)
+    pose = cv2.getRotationMatrix2D((middle, middle), rng.uniform(-turn, turn), 1)
+    pose[:, 2] += big * shift * rng.uniform(-1, 1, 2)
+    gray = cv2.warpAffine(gray, pose, (big, big), borderMode=cv2.BORDER_REPLICATE)
+    gray = cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA)
+    noisy = gray[..., None] * rng.uniform(0.98, 1.02) + rng.normal(scale=2.0, size=(side, side, 3))
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)

@@ -50,8 +50,9 @@ def fit(
         typer.Option(
             metavar="HOW",
             help="Which images show the same part: with [b]likeness[/] those that look like repeat "
-            "shots, with [b]prefix[/] also those whose names begin alike (part017_1, part017_2), with "
-            "[b]folder[/] those in one sub-folder, with [b]none[/] only identical files.",
+            "shots (only if the parts share a position), with [b]prefix[/] also those whose names begin "
+            "alike (part017_1, part017_2), with [b]folder[/] those in one sub-folder, "
+            "with [b]none[/] only identical files.",
         ),
     ] = GroupsBy.likeness,
     resume: Annotated[bool, typer.Option("--resume", help="Resume a fit that was stopped.")] = False,
@@ -370,11 +371,18 @@ def groups_of(
             raise PadimError(
                 "no file name consists of a part and a shot (part017_1); leave out --groups-by prefix"
             )
-    ungrouped = [proposal for proposal in surveyed.proposals if proposal.rule not in rules]
-    hint = None
-    if ungrouped:
-        option = {"name_prefix": "prefix", "sub_folder": "folder"}[ungrouped[0].rule]
-        hint = f"{ungrouped[0].reason} --groups-by {option} groups them."
+    hints = []
+    for proposal in surveyed.proposals:
+        if proposal.tentative and by is GroupsBy.likeness:
+            hints.append(
+                f"{proposal.reason} They count as different parts; shots that share a folder or the first "
+                "half of their name are grouped by --groups-by folder or prefix."
+            )
+        if proposal.rule not in rules:
+            option = {"name_prefix": "prefix", "sub_folder": "folder"}[proposal.rule]
+            hints.append(f"{proposal.reason} --groups-by {option} groups them.")
+            break
+    hint = " ".join(hints) or None
     # Images that are the only one of their part need no entry.
     return surveyed.shots(*rules), hint
 

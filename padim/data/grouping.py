@@ -6,7 +6,9 @@ user's confirmation. Similarity is computed on residuals: what all images of the
 the part's pose (shift, rotation, scale) are removed first, so that two good parts of one product are as
 dissimilar as chance makes them, while two shots of one part still agree. Limits: a texture fainter than the
 noise does not distinguish parts (no proposal), and a set that mixes several products, each with hardly any
-texture of its own, shows products as groups (a reason to ask).
+texture of its own, shows products as groups (a reason to ask). Only small differences of pose can be removed:
+where the parts lie anywhere, two parts that lie the same way look like shots of one, so that likeness is no
+more than a hint there (`GroupProposal.tentative`).
 """
 
 import re
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from padim.data.common_position import share_position
+
 Rule = Literal["identical", "near_identical", "name_prefix", "sub_folder"]
 
 K = TypeVar("K", bound=Hashable)
@@ -34,6 +38,15 @@ NOISE_FLOOR = 0.15  # residual distance below which "nearer" is noise and compre
 MIN_TABLE_FILL = 1 / 3  # part x shot table of a naming scheme: the share of its cells that must exist
 
 _UNITS = ("image", "part", "folder")  # nouns with which a proposal's reason counts its groups
+_LIKENESS = (
+    "{total} images look like repeat shots of {parts}: they agree far better than different parts of this set"
+    " agree with each other."
+)
+_LIKENESS_IN_ANY_POSITION = (
+    "{total} images may be repeat shots of {parts}: they look alike, but the parts of this set do not share a"
+    " position, and different parts that lie the same way look alike too; confirm only what was photographed"
+    " repeatedly."
+)
 _BLUR = 2.0  # pixels of the fingerprint image
 _CONTRAST_FLOOR = 0.02  # of the mean brightness; fainter contrast is noise and compression: not amplified
 _MIN_RESIDUAL = 1e-3  # of a fingerprint's norm 1; a smaller residual is rounding error
@@ -47,16 +60,27 @@ class GroupProposal:
         rule: the rule that found them.
         groups: disjoint ascending tuples of two or more image indices, in order of their first index.
         reason: one sentence for the person who confirms.
+        tentative: whether the rule is unreliable in this set: likeness, where the parts share no position.
     """
 
     rule: Rule
     groups: tuple[tuple[int, ...], ...]
     reason: str
+    tentative: bool = False
 
     @property
     def automatic(self) -> bool:
         """Whether the groups are certain and need no confirmation: identical bytes are the same image."""
         return self.rule == "identical"
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the groups are right unless the user objects: copies, and likeness where it is reliable.
+
+        A repeat shot that counts as a part of its own makes the false-reject rate look far too good, hence
+        likeness is not left to the user to notice.
+        """
+        return self.automatic or (self.rule == "near_identical" and not self.tentative)
 
     @property
     def n_groups(self) -> int:
@@ -131,10 +155,9 @@ def propose_groups(
     copies = _gather(hashes)
     # Copies enter the search once: at distance 0 they would make every other shot of the part look far away.
     first = [members[0] for members in copies.values()]
-    near = [
-        sorted(chain.from_iterable(copies[hashes[first[i]]] for i in members))
-        for members in (near_identical(prints[first]) if n else ())
-    ]
+    alike = near_identical(prints[first]) if n else []
+    near = [sorted(chain.from_iterable(copies[hashes[first[i]]] for i in members)) for members in alike]
+    tentative = bool(alike) and not share_position(prints[first], alike)
     found: list[tuple[Rule, Iterable[Sequence[int]], str]] = [
         (
             "identical",
@@ -144,8 +167,7 @@ def propose_groups(
         (
             "near_identical",
             near,
-            "{total} images look like repeat shots of {parts}: they agree far better than different"
-            " parts of this set agree with each other.",
+            _LIKENESS_IN_ANY_POSITION if tentative else _LIKENESS,
         ),
         (
             "name_prefix",
@@ -170,7 +192,9 @@ def propose_groups(
                 example=example,
                 **{f"{unit}s": f"{len(groups)} {unit}{'s' * (len(groups) > 1)}" for unit in _UNITS},
             )
-            proposals.append(GroupProposal(rule, groups, reason))
+            proposals.append(
+                GroupProposal(rule, groups, reason, tentative=tentative and rule == "near_identical")
+            )
     return tuple(proposals)
 
 

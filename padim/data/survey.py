@@ -97,9 +97,15 @@ class Survey:
         """Return the images of parts photographed more than once, each with its part's first image name.
 
         Args:
-            rules: the rules whose proposals are accepted.
+            rules: the rules whose proposals are accepted, except tentative ones, which only the user can
+                confirm.
         """
-        accepted = (group for found in self.proposals if found.rule in rules for group in found.groups)
+        accepted = (
+            group
+            for found in self.proposals
+            if found.rule in rules and not found.tentative
+            for group in found.groups
+        )
         part_of = resolve(len(self.seen), accepted)
         first: dict[int, str] = {}
         for item, part in zip(self.seen, part_of, strict=True):
@@ -153,6 +159,8 @@ def survey(
 def alike(names: list[str], hashes: list[str], fingerprints: npt.NDArray[np.float32]) -> list[int]:
     """Return each image's part, uniting only copies and near-identical images, whatever their names are.
 
+    Where the parts do not share a position, near-identical images may be of different parts and stay apart.
+
     Args:
         names: n names.
         hashes: n content hashes.
@@ -162,10 +170,5 @@ def alike(names: list[str], hashes: list[str], fingerprints: npt.NDArray[np.floa
         n part numbers from 0, in order of the parts' first images.
     """
     proposals = propose_groups(names, hashes, fingerprints)
-    certain = [
-        group
-        for found in proposals
-        if found.rule in ("identical", "near_identical")
-        for group in found.groups
-    ]
+    certain = [group for found in proposals if found.accepted for group in found.groups]
     return resolve(len(names), certain)

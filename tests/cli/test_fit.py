@@ -18,7 +18,7 @@ from padim.errors import Cancelled, PadimError
 from padim.network.extractor import open_extractor
 from padim.storage.resume import images_done
 from tests.cli.conftest import SMALL, Run, write
-from tests.parts import normals, part, png
+from tests.parts import normals, part, png, screw
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,6 +104,16 @@ def test_repeat_shots_are_grouped_as_requested(run: Run, tmp_path: Path, by: str
     done = run("fit", folder, "-o", tmp_path / "m", *SMALL, "--groups-by", by, "--json")
     assert done.code == 0, done.err
     assert done.json["parts"] == parts
+
+
+def test_parts_in_any_position_are_grouped_by_nothing_but_copies(run: Run, tmp_path: Path) -> None:
+    files = [(f"{i:03d}.png", png(screw(i, side=64, shift=0.0))) for i in range(40)]
+    write(folder := tmp_path / "in", [*files, ("copy.png", files[0][1])])
+    done = run("fit", folder, "-o", tmp_path / "m", *SMALL, "--json")
+    assert done.code == 0, done.err
+    assert (done.json["images"], done.json["parts"]) == (41, 40)
+    assert "may be repeat shots" in done.err
+    assert "They count as different parts" in done.err
 
 
 def test_features_are_kept_on_request(run: Run, tmp_path: Path) -> None:

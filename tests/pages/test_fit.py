@@ -19,7 +19,7 @@ from padim.errors import ImageError
 from padim.network.registry import REGISTRY
 from padim.network.weights import available
 from tests.pages.session import AddModel, Session
-from tests.parts import normals, part, png
+from tests.parts import normals, part, png, screw
 
 GOOD = [(name, data) for name, data in normals(6) if isinstance(data, bytes)]
 
@@ -143,6 +143,19 @@ def test_single_groups_of_a_proposal_can_be_left_out(home: Path) -> None:
     assert sorted(sizes.values()) == [1, 1, 2, 2, 2, 2, 2]
     alone = {n.name for n in only_model(home).normals_ if sizes[n.group] == 1}
     assert alone == {"004.png", "005.png"}
+
+
+def test_parts_in_any_position_are_asked_about_not_grouped() -> None:
+    """Screws that lie the same way look alike; whether they are one screw is for the user to say."""
+    page = Session("fit").upload([(f"{i:03d}.png", png(screw(i, side=64, shift=0.0))) for i in range(60)])
+    box = page.app.checkbox(key="fit-group-1-near_identical")
+    assert box.label.startswith("These may be repeat shots: ")
+    assert not box.value
+    assert "do not share a position" in page.text
+    assert "Parts</dt><dd>60" in page.text
+    box.check()
+    page.run()
+    assert "Parts</dt><dd>60" not in page.text
 
 
 def test_the_whole_rule_chooses_all_groups_or_none() -> None:

@@ -38,9 +38,7 @@ class Confirmed:
 
     def of(self, proposal: GroupProposal) -> set[int]:
         """Return the positions of a proposal's confirmed groups, as a set that may be changed in place."""
-        # A repeat shot counted as a part of its own makes the false-reject rate look far too good. Near
-        # copies are certain enough to be grouped by default, until the user decides otherwise.
-        default = range(proposal.n_groups) if proposal.rule == "near_identical" else ()
+        default = range(proposal.n_groups) if proposal.accepted else ()
         return self.groups.setdefault(proposal.rule, set(default))
 
 
@@ -75,7 +73,8 @@ def _ask_about(proposal: GroupProposal, survey: Survey, confirmed: Confirmed, ke
     chosen = confirmed.of(proposal)
     st.session_state[key] = len(chosen) == proposal.n_groups
     st.checkbox(
-        f"These are repeat shots: {count(proposal.n_images, 'image')} of {count(proposal.n_groups, 'part')}",
+        f"These {'may be' if proposal.tentative else 'are'} repeat shots: "
+        f"{count(proposal.n_images, 'image')} of {count(proposal.n_groups, 'part')}",
         key=key,
         on_change=_choose_all,
         args=(chosen, proposal.n_groups, key),
