@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from padim.data import decode_limits, image_headers
+from padim.data import decode_limits, image_headers, jpeg_check
 from padim.data.decode_budget import Cancel, memory_budget
 from padim.data.decode_pool import TooSlow, shared_pool
 from padim.data.image_headers import Header
@@ -346,6 +346,11 @@ def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
         _check_tiff(image)
     elif getattr(image, "n_frames", 1) > 1:
         raise Refusal("is an animation; save the frame to be inspected as an image of its own")
+    if kind == "JPEG" and jpeg_check.is_damaged(data):
+        raise Refusal(
+            "is a JPEG that is damaged or cut short: parts of its data are missing, and would show as grey or "
+            "shifted areas; copy it again from where it was taken"
+        )
     image.load()
     if isinstance(image, WebPImageFile):
         # Frees two canvases and a copy of the pixels, twelve bytes per pixel, no longer needed.
