@@ -348,8 +348,8 @@ def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
         raise Refusal("is an animation; save the frame to be inspected as an image of its own")
     if kind == "JPEG" and jpeg_check.is_damaged(data):
         raise Refusal(
-            "is a JPEG that is damaged or cut short: parts of its data are missing, and would show as grey or "
-            "shifted areas; copy it again from where it was taken"
+            "is a JPEG that is damaged or cut short: parts of its data are missing, and would show as gray "
+            "or shifted areas; copy it again from where it was taken"
         )
     image.load()
     if isinstance(image, WebPImageFile):

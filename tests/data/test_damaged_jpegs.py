@@ -23,9 +23,13 @@ END = b"\xff\xd9"
 ROWS, COLUMNS = np.mgrid[0:160, 0:208]
 # Shades with grain, as a camera gives: every block has coefficients to lose.
 PHOTO = (
-    np.stack((ROWS, COLUMNS, 255 - ROWS // 2 - COLUMNS // 2), axis=2)
-    + np.random.default_rng(3).normal(0, 8, (160, 208, 1))
-).clip(0, 255).astype(np.uint8)
+    (
+        np.stack((ROWS, COLUMNS, 255 - ROWS // 2 - COLUMNS // 2), axis=2)
+        + np.random.default_rng(3).normal(0, 8, (160, 208, 1))
+    )
+    .clip(0, 255)
+    .astype(np.uint8)
+)
 
 
 def jpeg(mode: str = "RGB", format: str = "JPEG", **options: Any) -> bytes:
@@ -80,8 +84,7 @@ def refused(data: bytes) -> bool:
     try:
         decode(data, "part 7.jpg")
     except ImageError as error:
-        assert "damaged or cut short" in error.reason or "missing" in error.reason
-        return True
+        return "damaged or cut short" in error.reason
     return False
 
 

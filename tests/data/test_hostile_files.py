@@ -26,6 +26,7 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "html.jpg": lambda: b"<html><script>alert(1)</script></html>",
     "truncated.png": lambda: GOOD[: len(GOOD) // 2],
     "truncated.jpg": lambda: hostile.encode(part(3), "JPEG")[:400],
+    "cut and closed.jpg": lambda: hostile.encode(part(3), "JPEG")[:-200] + b"\xff\xd9",
     "header_bomb.png": hostile.png_header_bomb,
     "bomb.png": hostile.png_bomb,
     "canvas_bomb.webp": hostile.webp_header_bomb,
