@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from padim.analysis import metrics
+from padim.data.account import FileAccount, PassedOver
 from padim.data.datasets import GOOD, Dataset, at_map_resolution
 from padim.errors import ImageError, PadimError
 
@@ -52,6 +53,7 @@ class Evaluation:
         failed: files that could not be used: images, and masks of usable images.
         known: the number of images that the model was fitted on.
         seconds: the time for scoring, including reading and decoding but not the pixel statistics.
+        passed_over: files of the data set that were not read, with the reason.
     """
 
     layout: str
@@ -60,6 +62,12 @@ class Evaluation:
     failed: tuple[ImageError, ...]
     known: int
     seconds: float
+    passed_over: tuple[PassedOver, ...] = ()
+
+    @property
+    def account(self) -> FileAccount:
+        """Return what became of every file of the data set."""
+        return FileAccount(len(self.images), self.failed, self.passed_over)
 
     @property
     def kinds(self) -> Counter[str]:
@@ -148,4 +156,5 @@ def evaluate_dataset(
     failed = [*dataset.skipped, *failed]
     if not images:
         raise PadimError("none of the images could be used")
-    return Evaluation(dataset.layout, tuple(images), pixels, tuple(failed), known, seconds)
+    passed_over = tuple(dataset.passed_over)
+    return Evaluation(dataset.layout, tuple(images), pixels, tuple(failed), known, seconds, passed_over)

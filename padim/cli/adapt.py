@@ -103,6 +103,7 @@ def adapt(
     )
     from padim.adaptation import adapt as adapting
     from padim.adaptation.finetune import EPOCHS
+    from padim.data.account import FileAccount, nothing_to_read
     from padim.data.datasets import open_dataset
     from padim.data.opening import open_source
 
@@ -115,7 +116,9 @@ def adapt(
         )
     source = open_source(images)
     if not len(source):
-        raise PadimError(f"{images}: holds no images; give a folder or a zip with images of good parts")
+        for _ in source:  # completes the account of what is there
+            pass
+        raise nothing_to_read(str(images), source, "give a folder or a zip with images of good parts")
     dataset = None if labeled is None else open_dataset(labeled)
     if settings.weights == "random":
         terminal.warn("the network has random weights: for trials only, its verdicts mean nothing")
@@ -139,12 +142,13 @@ def adapt(
         except (Cancelled, KeyboardInterrupt) as error:
             terminal.error("stopped; nothing was saved")
             raise typer.Exit(stop.exit_code) from error
-    skipped = [*source.skipped, *failed]
+    account = FileAccount.of(len(source) - len(failed), source, failed)
     document = {
         **summary.document(model, output),
         "adapting": _document(outcome),
         "network": {key: model.network.provenance.get(key, "") for key in ("weights", "source", "sha256")},
-        "skipped": to_json.skipped(skipped),
+        "files": account.to_dict(),
+        "skipped": to_json.skipped(account.refused),
     }
     renderables = [
         facts(_rows(outcome), "Published network, adapted network"),
@@ -156,7 +160,7 @@ def adapt(
     terminal.result(document, "", *renderables)
     if hint:
         terminal.note(hint)
-    terminal.skipped(skipped)
+    terminal.files(account)
 
 
 def _rows(outcome: AdaptationResult) -> list[tuple[str, str]]:

@@ -60,6 +60,7 @@ def evaluate(
         "fitted_on": evaluation.known,
         "milliseconds_per_image": round(evaluation.seconds / len(evaluation.images) * 1000, 2),
         **_figures(report, model),
+        "files": evaluation.account.to_dict(),
         "skipped": to_json.skipped(evaluation.failed),
     }
     terminal.result(document, *_shown(report, model, evaluation, path))
@@ -67,7 +68,7 @@ def evaluate(
         terminal.warn(
             f"the model was fitted on {evaluation.known} of these images: the figures are too optimistic"
         )
-    terminal.skipped(evaluation.failed)
+    terminal.files(evaluation.account)
 
 
 def _figures(report: EvaluationReport, model: Padim) -> dict[str, Any]:

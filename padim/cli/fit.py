@@ -21,6 +21,7 @@ from padim.output import to_json
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
+    from padim.data.account import FileAccount
     from padim.data.grouping import Rule
     from padim.data.sources import Source
     from padim.model import Padim
@@ -60,7 +61,12 @@ def fit(
         bool, typer.Option("--force", help="Replace an existing model, or a fit that was stopped.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 2, and save nothing, if any file cannot be used.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Exit with 2, and save nothing, if any file is not used: refused, or passed over because it "
+            "is not an image. Hidden files and leftovers of operating systems do not count.",
+        ),
     ] = False,
     keep_features: Annotated[
         bool,
@@ -128,6 +134,7 @@ def fit(
         smoothing_sigma=smoothing,
         weights="random" if random_weights else None,
     )
+    from padim.data.account import nothing_to_read
     from padim.data.opening import open_source
     from padim.methods.requirements import check_can_fit
 
@@ -135,7 +142,9 @@ def fit(
         raise PadimError(f"{images}: holds more than good parts; give its folder {images / 'train' / 'good'}")
     source = open_source(images)
     if not len(source):
-        raise PadimError(f"{images}: holds no images; give a folder or a zip with images of good parts")
+        for _ in source:  # completes the account of what is there
+            pass
+        raise nothing_to_read(str(images), source, "give a folder or a zip with images of good parts")
     if keep_features and output.suffix.lower() == ".zip":
         raise PadimError("--keep-features needs a folder: a .zip cannot hold the features")
     replace = may_be_replaced(output, resume=resume, force=force)
@@ -181,6 +190,7 @@ def _report_complete(
     Raises:
         PadimError: the model at ``output`` was fitted on other images or with other settings.
     """
+    from padim.data.account import FileAccount
     from padim.model import Padim
 
     requested = Padim(config)
@@ -192,8 +202,12 @@ def _report_complete(
         )
     model = Padim.load(output)
     terminal.note(f"the fit is already complete, there is nothing to resume: {output} is its model")
-    document = {**summary.document(model, output), "skipped": to_json.skipped(source.skipped)}
-    terminal.result(document, "", facts(summary.model_rows(model, output), f"Fitted and saved: {output}"))
+    account = FileAccount.of(len(model.normals_), source)
+    terminal.result(
+        _document(model, output, account),
+        "",
+        facts(summary.model_rows(model, output), f"Fitted and saved: {output}"),
+    )
 
 
 def _fit(
@@ -210,12 +224,14 @@ def _fit(
     percentile: float | None,
     value: float | None,
 ) -> None:
+    from padim.data.account import FileAccount
     from padim.model import Padim
     from padim.network import registry
     from padim.network import weights as weights_files
     from padim.storage import bundle
     from padim.storage.atomic import remove_tree
     from padim.storage.resume import Request, images_done, look
+    from padim.text import count
 
     failed: list[ImageError] = []
     resumed = look(partial) == "stopped"
@@ -244,13 +260,13 @@ def _fit(
                 on_error=failed.append,
                 unfinished=partial,
             )
-            skipped = [*source.skipped, *failed]
-            if strict and skipped:
+            account = FileAccount.of(len(model.normals_), source, failed)
+            if strict and account.unused:
                 if not resumed:
                     remove_tree(partial)
-                terminal.skipped(skipped)
+                terminal.files(account)
                 raise PadimError(
-                    f"{len(skipped)} files could not be used, and --strict was given: the model is not saved"
+                    f"{count(account.unused, 'file')} not used, and --strict was given: nothing is saved"
                 )
             progress(0, None, "Saving")
             _check_value(model, value, terminal)
@@ -278,11 +294,19 @@ def _fit(
         elif not resumed and not done:
             _remove_quietly(partial)
         raise
-    document = {**summary.document(model, output), "skipped": to_json.skipped(skipped)}
-    terminal.result(document, "", facts(summary.model_rows(model, output), f"Fitted and saved: {output}"))
+    rows = [*summary.model_rows(model, output), ("files", account.text())]
+    terminal.result(_document(model, output, account), "", facts(rows, f"Fitted and saved: {output}"))
     if hint:
         terminal.note(hint)
-    terminal.skipped(skipped)
+    terminal.files(account)
+
+
+def _document(model: Padim, output: Path, account: FileAccount) -> dict[str, Any]:
+    return {
+        **summary.document(model, output),
+        "files": account.to_dict(),
+        "skipped": to_json.skipped(account.refused),
+    }
 
 
 def _remove_quietly(partial: Path) -> None:

@@ -73,6 +73,7 @@ def robustness(
     """
     from padim.analysis import robustness as engine
     from padim.analysis.image_changes import KINDS, SEVERITIES
+    from padim.data.account import FileAccount
     from padim.data.labeled_images import open_labeled
 
     if not 0 < margin <= 100:
@@ -96,12 +97,13 @@ def robustness(
             cancel=stop,
             on_error=failed.append,
         )
-    failed += labeled.images.skipped
+    account = FileAccount.of(found.good + found.defects, labeled.images, failed)
     document = {
         **summary.document(model, path),
         "folder": str(images),
         **to_json.robustness(found, margin / 100),
-        "skipped": to_json.skipped(failed),
+        "files": account.to_dict(),
+        "skipped": to_json.skipped(account.refused),
     }
     terminal.result(document, *_shown(found, model, path, margin / 100))
     if found.in_fit:
@@ -109,7 +111,7 @@ def robustness(
             f"{found.in_fit} good images skipped: the model was fitted on them, and it rejects fewer "
             "of those than of new ones"
         )
-    terminal.skipped(failed)
+    terminal.files(account)
 
 
 def _shown(found: Robustness, model: Padim, path: Path, margin: float) -> list[Any]:

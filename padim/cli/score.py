@@ -65,8 +65,9 @@ def score(
         bool,
         typer.Option(
             "--fail-on-reject",
-            help="Exit with 1 unless every file is an accepted image: any reject, review or unreadable file "
-            "gives exit code 1.",
+            help="Exit with 1 unless every file is an accepted image: any reject, review, unreadable file or "
+            "file that is not an image gives exit code 1. Hidden files and leftovers of operating systems do "
+            "not count.",
         ),
     ] = False,
     percentile: options.Percentile = None,
@@ -78,11 +79,13 @@ def score(
     Writes [b]results.csv[/], [b]results.json[/], [b]panels[/] and [b]masks[/] into OUT; sub-folders of DIR
     are kept. Threshold and smallest region are the model's unless given here; the model is not changed.
 
-    Files that cannot be read get a row with an error. Without --fail-on-reject, they and rejects leave the
-    exit code at 0. If the command is stopped for any reason, the rows of all scored images are kept in
+    Files that cannot be read get a row with an error; files that are not images get one at the end. Without
+    --fail-on-reject, they and rejects leave the exit code at 0. If the command is stopped for any reason, the
+    rows of all scored images are kept in
     [b]results.partial.jsonl[/], and [b]--resume[/] continues from there; after Ctrl-C they are also in the
     results, which are marked as interrupted.
     """
+    from padim.data.account import FileAccount, nothing_to_read
     from padim.data.opening import open_source
     from padim.model import Padim
     from padim.output.results import Results, model_columns
@@ -98,7 +101,9 @@ def score(
     level = model.threshold_level  # raises before any work if the model has no threshold
     source = open_source(images)
     if not len(source):
-        raise PadimError(f"{images}: holds no images; give a folder or a zip with images to score")
+        for _ in source:  # completes the account of what is there
+            pass
+        raise nothing_to_read(str(images), source, "give a folder or a zip with images to score")
     shown_side = panel_side if panels else 0
     shared = {
         **model_columns(model, path.resolve().name, identity),
@@ -144,10 +149,13 @@ def score(
             if kept := rows_kept(output):
                 terminal.note(f"{count(kept, 'image')} scored and kept in {output}; use --resume")
             raise
+        results.passed_over = list(source.passed_over)
     if pending.n_reused:
         terminal.note(f"{count(pending.n_reused, 'image')} scored before: results reused")
     _show_results(terminal, results, worst, output)
-    terminal.skipped(unreadable, results.counts["unreadable"])
+    used = results.counts.total() - results.counts["unreadable"]
+    account = FileAccount(used, tuple(unreadable), tuple(results.passed_over))
+    terminal.files(account, results.counts["unreadable"])
     if results.interrupted is not None:
         terminal.error(
             f"stopped; {results.interrupted}, and {output / 'results.csv'} is marked as interrupted; "
@@ -156,7 +164,7 @@ def score(
         raise typer.Exit(stop.exit_code)
     if results.counts.total() == results.counts["unreadable"]:
         raise PadimError(f"{images}: none of the files could be used")
-    if fail_on_reject and results.counts.total() != results.counts["accept"]:
+    if fail_on_reject and (results.counts.total() != results.counts["accept"] or account.of_user):
         raise typer.Exit(1)
 
 
@@ -350,8 +358,14 @@ def _show_results(terminal: Terminal, results: Results, worst: list[dict[str, An
         f"{number:,} {name}" for name, number in counts.items() if number or name in ("accept", "reject")
     )
     total = results.counts.total()
+    n_passed_over = sum(one.files for one in results.passed_over)
+    if n_passed_over:
+        text += f", {n_passed_over:,} passed over"
     shown = titled(f"The {len(worst)} highest scores", table) if total > len(worst) > 1 else table
     document = {**results.document(), "output": str(output), "results": str(output / "results.json")}
     terminal.result(
-        document, shown, "", f"{count(total, 'file')}: [bold]{text}[/]  →  {summary.plain(output)}"
+        document,
+        shown,
+        "",
+        f"{count(total + n_passed_over, 'file')}: [bold]{text}[/]  →  {summary.plain(output)}",
     )

@@ -100,6 +100,7 @@ def sensitivity(
     """
     from padim.analysis import sensitivity as engine
     from padim.analysis.synthetic_defects import KINDS
+    from padim.data.account import FileAccount
 
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     images = good_images(folder)
@@ -122,16 +123,17 @@ def sensitivity(
             cancel=stop,
             on_error=failed.append,
         )
-    failed += images.skipped
+    account = FileAccount.of(len(found.images), images, failed)
     document = {
         **summary.document(model, path),
         "folder": str(folder),
         **_document(found),
-        "skipped": to_json.skipped(failed),
+        "files": account.to_dict(),
+        "skipped": to_json.skipped(account.refused),
     }
     terminal.result(document, *_shown(found, model, path))
     _print_notes(terminal, found)
-    terminal.skipped(failed)
+    terminal.files(account)
 
 
 def good_images(path: Path) -> ImageSelection:

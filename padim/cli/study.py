@@ -230,7 +230,7 @@ def _run(one: Run) -> dict[str, Any]:
     result = one.result
     if result is None:
         return report
-    left_out = {"images", "config", "category", "failed", "figures", "false_rejects", "caught"}
+    left_out = {"images", "config", "category", "failed", "passed_over", "figures", "false_rejects", "caught"}
     report.update(result.model_dump(mode="json", exclude=left_out))
     for name, figure in result.figures.items():
         report[name] = {
@@ -242,6 +242,7 @@ def _run(one: Run) -> dict[str, Any]:
     report["false_rejects"] = to_json.rate(result.false_rejects)
     report["caught"] = to_json.rate(result.caught)
     report["skipped"] = [{"name": name, "error": why} for name, why in result.failed]
+    report["passed_over"] = [{"name": name, "reason": why} for name, why in result.passed_over]
     return report
 
 
@@ -367,6 +368,14 @@ def _print_notes(terminal: Terminal, done: Study) -> None:
             "some images are used both for fitting and for evaluation: all figures are too optimistic"
         )
     broken = {failed: None for one in done.runs if one.result is not None for failed in one.result.failed}
+    others = {one: None for run in done.runs if run.result is not None for one in run.result.passed_over}
+    from padim.data.account import FileAccount, PassedOver
     from padim.errors import ImageError
 
-    terminal.skipped([ImageError(name, why) for name, why in broken])
+    terminal.files(
+        FileAccount(
+            0,
+            tuple(ImageError(name, why) for name, why in broken),
+            tuple(PassedOver(name, why) for name, why in others),
+        )
+    )

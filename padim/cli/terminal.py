@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from padim.data.account import FileAccount
     from padim.errors import ImageError
 
 # Maximum number of unusable files named on the terminal; the JSON has all of them.
@@ -105,6 +106,24 @@ class Terminal:
             self._err.print(f"  {escape(error.name)}: {escape(error.reason)}", soft_wrap=True)
         if total > min(len(failed), _NAMED):
             self._err.print(f"  and {count(total - min(len(failed), _NAMED), 'other')}")
+
+    def files(self, account: FileAccount, total: int | None = None) -> None:
+        """List on stderr, unless quiet, what became of the files that were not used.
+
+        Args:
+            account: the files of the command's input.
+            total: the number of refused files, if ``account`` has only the first.
+        """
+        self.skipped(account.refused, total)
+        if self.quiet or not account.passed_over:
+            return
+        from padim.data.account import grouped
+        from padim.text import count
+
+        self._err.print(f"[yellow]{count(account.n_passed_over, 'file')} passed over:[/]")
+        for reason, number, names in grouped(account.passed_over):
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+            self._err.print(f"  {number:,} {escape(reason)}: {escape(shown)}", soft_wrap=True)
 
     def resume_arguments(self) -> tuple[str, ...]:
         """Return the arguments that resume this command after it was stopped."""

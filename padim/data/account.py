@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from padim.errors import ImageError
+from padim.errors import ImageError, PadimError
 from padim.text import count
+
+# Number of files that an error about an input without images names.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,23 @@ class FileAccount:
                 {"name": one.name, "reason": one.reason, "files": one.files} for one in self.passed_over
             ],
         }
+
+
+def nothing_to_read(what: str, source: AccountedFor, remedy: str) -> PadimError:
+    """Return the error for an input without images, with what is there instead.
+
+    Args:
+        what: the input as the user knows it, such as a folder's path.
+        source: the input, of which nothing looks like an image.
+        remedy: what the user should give.
+    """
+    found = [f"{error.name} {error.reason}" for error in source.skipped]
+    found += [f"{one.name} ({one.reason})" for one in source.passed_over]
+    there = ""
+    if found:
+        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+        there = f", only {', '.join(found[:_NAMED])}{more}"
+    return PadimError(f"{what}: holds no images{there}; {remedy}")
 
 
 def grouped(passed_over: Iterable[PassedOver]) -> list[tuple[str, int, list[str]]]:

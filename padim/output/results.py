@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -22,6 +23,7 @@ from padim.output.scoring_journal import Journal
 from padim.storage.atomic import write_atomic
 
 if TYPE_CHECKING:
+    from padim.data.account import PassedOver
     from padim.decision.anomaly_map import Quantizer
     from padim.decision.prediction import Prediction
     from padim.model import Padim
@@ -48,7 +50,9 @@ CSV_COLUMNS = (
     "scoring_identity",
 )
 # Additional columns in the CSV of the command line, after the others.
-MORE_COLUMNS = ("error", "panel", "mask", "backbone", "random_weights", "regions_json")
+MORE_COLUMNS = ("error", "panel", "mask", "backbone", "random_weights", "regions_json", "file")
+# Values of the column ``file``: what became of the file.
+USED, REFUSED, PASSED_OVER = "used", "refused", "passed over"
 
 
 def decision_document(
@@ -239,6 +243,7 @@ class Results:
     Attributes:
         folder: the folder of the files.
         counts: number of rows by verdict, and of unreadable files.
+        passed_over: files of the input that are no images; each gets a last row, without a verdict.
         interrupted: why the results are incomplete; None if they are not.
     """
 
@@ -258,6 +263,7 @@ class Results:
         """
         self.folder = folder
         self.counts: Counter[str] = Counter()
+        self.passed_over: list[PassedOver] = []
         self.interrupted: str | None = None
         self._shared = dict(shared)
         self._about = dict(about)
@@ -303,7 +309,13 @@ class Results:
     def document(self) -> dict[str, Any]:
         """Return the values at the end of the JSON: counts, and why the run was interrupted or None."""
         names = ("accept", "review", "reject", "unreadable")
-        return {"counts": {name: self.counts[name] for name in names}, "interrupted": self.interrupted}
+        counts = {name: self.counts[name] for name in names}
+        files = {
+            "used": sum(counts.values()) - counts["unreadable"],
+            "refused": counts["unreadable"],
+            "passed_over": [asdict(one) for one in self.passed_over],
+        }
+        return {"counts": counts, "files": files, "interrupted": self.interrupted}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
@@ -325,7 +337,12 @@ class Results:
         columns = (*CSV_COLUMNS, *MORE_COLUMNS)
         file.write(codecs.BOM_UTF8 + csv_line(columns).encode("utf-8", "replace"))
         for row in self._rows():
-            file.write(csv_line(csv_cells({**row, **self._shared}, columns)).encode("utf-8", "replace"))
+            became = REFUSED if row.get("error") else USED
+            cells = csv_cells({**row, **self._shared, "file": became}, columns)
+            file.write(csv_line(cells).encode("utf-8", "replace"))
+        for one in self.passed_over:
+            row = {"name": one.name, "error": one.reason, "file": PASSED_OVER}
+            file.write(csv_line(csv_cells(row, columns)).encode("utf-8", "replace"))
         if self.interrupted is not None:
             # A CSV has no header for this, so the mark is a last row without name and verdict.
             last = {"name": "", "error": f"interrupted: {self.interrupted}"}

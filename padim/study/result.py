@@ -97,6 +97,7 @@ class Result(BaseModel):
         known: the number of evaluated images that were also fitted on.
         images: the scores in the order of the data set.
         failed: (name, reason) of files that could not be used.
+        passed_over: (name, reason) of files that are no images of the user's.
         painted_on: the number of images with painted defects; 0 if there are real defects.
     """
 
@@ -117,6 +118,7 @@ class Result(BaseModel):
     known: int
     images: tuple[ScoredImage, ...]
     failed: tuple[tuple[str, str], ...] = ()
+    passed_over: tuple[tuple[str, str], ...] = ()
     painted_on: int = 0
 
     def scores(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -370,6 +370,7 @@ class _StudyExecution:
         result = result.model_copy(
             update={
                 "failed": (*((error.name, error.reason) for error in failed), *result.failed),
+                "passed_over": _passed_over(category),
                 "fit_seconds": before + method_seconds,
                 "method_seconds": method_seconds,
                 "shared": features is not None,
@@ -385,3 +386,9 @@ class _StudyExecution:
         write(self._folder / "results", key, result, draws)
         shutil.rmtree(place, ignore_errors=True)
         return Run(category.name, variant.name, result, draws)
+
+
+def _passed_over(category: Category) -> tuple[tuple[str, str], ...]:
+    """Return name and reason of each file of a category that is not read; its data sets may share files."""
+    found = (*category.normals.passed_over, *category.tests.passed_over)
+    return tuple(dict.fromkeys((one.name, one.reason) for one in found))

@@ -80,6 +80,7 @@ def test_no_rows_are_valid_files_too(tmp_path: Path) -> None:
         {
             "images": [],
             "counts": {"accept": 0, "review": 0, "reject": 0, "unreadable": 0},
+            "files": {"used": 0, "refused": 0, "passed_over": []},
             "interrupted": None,
         },
         [],
