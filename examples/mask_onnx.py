@@ -1,8 +1,8 @@
 """Decide on images exactly as padim does: python mask_onnx.py [--unsealed] MODEL.onnx FOLDER IMAGE ...
 
 The masks are written into the folder: PNG files of the image's size, 255 where it is rejected. Regions
-smaller than the model's smallest region do not count. For 8-bit RGB and grey images; needs score_onnx.py in
-the same folder.
+smaller than the model's smallest region do not count. One line an image: its path, verdict and mask. Files
+that cannot be used, and the exit code, are as in score_onnx.py, which must be in the same folder.
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from score_onnx import opened, prepared
+from score_onnx import each, opened, prepared
 
 
 def large_regions(above, min_area):
@@ -48,15 +48,23 @@ def resized(mask, length, axis):
 if __name__ == "__main__":
     model, folder, *images = (argument for argument in sys.argv[1:] if argument != "--unsealed")
     session, meta, threshold, low, high = opened(model, "--unsealed" in sys.argv)
-    area = int(meta["min_area"])
-    for path in images:
+    area, written = int(meta["min_area"]), set()
+
+    def decide(path):
         feed, (top, left, height, width), (across, down) = prepared(path, meta)
+        # As exported with --output-type float32 the levels are floats, of the same values.
         levels = session.run(["map"], feed)[0][0]
         mask = large_regions(levels > threshold, area)
         verdict = "reject" if mask.any() else "accept"
         if large_regions(levels >= low, area).any() and not large_regions(levels > high, area).any():
             verdict = "review"
         mask = resized(resized(mask[top : top + height, left : left + width], down, 0), across, 1)
-        out = Path(folder) / f"{Path(path).stem}_mask.png"
+        stem = name = Path(path).stem
+        while name in written:  # images of one name in two folders
+            name = f"{stem}_{len(written)}"
+        written.add(name)
+        out = Path(folder) / f"{name}_mask.png"
         Image.fromarray(mask.astype(np.uint8) * 255).save(out)
-        print(f"{path}\t{verdict}\t{out}")
+        return verdict, out
+
+    each(images, decide)

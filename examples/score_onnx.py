@@ -2,7 +2,11 @@
 
 The file's SHA-256 is checked first; --unsealed accepts files of early versions, which have none. The score is
 the map's largest level, so a single pixel above the threshold rejects an image; mask_onnx.py applies the
-model's smallest region, as padim does. For 8-bit RGB and grey images.
+model's smallest region, as padim does.
+
+For 8-bit RGB and grey images of one page. One line an image: its path, score and verdict. A file that cannot
+be used has the score nan, the verdict "unreadable" and the reason; the others are scored all the same, and
+the exit code is 2. It is 1 if the model cannot be used, else 0.
 """
 
 import hashlib
@@ -16,19 +20,50 @@ from PIL import Image, ImageOps
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # set before ONNX Runtime is imported, so that it sends nothing
 import onnxruntime as ort
 
+FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP")
+
+
+class Unusable(Exception):
+    """An image that is not scored, with the reason."""
+
+
+def decoded(path):
+    """Return an image, upright, in RGB; raise Unusable for one that padim would refuse or read otherwise."""
+    try:
+        with Image.open(path) as image:
+            # The first page alone would accept the others unseen. Extra views in a phone's JPEG do not count.
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                raise Unusable("is an animation or has several pages; score each as a file of its own")
+            if image.format not in FORMATS:
+                raise Unusable(
+                    f"is {image.format}, and this script reads {', '.join(FORMATS)}; convert it first"
+                )
+            # Pillow opens 16-bit RGB as 8-bit RGB without a word; what the decoder reads tells it.
+            if image.mode not in ("RGB", "L") or image.has_transparency_data or ";16" in str(image.tile):
+                raise Unusable("is neither 8-bit RGB nor grey; convert it first")
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except Unusable:
+        raise
+    except Exception as error:  # Pillow raises errors of many types for damaged files
+        raise Unusable(f"cannot be read, is damaged or cut short ({error})".replace("\n", " ")) from error
+
 
 def prepared(path, meta):
     """Return the graph's inputs, the image's area in the square (top, left, height, width), and its size."""
-    image, size = ImageOps.exif_transpose(Image.open(path)), int(meta["input_size"])
-    if image.mode not in ("RGB", "L") or image.has_transparency_data:
-        sys.exit(f"{path}: is neither 8-bit RGB nor grey; convert it first")
+    # Older files do not say the depth; 8 bits were the only one.
+    if meta.get("bit_depth", "8") != "8":
+        raise Unusable(f"the model takes images of {meta['bit_depth']} bits, this script of 8")
+    image, size = decoded(path), int(meta["input_size"])
     # Stretched to a square, or resized to fit into it and padded; halves are rounded up.
     longest = image.size if meta["fit"] == "stretch" else [max(image.size)] * 2
     sides = zip(image.size, longest, strict=True)
     wide, high = (max(1, (2 * side * size + of) // (2 * of)) for side, of in sides)
     left, top = (size - wide) // 2, (size - high) // 2
     rgb, inside = np.full((1, size, size, 3), 127, np.uint8), np.zeros((1, size, size), np.float32)
-    small = image.convert("RGB").resize((wide, high), Image.Resampling.BILINEAR)
+    # Pillow's filter is antialiased, as at the fit. OpenCV's default, INTER_LINEAR, is not: on photographs of
+    # many megapixels it gives other features, and other verdicts. With OpenCV reduce with INTER_AREA, and
+    # convert BGR to RGB (benchmarks/resize_filters.py measures both).
+    small = image.resize((wide, high), Image.Resampling.BILINEAR)
     rgb[0, top : top + high, left : left + wide] = small
     inside[0, top : top + high, left : left + wide] = 1
     feed = {"rgb": rgb, "inside": inside} if meta["fit"] == "pad" else {"rgb": rgb}
@@ -68,12 +103,32 @@ def opened(path, unsealed=False):
     return session, meta, *(int(meta[key]) for key in ("threshold_level", "review_from", "review_to"))
 
 
+def each(images, score, blank=()):
+    """Print what score returns for every image, cells between tabs; end with 2 if one cannot be used.
+
+    Such a file has the cells of blank, "unreadable" and the reason.
+    """
+    unusable = 0
+    for path in images:
+        try:
+            cells = score(path)
+        except Unusable as error:
+            unusable += 1
+            cells = (*blank, "unreadable", error)
+        print(path, *cells, sep="\t", flush=True)
+    if unusable:
+        print(f"{unusable} of {len(images)} files could not be used", file=sys.stderr)
+        sys.exit(2)
+
+
 if __name__ == "__main__":
     model, *images = (argument for argument in sys.argv[1:] if argument != "--unsealed")
     session, meta, threshold, low, high = opened(model, "--unsealed" in sys.argv)
-    for path in images:
+
+    def score(path):
         feed, _, _ = prepared(path, meta)
         level = float(session.run(["score"], feed)[0][0])
         verdict = "review" if low <= level <= high else "reject" if level > threshold else "accept"
-        score = float(meta["quantizer_offset"]) + float(meta["quantizer_step"]) * level
-        print(f"{path}\t{score:.6g}\t{verdict}")
+        return f"{float(meta['quantizer_offset']) + float(meta['quantizer_step']) * level:.6g}", verdict
+
+    each(images, score, blank=("nan",))

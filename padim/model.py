@@ -371,18 +371,26 @@ class Padim(Decider):
             persistence.save(path, parts, self.state.channels, self.current_threshold)
         return path
 
-    def export(self, path: str | Path, *, force: bool = False) -> Path:
+    def export(
+        self,
+        path: str | Path,
+        *,
+        force: bool = False,
+        output_type: Literal["uint16", "float32"] = "uint16",
+    ) -> Path:
         """Write the model as one file for other programs: an ONNX scorer or the arrays as ``.npz``.
 
         Args:
             path: path that ends in ``.onnx`` or ``.npz``.
             force: whether to replace an existing file.
+            output_type: type of the level map that an ONNX scorer returns; ``float32`` has the same values
+                and is for runtimes without uint16, such as TensorRT.
 
         Returns:
             The file written.
 
         Raises:
-            ValueError: the path ends in neither.
+            ValueError: the path ends in neither, or ``output_type`` is not one of the two.
             PadimError: the file exists already or cannot be written.
         """
         target = Path(path)
@@ -396,7 +404,7 @@ class Padim(Decider):
             raise PadimError(
                 f"{target}: is there already; choose another name, or replace it with force=True"
             )
-        return Path(export.export_onnx(self, target, name=target.stem))
+        return Path(export.export_onnx(self, target, name=target.stem, output_type=output_type))
 
     @classmethod
     def load(cls, path: str | Path, *, work_dir: str | Path | None = None) -> Padim:

@@ -21,6 +21,13 @@ class Format(StrEnum):
     npz = "npz"
 
 
+class OutputType(StrEnum):
+    """Types of the level map in an exported graph."""
+
+    uint16 = "uint16"
+    float32 = "float32"
+
+
 def export(
     terminal: Terminal,
     path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
@@ -34,6 +41,14 @@ def export(
             "extension of FILE.",
         ),
     ] = None,
+    output_type: Annotated[
+        OutputType,
+        typer.Option(
+            "--output-type",
+            help="ONNX: type of the level map that the graph returns. [b]float32[/] has the same values and "
+            "uses only types that TensorRT knows, which has no uint16.",
+        ),
+    ] = OutputType.uint16,
     force: Annotated[
         bool, typer.Option("--force", help="Replace existing files; write an .npz of any size.")
     ] = False,
@@ -48,6 +63,8 @@ def export(
             format = Format(output.suffix.lower().removeprefix("."))
         except ValueError:
             raise PadimError(f"{output}: its name ends in neither .onnx nor .npz; give --format") from None
+    if format is Format.npz and output_type is OutputType.float32:
+        raise PadimError("--output-type applies to ONNX files; leave it out for an .npz")
     if output.is_dir():
         raise PadimError(f"{output}: is a folder; give the name of a file")
     network = [output.with_name(f"{output.stem}_backbone.onnx")] if format is Format.npz else []
@@ -66,7 +83,9 @@ def export(
     with terminal.progress() as progress:
         progress(0, None, "Writing")
         if format is Format.onnx:
-            written = exporting.export_onnx(model, output, name=path.resolve().name)
+            written = exporting.export_onnx(
+                model, output, name=path.resolve().name, output_type=output_type.value
+            )
         else:
             written = exporting.export_npz(model, output, force=force)
     # A graph over 2 GB keeps its weights in a second file; the two belong together.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 import os
 import re
@@ -20,7 +19,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +28,12 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from padim._version import __version__
-from padim.decision.guard_band import guard_levels
 from padim.errors import PadimError
-from padim.methods.factor import Factor, LowRank
-from padim.methods.padim import PatchGaussians
+from padim.methods.factor import Factor
 from padim.network import backbone as backbones
 from padim.network.runtime import session_options
+from padim.output.scorer_graph import OutputType, add_initializer, exported_graph
+from padim.output.scorer_metadata import metadata
 from padim.output.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry
 from padim.storage import leftovers
 from padim.storage.atomic import explain_os_error, sync_folder
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["export_npz", "export_onnx", "inverse_covariance_bytes", "metadata"]
 
-FORMAT = "padim-scorer"
-VERSION = 1
 NPZ_FORMAT = "padim-params"
 # Version 2: features may be normalized, which readers of version 1 do not support.
 NPZ_VERSION = 2
@@ -79,15 +76,23 @@ def _with_model_locked(export: Exporter) -> Exporter:
 
 
 @_with_model_locked
-def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, distances: bool = False) -> Path:
+def export_onnx(
+    model: Padim,
+    path: str | Path,
+    *,
+    name: str | None = None,
+    distances: bool = False,
+    output_type: OutputType = "uint16",
+) -> Path:
     """Write a model as one ONNX graph from images to level maps and scores.
 
     Input ``rgb``: uint8 ``(n, S, S, 3)``, S the input size. A model that pads images has a second input
     ``inside``: float32 ``(n, S, S)``, 1 inside the image's area of the square and 0 in the padding; the
-    region of interest is multiplied in. Outputs ``map``: uint16 ``(n, S, S)``, the level map, and
-    ``score``: float32 ``(n,)``, its largest level: the score *at a smallest region of one pixel*. The
-    threshold, which applies to scores at the model's smallest region, and all other values are in the
-    metadata, see :func:`metadata`. Only operators of the ONNX standard are used.
+    region of interest is multiplied in. Outputs ``map``: uint16 ``(n, S, S)`` (or float32, see
+    ``output_type``), the level map, and ``score``: float32 ``(n,)``, its largest level: the score *at a
+    smallest region of one pixel*. The threshold, which applies to scores at the model's smallest region, and
+    all other values are in the metadata, see :func:`padim.output.scorer_metadata.metadata`. Only operators of
+    the ONNX standard are used.
 
     Over 2 GB, large arrays are in a second file, ``<name>.<digits>.data``, which must stay beside the first
     under its name. Files are replaced atomically. The file carries a SHA-256 of itself, and of the second
@@ -99,23 +104,28 @@ def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, dist
         path: the file to write; an existing one is replaced.
         name: the model's name, for the metadata.
         distances: adds an output ``distance``, float32 ``(n, p)``: distances before resampling and smoothing.
+        output_type: type of ``map``. ``float32`` has the same values and is for runtimes without uint16, such
+            as TensorRT; see :mod:`padim.output.scorer_graph`.
 
     Returns:
         ``path``.
 
     Raises:
         NotFittedError: the model is not fitted.
+        ValueError: ``output_type`` is neither of the two.
         PadimError: the file cannot be written, or the written graph does not reproduce the model's results.
     """
     path = Path(path)
-    values = metadata(model, name)
+    if output_type not in get_args(OutputType):
+        raise ValueError(f"output_type must be 'uint16' or 'float32', got {output_type!r}")
+    values = metadata(model, name, output_type=output_type)
     if "threshold_level" not in values:
         warnings.warn(
             f"{path}: the model has no threshold, so the exported scorer gives scores and no verdicts; "
             "fit it on at least three good parts or set a threshold by hand",
             stacklevel=2,
         )
-    proto, baked = _scorer(model, distances)
+    proto, baked = exported_graph(model, distances=distances, output_type=output_type)
     helper.set_model_props(proto, values)
     with _replacing(path) as folder:
         target = folder / path.name
@@ -123,7 +133,7 @@ def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, dist
             # Arrays are moved one at a time and released, as they may take half of the machine's memory.
             for key in list(baked):
                 array = baked.pop(key)
-                _add_initializer(proto, key, array).raw_data = b"".join(_little_endian(array))
+                add_initializer(proto, key, array).raw_data = b"".join(_little_endian(array))
         else:
             name, sha256 = _write_external_data(proto, baked, target)
             proto.metadata_props.add(key=DATA_FILE, value=name)
@@ -138,138 +148,6 @@ def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, dist
     return path
 
 
-def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
-    """Return the metadata of an exported model, as text by key.
-
-    Levels are those of ``map`` and ``score``; ``quantizer_offset + quantizer_step * level`` is in map units,
-    which padim shows. An image is rejected above ``threshold_level`` and to be reviewed from ``review_from``
-    to ``review_to`` (1 and 0 without a guard band, an empty interval). These apply to scores at ``min_area``;
-    ``false_rejects`` is the false-reject rate expected there, and ``false_rejects_at_min_area_1`` the one
-    expected if the same threshold is applied to the largest level. ``threshold_level_at_min_area_1`` is the
-    threshold that the model's choice gives for the largest level. Without a threshold, these are all absent.
-
-    Args:
-        model: a fitted model.
-        name: the model's name, or None to leave it out.
-    """
-    config, fitted = model.config, model.state.fitted
-    quantizer, threshold = fitted.quantizer, model.current_threshold
-    values: dict[str, object] = {
-        "format": FORMAT,
-        "format_version": VERSION,
-        "padim_version": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "input_size": config.input_size,
-        "fit": config.fit,
-        "grid": config.grid,
-        "grid_stride": config.grid_stride,
-        "feature_norm": config.feature_norm,
-        "backbone": config.backbone,
-        "layers": ",".join(config.active_layers),
-        "method": config.method,
-        "n_features": fitted.detector.shape[1],
-        "weights": config.weights,
-        "backbone_sha256": model.network.extractor.backbone_sha256,
-        "scoring_identity": model.state.identity,
-        "smoothing_sigma": config.smoothing_sigma,
-        "min_area": config.min_area,
-        "quantizer_offset": quantizer.offset,
-        "quantizer_step": quantizer.step,
-        "calibration": fitted.calibration,
-        "parts": len({normal.group for normal in fitted.normals if normal.status == "fit"}),
-        "roi": "everywhere"
-        if model.decision.roi is None
-        else f"{model.decision.roi.mean():.6f} of the square",
-    }
-    if name:
-        values["name"] = name
-    for key in ("source", "sha256"):
-        # Models saved by early versions have no record of it.
-        if model.network.provenance.get(key):
-            values[f"weights_{key}"] = model.network.provenance[key]
-    if model.network.random_weights:
-        values["warning"] = "the network has random weights: its verdicts mean nothing"
-    if threshold is not None:
-        low, high = guard_levels(threshold.level, model.decision.guard, quantizer)
-        values |= {
-            "threshold_level": threshold.level,
-            "threshold_value": quantizer.to_value(threshold.level),
-            "threshold_basis": threshold.basis,
-            "review_from": low,
-            "review_to": high,
-        }
-        if threshold.permille is not None:
-            values["threshold_percentile"] = threshold.permille / 10
-            values["threshold_supported"] = "yes" if threshold.supported else "no"
-        values["threshold_level_at_min_area_1"] = model.state.threshold(model.decision.choice, 1).level
-        if fitted.calibration != "none":
-            for key, area in (("false_rejects", config.min_area), ("false_rejects_at_min_area_1", 1)):
-                rate = model.state.false_rejects(threshold.level, area)
-                rate_document: dict[str, float] = {"above": rate.above, "parts": rate.n}
-                rate_document |= {"expected": round(rate.expected, 6), "upper_95": round(rate.upper, 6)}
-                values[key] = json.dumps(rate_document)
-    return {key: str(value) for key, value in values.items()}
-
-
-# --- the graph ----------------------------------------------------------------------------------------------
-
-
-def _scorer(model: Padim, distances: bool) -> tuple[onnx.ModelProto, dict[str, Array]]:
-    """Return the scoring graph without its constant arrays, and these arrays by name."""
-    state, extractor = model.state, model.network.extractor
-    detector, size = state.fitted.detector, extractor.input_size
-    proto = extractor.scoring_graph(detector, model.state.channels, guarded=True)
-    graph = proto.graph
-    baked = dict(state.scorer.arrays)
-    inside = baked.pop("inside")
-    everywhere = inside.shape == (1, 1, 1) and bool(inside.all())
-    for value in list(graph.input):
-        if value.name != "rgb":
-            graph.input.remove(value)
-    if model.config.fit == "pad":
-        graph.input.append(helper.make_tensor_value_info("inside", TensorProto.FLOAT, ["n", size, size]))
-        if not everywhere:
-            baked["roi"] = inside
-            at = _index_of(graph, "judged")
-            graph.node[at].input[1] = "inside_roi"
-            graph.node.insert(at, helper.make_node("Mul", ["inside", "roi"], ["inside_roi"]))
-    elif everywhere:
-        at = _index_of(graph, "judged")
-        multiplied = graph.node[at].input[0]
-        graph.node.pop(at)
-        for node in graph.node:
-            node.input[:] = [multiplied if name == "judged" else name for name in node.input]
-    else:
-        baked["inside"] = inside
-    if not distances:
-        graph.output.remove(next(value for value in graph.output if value.name == "distance"))
-    factor = detector.factor if isinstance(detector, PatchGaussians) else None
-    if isinstance(factor, LowRank) and factor.narrow:
-        # All values are multiples of a step by 16-bit integers: half the size, without any rounding.
-        baked.pop("basis")
-        baked["basis_16"] = factor.integers()[:, None]
-        assert factor.step is not None
-        baked["basis_step"] = factor.step[:, None, None]
-        graph.node.insert(0, helper.make_node("Mul", ["basis_32", "basis_step"], ["basis"]))
-        graph.node.insert(0, helper.make_node("Cast", ["basis_16"], ["basis_32"], to=TensorProto.FLOAT))
-    used = {name for node in graph.node for name in node.input}
-    for constant in [constant for constant in graph.initializer if constant.name not in used]:
-        graph.initializer.remove(constant)
-    return proto, baked
-
-
-def _index_of(graph: onnx.GraphProto, output: str) -> int:
-    return next(i for i, node in enumerate(graph.node) if output in node.output)
-
-
-def _add_initializer(proto: onnx.ModelProto, key: str, array: Array) -> onnx.TensorProto:
-    """Add a constant with the array's name, dtype and shape to the graph, without its data."""
-    tensor = proto.graph.initializer.add()
-    tensor.name, tensor.data_type = key, helper.np_dtype_to_tensor_dtype(array.dtype)
-    tensor.dims.extend(array.shape)
-    return tensor
-
-
 def _write_external_data(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -> tuple[str, str]:
     """Write the large arrays into a file beside ``target``, named by its hash, and refer to it in the graph.
 
@@ -281,7 +159,7 @@ def _write_external_data(proto: onnx.ModelProto, baked: dict[str, Array], target
     digest = hashlib.sha256()
     with part.open("wb") as file:
         for key, array in baked.items():
-            tensor = _add_initializer(proto, key, array)
+            tensor = add_initializer(proto, key, array)
             if array.nbytes < _LARGE_BYTES:
                 tensor.raw_data = b"".join(_little_endian(array))
                 continue

@@ -174,6 +174,23 @@ def test_export_writes_what_the_name_says_or_the_option(
     ]
 
 
+@pytest.mark.parametrize("kind", ["uint16", "float32"])
+def test_the_level_map_is_of_the_type_that_is_asked_for(
+    run: Run, saved_model: Path, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "a.onnx"
+    assert run("export", saved_model, "-o", path, "--output-type", kind).code == 0
+    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    types = {output.name: output.type for output in session.get_outputs()}
+    assert types["map"] == {"uint16": "tensor(uint16)", "float32": "tensor(float)"}[kind]
+
+
+def test_an_output_type_is_no_matter_of_arrays(run: Run, saved_model: Path, tmp_path: Path) -> None:
+    done = run("export", saved_model, "-o", tmp_path / "a.npz", "--output-type", "float32")
+    assert "--output-type applies to ONNX files" in done.sentence
+    assert not list(tmp_path.glob("a*"))
+
+
 def test_what_cannot_be_exported_is_one_sentence(
     run: Run, saved_model: Path, tmp_path: Path, written: list[tuple[str, Path]]
 ) -> None:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import settings as h_settings
@@ -35,6 +36,7 @@ from padim.methods.ensemble import Ensemble
 from padim.network.extractor import open_extractor
 from padim.network.runtime import open_session
 from padim.output.export import export_npz, export_onnx
+from padim.output.scorer_graph import OutputType
 from padim.scoring import ScoringState
 from padim.storage.bundle import Bundle
 from padim.storage.feature_store import FeatureStore
@@ -47,6 +49,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINED = [name for name in CASES if any(METHODS[used].trains for used in config(name).methods_used)]
+# The operators that occur here, each looked up in the support table of TensorRT's ONNX parser.
+_TENSORRT = """
+Add AveragePool Cast Clip Concat Constant ConstantOfShape Conv Div Exp Gather Identity IsNaN
+LeakyRelu MatMul Max Mean Min Mul Pad Pow ReduceL2 ReduceMax ReduceMin ReduceSum ReduceSumSquare Relu Reshape
+Round Shape Slice Split Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Where
+"""
+TENSORRT_OPERATORS = frozenset(_TENSORRT.split())
 
 
 # A student network, and a second way to the same code, cost most of the time: `make test-fast` does without.
@@ -234,6 +243,35 @@ def test_the_exported_scorer_computes_what_predict_does(model: Padim, tmp_path: 
     predicted = list(model.predict(rgb))
     np.testing.assert_array_equal(maps, [one.levels for one in predicted])
     np.testing.assert_array_equal(scores, [one.levels.max() for one in predicted])
+
+
+def test_the_float32_scorer_gives_the_same_numbers_in_types_that_tensorrt_knows(
+    model: Padim, tmp_path: Path
+) -> None:
+    """TensorRT has no uint16 and no int16, and takes uint8 only as an input that is cast at once."""
+    rgb = np.stack([part(510 + seed, size=(64, 64), defect=seed > 0) for seed in range(3)])
+    (maps, scores), (plain, plain_scores) = (
+        open_session(export_onnx(model, tmp_path / f"{kind}.onnx", output_type=kind).read_bytes()).run(
+            ["map", "score"], {"rgb": rgb}
+        )
+        for kind in get_args(OutputType)
+    )
+    assert (maps.dtype, plain.dtype) == (np.uint16, np.float32)
+    assert maps.any()
+    np.testing.assert_array_equal(plain, maps)
+    np.testing.assert_array_equal(plain_scores, scores)
+    graph = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "float32.onnx"), strict_mode=True).graph
+    known = {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL}
+    values = [*graph.input, *graph.value_info, *graph.output]
+    odd = {value.name for value in values if value.type.tensor_type.elem_type not in known}
+    odd |= {tensor.name for tensor in graph.initializer if tensor.data_type not in known}
+    assert odd == {"rgb"}
+    assert [node.op_type for node in graph.node if "rgb" in node.input] == ["Cast"]
+    # Every tensor's type was looked at.
+    named = {value.name for value in values}
+    assert {name for node in graph.node for name in node.output} <= named
+    assert not {"DequantizeLinear", "QuantizeLinear"} & {node.op_type for node in graph.node}
+    assert {node.op_type for node in graph.node} <= TENSORRT_OPERATORS
 
 
 def test_only_a_gaussian_at_every_position_is_exported_as_such(

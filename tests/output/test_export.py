@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +33,8 @@ from padim.errors import NotFittedError, PadimError
 from padim.methods.factor import LowRank
 from padim.output import export
 from padim.output.export import export_npz, export_onnx, inverse_covariance_bytes, metadata
+from padim.output.scorer_metadata import image_values
+from padim.output.scorer_seal import seal, verify
 from tests.parts import defects, normals, part, png
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -50,12 +55,18 @@ runpy.run_path(script, run_name="__main__")
 """
 
 
-def on_a_line_pc(script: str, *arguments: object) -> list[list[str]]:
-    """The lines that a script prints, cut at tabs."""
+def run_on_a_line_pc(script: str, *arguments: object) -> tuple[int, list[list[str]], str]:
+    """Return the exit code of a script, the lines that it prints, cut at tabs, and its errors."""
     command = [sys.executable, "-I", "-c", _LINE_PC, str(EXAMPLES / script), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return [line.split("\t") for line in done.stdout.splitlines()]
+    return done.returncode, [line.split("\t") for line in done.stdout.splitlines()], done.stderr
+
+
+def on_a_line_pc(script: str, *arguments: object) -> list[list[str]]:
+    """The lines that a script prints, cut at tabs, where every image is scored."""
+    code, lines, errors = run_on_a_line_pc(script, *arguments)
+    assert code == 0, errors
+    return lines
 
 
 def fitted(count: int, **choices: object) -> Padim:
@@ -263,6 +274,77 @@ def test_the_metadata_say_what_the_model_says(small_model: Padim, tmp_path: Path
     assert json.loads(facts["false_rejects_at_min_area_1"])["above"] == strict.above
 
 
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
+def test_the_metadata_say_how_a_file_becomes_the_input(fit: str, tmp_path: Path) -> None:
+    """A program on a line PC has to do these steps by itself, so that nothing may be left to guess."""
+    path = export_onnx(fitted(3, fit=fit), tmp_path / "scorer.onnx")
+    facts = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    expected = {
+        "resize_filter": "bilinear",
+        "resize_antialias": "yes",
+        "color_order": "RGB",
+        "input_layout": "NHWC",
+        "input_type": "uint8",
+        "value_range": "0..255",
+        "normalization": "in the graph",
+        "bit_depth": "8",
+        "map_size": "64",
+        "map_type": "uint16",
+        "score_type": "float32",
+    }
+    if fit == "pad":
+        expected |= {"pad_color": "127,127,127", "pad_position": "centered"}
+    assert {key: facts.get(key) for key in expected} == expected
+    assert "INTER_AREA" in facts["resize_hint"]
+    assert ("pad_color" in facts) == (fit == "pad")
+    # They are in the file beside the seal, which covers them.
+    verify(path)
+    proto = onnx.load(path)
+    proto.metadata_props[0].value += "?"
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(PadimError, match="was altered"):
+        verify(path)
+
+
+def test_files_of_earlier_versions_are_still_read(
+    small_model: Padim, tmp_path: Path, images: list[Path]
+) -> None:
+    """Without the keys that were added since, with their seal."""
+    path = export_onnx(small_model, tmp_path / "scorer.onnx")
+    now = on_a_line_pc("score_onnx.py", path, *images)
+    proto = onnx.load(path)
+    added = {*image_values(small_model.network.preprocess), "map_size", "map_type", "score_type"}
+    kept = [entry for entry in proto.metadata_props if entry.key not in {*added, "sha256"}]
+    assert len(kept) == len(proto.metadata_props) - len(added) - 1
+    copies = [(entry.key, entry.value) for entry in kept]
+    del proto.metadata_props[:]
+    for key, value in copies:
+        proto.metadata_props.add(key=key, value=value)
+    path.write_bytes(seal(proto.SerializeToString()))
+    verify(path)
+    assert on_a_line_pc("score_onnx.py", path, *images) == now
+
+
+def test_the_scripts_take_a_float32_scorer(small_model: Padim, tmp_path: Path, images: list[Path]) -> None:
+    whole = export_onnx(small_model, tmp_path / "scorer.onnx")
+    plain = small_model.export(tmp_path / "plain.onnx", output_type="float32")
+    assert {e.key: e.value for e in onnx.load(plain).metadata_props}["map_type"] == "float32"
+    for script, options in (("score_onnx.py", []), ("mask_onnx.py", [tmp_path])):
+        assert on_a_line_pc(script, whole, *options, *images) == on_a_line_pc(
+            script, plain, *options, *images
+        )
+
+
+def test_another_output_type_is_refused(small_model: Padim, tmp_path: Path) -> None:
+    kind: Any = "float16"
+    refused = "output_type must be 'uint16' or 'float32', got 'float16'"
+    with pytest.raises(ValueError, match=refused):
+        export_onnx(small_model, tmp_path / "x.onnx", output_type=kind)
+    with pytest.raises(ValueError, match=refused):
+        small_model.export(tmp_path / "x.onnx", output_type=kind)
+    assert not list(tmp_path.iterdir())
+
+
 def test_random_weights_are_said_to_be_random() -> None:
     facts = metadata(fitted(3, weights="random"))
     assert facts["weights"] == "random"
@@ -434,13 +516,111 @@ def test_the_scripts_sizes(script: Script, mask: npt.NDArray[np.bool_], height: 
     np.testing.assert_array_equal(resized, mask_to_original(mask, (height, width)))
 
 
-def test_the_scripts_refuse_what_they_would_misread(small_model: Padim, tmp_path: Path) -> None:
+def _encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def _deep_rgb() -> bytes:
+    """A PNG of 16 bits a channel in RGB, which Pillow opens as 8-bit RGB."""
+    rows = b"".join(b"\0" + bytes(range(54)) for _ in range(9))
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 9, 16, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def unusable_files() -> dict[str, tuple[bytes, str]]:
+    """Files that the scripts must not score, with a part of the reason that they give."""
+    first, other = (Image.fromarray(part(700 + seed, size=(80, 80))) for seed in range(2))
+    pages: dict[str, Any] = {"save_all": True, "append_images": [other]}
+    photo = _encoded(first, "JPEG", quality=90)
+    several, eight = "is an animation or has several pages", "is neither 8-bit RGB nor grey"
+    return {
+        "clear.png": (_encoded(Image.new("RGBA", (9, 9)), "PNG"), eight),
+        "deep.png": (_encoded(Image.fromarray(np.zeros((9, 9), np.uint16)), "PNG"), eight),
+        "deep_rgb.png": (_deep_rgb(), eight),
+        "palette.png": (_encoded(first.convert("P"), "PNG"), eight),
+        "cmyk.jpg": (_encoded(first.convert("CMYK"), "JPEG"), eight),
+        "pages.tif": (_encoded(first, "TIFF", **pages), several),
+        "moving.png": (_encoded(first, "PNG", **pages), several),
+        "moving.webp": (_encoded(first, "WEBP", **pages), several),
+        "moving.gif": (_encoded(first, "GIF", **pages), several),
+        "still.gif": (_encoded(first, "GIF"), "is GIF"),
+        "cut.jpg": (photo[: len(photo) // 2], "cut short"),
+        "cut.png": (_encoded(first, "PNG")[:3000], "cut short"),
+        "head.jpg": (photo[:20], "cannot be read"),
+        "empty.jpg": (b"", "cannot be read"),
+        "text.jpg": (b"not an image", "cannot be read"),
+    }
+
+
+@pytest.mark.parametrize(("script", "verdict_at"), [("score_onnx.py", 2), ("mask_onnx.py", 1)])
+def test_the_scripts_name_what_they_cannot_use_and_score_the_rest(
+    small_model: Padim, tmp_path: Path, script: str, verdict_at: int
+) -> None:
+    """Pages after the first, deeper pixels and cut files would else be accepted unseen, or end the run."""
     path = export_onnx(small_model, tmp_path / "scorer.onnx")
-    Image.new("RGBA", (9, 9)).save(tmp_path / "clear.png")
-    Image.fromarray(np.zeros((9, 9), np.uint16)).save(tmp_path / "deep.png")
-    for name in ("clear.png", "deep.png"):
-        with pytest.raises(AssertionError, match=rf"{name}: is neither 8-bit RGB nor grey"):
-            on_a_line_pc("score_onnx.py", path, tmp_path / name)
+    files = {name: content for name, (content, _) in unusable_files().items()}
+    good = {name: content for name, content in normals(2, first=100) if isinstance(content, bytes)}
+    first, last = good.items()
+    folder = tmp_path / "images"
+    folder.mkdir()
+    names = [first[0], *files, "absent.png", last[0]]
+    for name, content in {**files, **good}.items():
+        (folder / name).write_bytes(content)
+    options = [tmp_path] if script == "mask_onnx.py" else []
+    code, lines, errors = run_on_a_line_pc(script, path, *options, *(folder / name for name in names))
+    assert code == 2, errors
+    assert [Path(line[0]).name for line in lines] == names
+    for name, line in zip(names, lines, strict=True):
+        if name in good:
+            assert line[verdict_at] in ("accept", "review", "reject")
+        else:
+            assert line[verdict_at] == "unreadable", name
+            reason = unusable_files()[name][1] if name in files else "cannot be read"
+            assert reason in line[verdict_at + 1], name
+    assert f"{len(files) + 1} of {len(names)} files could not be used" in errors
+    # The good ones are scored as without the others.
+    alone = run_on_a_line_pc(script, path, *options, *(folder / name for name in good))[1]
+    assert [line for line in lines if Path(line[0]).name in good] == alone
+
+
+def test_extra_views_in_a_phones_jpeg_are_no_pages(small_model: Padim, tmp_path: Path) -> None:
+    """As padim reads it: the photograph, not the preview that is stored behind it."""
+    path = export_onnx(small_model, tmp_path / "scorer.onnx")
+    first, other = (Image.fromarray(part(700 + seed, size=(80, 80))) for seed in range(2))
+    (tmp_path / "phone.jpg").write_bytes(_encoded(first, "MPO", save_all=True, append_images=[other]))
+    (tmp_path / "plain.jpg").write_bytes(_encoded(first, "JPEG"))
+    one, two = on_a_line_pc("score_onnx.py", path, tmp_path / "phone.jpg", tmp_path / "plain.jpg")
+    assert one[1:] == two[1:]
+
+
+def test_masks_of_images_of_one_name_do_not_replace_each_other(small_model: Padim, tmp_path: Path) -> None:
+    path = export_onnx(small_model, tmp_path / "scorer.onnx")
+    for side, folder in ((40, "a"), (60, "b")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.png").write_bytes(png(part(1, size=(side, side))))
+    lines = on_a_line_pc("mask_onnx.py", path, tmp_path, tmp_path / "a" / "x.png", tmp_path / "b" / "x.png")
+    assert [Image.open(line[2]).size for line in lines] == [(40, 40), (60, 60)]
+
+
+def test_the_scripts_refuse_a_model_of_another_bit_depth(small_model: Padim, tmp_path: Path) -> None:
+    path = export_onnx(small_model, tmp_path / "scorer.onnx")
+    proto = onnx.load(path)
+    del proto.metadata_props[-1]
+    next(entry for entry in proto.metadata_props if entry.key == "bit_depth").value = "12"
+    path.write_bytes(seal(proto.SerializeToString()))
+    (tmp_path / "x.png").write_bytes(png(part(1)))
+    code, [line], _ = run_on_a_line_pc("score_onnx.py", path, tmp_path / "x.png")
+    assert (code, line[2], line[3]) == (
+        2,
+        "unreadable",
+        "the model takes images of 12 bits, this script of 8",
+    )
 
 
 # --- the bare numbers ---------------------------------------------------------------------------------------
