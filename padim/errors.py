@@ -35,6 +35,53 @@ class BundleError(PadimError):
     """A saved model is truncated, altered or of an unknown version; the message names the file."""
 
 
+class ChangedSinceOpenedError(PadimError):
+    """A saved model was changed by someone else since it was opened, so that saving would undo that change.
+
+    Nothing was saved.
+
+    Attributes:
+        path: the saved model.
+        opened: revision that was opened; empty if nothing was there.
+        found: revision that is there now.
+        when: time at which that one was saved, in ISO 8601; empty if it is unknown.
+        changes: what differs, as text ("threshold 3.1 → 2.9"); empty if it is unknown.
+    """
+
+    def __init__(
+        self, path: Path, opened: str, found: str, *, when: str = "", changes: str = "", name: str = ""
+    ) -> None:
+        details = [changes] if changes else []
+        details += [f"saved at {when}"] if when else []
+        details.append(f"revision {found[:12]}")
+        what = (
+            "was changed by someone else since it was opened"
+            if opened
+            else "a model was saved here meanwhile"
+        )
+        super().__init__(
+            f"{name or path}: {what} ({'; '.join(details)}); nothing was saved: open it again, save it "
+            "elsewhere, or replace it (force=True; in the shell --force)"
+        )
+        self.path = path
+        self.opened = opened
+        self.found = found
+        self.when = when
+        self.changes = changes
+
+
+class BusyError(PadimError):
+    """Somebody else is changing the model at the moment; the message says who, as far as it is known.
+
+    Attributes:
+        holder: who is changing it, as text.
+    """
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"the model is being changed by {holder}; try again when that has finished")
+        self.holder = holder
+
+
 class MissingExtraError(PadimError):
     """An optional part of the installation is missing; the message gives the command to install it."""
 

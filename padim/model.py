@@ -8,7 +8,7 @@ opening in ``persistence.py``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +31,7 @@ from padim.methods.requirements import check_can_fit
 from padim.network.model_network import ModelNetwork
 from padim.scoring import ScoringState
 from padim.storage.normals import Groups, Normal, regrouped, with_status
+from padim.storage.revisions import revision_of
 from padim.storage.thumbnails import Readable, Thumbnails
 from padim.storage.work_folder import WorkFolder
 from padim.working_state import WorkingSet
@@ -79,6 +80,8 @@ class Padim(Decider):
         self._current: ScoringState | None = None
         # An opened model's thumbnails are read from its bundle; a change creates the working files.
         self._kept_thumbnails: Readable | None = None
+        # Manifests of the saved models that this one was loaded from or saved as, by place.
+        self._opened: dict[Path, Mapping[str, Any]] = {}
         # Held by every method that changes the model; readers read ``_current`` once and need no lock.
         self._writing = threading.RLock()
 
@@ -352,14 +355,30 @@ class Padim(Decider):
 
     # --- saving ------------------------------------------------------------------------------------
 
-    def save(self, path: str | Path) -> Path:
+    @property
+    def revision(self) -> str:
+        """Revision that this model was loaded from or last saved as; empty if neither."""
+        return revision_of(next(reversed(self._opened.values()), {}))
+
+    def save(self, path: str | Path, *, replaces: str | None = None, force: bool = False) -> Path:
         """Save everything that scoring and calibration need as a bundle, atomically; return the path.
+
+        A model that someone else has changed since it was loaded from ``path``, or last saved there, is not
+        replaced. At any other path a former model is replaced.
 
         Args:
             path: a folder, or a file ending in ``.zip``.
+            replaces: revision of the only model that may be replaced; empty if nothing may be there.
+            force: replace whatever model is there.
+
+        Raises:
+            ChangedSinceOpenedError: the model at ``path`` was changed since; nothing is saved.
+            BusyError: ``path`` is in a workspace, and somebody else is changing the model there.
         """
         path = Path(path)
         with self._writing:
+            place = path.resolve()
+            opened = self._opened.get(place) if replaces is None else {"seal": replaces}
             parts = persistence.ModelParts(
                 self.config,
                 self._features_asked,
@@ -368,7 +387,11 @@ class Padim(Decider):
                 self.state.fitted,
                 self._thumbnails,
             )
-            persistence.save(path, parts, self.state.channels, self.current_threshold)
+            saved = persistence.save(
+                path, parts, self.state.channels, self.current_threshold, None if force else opened
+            )
+            self._opened.pop(place, None)  # the latest comes last
+            self._opened[place] = saved
         return path
 
     def export(
@@ -423,5 +446,6 @@ class Padim(Decider):
         model._features_asked = parts.features_asked
         model._network = parts.network
         model._kept_thumbnails = parts.thumbnails
+        model._opened[Path(path).resolve()] = parts.manifest
         model._install(parts.fitted)
         return model

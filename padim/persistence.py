@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from padim.methods.base import Calibration, Losses
 from padim.network.model_network import ModelNetwork
 from padim.scoring_identity import scoring_files
 from padim.storage import bundle, serialization
+from padim.storage.model_folders import held
 from padim.storage.thumbnails import Readable, SavedThumbnails
 
 __all__ = ["ModelParts", "load", "save"]
@@ -43,6 +45,7 @@ class ModelParts:
         decision: threshold, guard band and region of interest.
         fitted: the fitted state.
         thumbnails: thumbnails of the normals.
+        manifest: manifest of the bundle that they were read from; empty if there is none.
     """
 
     config: PadimConfig
@@ -51,9 +54,16 @@ class ModelParts:
     decision: DecisionSettings
     fitted: FittedState
     thumbnails: Readable
+    manifest: Mapping[str, Any] = field(default_factory=dict)
 
 
-def save(path: Path, parts: ModelParts, channels: npt.NDArray[np.int64], threshold: Threshold | None) -> None:
+def save(
+    path: Path,
+    parts: ModelParts,
+    channels: npt.NDArray[np.int64],
+    threshold: Threshold | None,
+    opened: Mapping[str, Any] | None = None,
+) -> Mapping[str, Any]:
     """Save a model as a bundle, atomically.
 
     Args:
@@ -61,8 +71,14 @@ def save(path: Path, parts: ModelParts, channels: npt.NDArray[np.int64], thresho
         parts: the parts of the model.
         channels: int64 ``(d,)``, the channels used.
         threshold: the threshold in use, stored so that it can be read without opening the model.
+        opened: manifest of the model that may be replaced, empty for none; default: any model.
+
+    Returns:
+        The manifest of the saved model.
 
     Raises:
+        ChangedSinceOpenedError: another model is there.
+        BusyError: the model is in a workspace, and somebody else is changing it.
         OSError: the bundle cannot be written.
     """
     fitted, decision = parts.fitted, parts.decision
@@ -84,7 +100,11 @@ def save(path: Path, parts: ModelParts, channels: npt.NDArray[np.int64], thresho
         decision.roi,
         shapes_to_json(decision.roi_shapes),
     )
-    serialization.write(path, saved, fitted.detector.files(), parts.thumbnails.chunks)
+    # Whoever changes or deletes a model of a workspace holds its lock.
+    with held(path):
+        return serialization.write(
+            path, saved, fitted.detector.files(), parts.thumbnails.chunks, opened=opened
+        )
 
 
 def load(path: str | Path) -> ModelParts:
@@ -134,6 +154,7 @@ def _parts(saved: bundle.Bundle) -> ModelParts:
         DecisionSettings(choice, guard, model.roi, _shapes(path, model.roi_shapes)),
         FittedState(model.normals, detector, model.held_out, quantizer, calibration, losses),
         SavedThumbnails(saved),
+        saved.manifest,
     )
 
 

@@ -35,15 +35,26 @@ class Workspace(ModelFolders):
                 model.save(path)
 
     @contextmanager
-    def edit(self, model_id: str, patience: float = PATIENCE) -> Iterator[Padim]:
+    def edit(
+        self, model_id: str, patience: float = PATIENCE, *, revision: str | None = None
+    ) -> Iterator[Padim]:
         """Yield a copy of the model to change, and save it if the block ends without an exception.
 
+        Args:
+            model_id: the model's id.
+            patience: as for :meth:`locked`.
+            revision: revision that the change is meant for; default: whatever is there.
+
         Raises:
-            PadimError: there is no such model, or another change takes longer than ``patience`` seconds.
+            ChangedSinceOpenedError: the model is of another revision.
+            BusyError: another change takes longer than ``patience`` seconds.
+            PadimError: there is no such model.
             BundleError: the model is damaged; the error names the file.
             StorageError: the model cannot be saved.
         """
         with self.locked(model_id, patience):
+            if revision is not None:
+                self.check_revision(model_id, revision)
             model = self.open(model_id)
             yield model
             self.save(model_id, model)

@@ -12,7 +12,7 @@ import typer
 from padim.cli import options, summary
 from padim.cli.fit import GroupsBy, groups_of, weights_from
 from padim.cli.options import config_of
-from padim.cli.resuming import check_output, sweep_beside
+from padim.cli.resuming import check_output, revision_at, sweep_beside
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, facts
 from padim.errors import Cancelled, ImageError, PadimError
@@ -108,6 +108,7 @@ def adapt(
     from padim.data.opening import open_source
 
     check_output(output, force=force)
+    replaces = None if force else revision_at(output)
     sweep_beside(output)
     if (images / "train" / "good").is_dir():
         raise PadimError(
@@ -138,7 +139,7 @@ def adapt(
                     on_error=failed.append,
                 )
                 progress(0, None, "Saving")
-                model.save(output)
+                model.save(output, replaces=replaces)
         except (Cancelled, KeyboardInterrupt) as error:
             terminal.error("stopped; nothing was saved")
             raise typer.Exit(stop.exit_code) from error

@@ -45,11 +45,17 @@ def calibrate(
     min_area: options.MinArea = None,
     smoothing: options.Smoothing = None,
     write: Annotated[bool, typer.Option("--write", "-w", help="Save the choice in the model.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="With --write: save even if someone else has changed the model meanwhile."
+        ),
+    ] = False,
 ) -> None:
     """Show the false rejects expected at each threshold, and choose a threshold.
 
     All numbers come from the good parts' held-out scores: every part was scored by the model fitted without
-    it. Nothing is saved without [b]--write[/].
+    it. Nothing is saved without [b]--write[/], nor if someone else has saved the model meanwhile.
     """
     from padim.decision.calibration import FEWEST_PARTS
     from padim.model import Padim
@@ -81,7 +87,7 @@ def calibrate(
             )
         rows = [] if model.state.fitted.calibration == "none" else _table(model)
         if write:
-            model.save(path)
+            model.save(path, force=force)
     table = columns(
         [
             ("", False),

@@ -15,6 +15,7 @@ import typer
 
 from padim.cli.terminal import Terminal
 from padim.errors import PadimError
+from padim.storage.holder import acting
 
 COMMON = "Common options"
 
@@ -100,7 +101,8 @@ def command(
             before = ctx.find_root().obj or Common()
             options = before.with_later(*(given.pop(parameter.name) for parameter in extra))
             terminal = Terminal(quiet=options.quiet, as_json=options.as_json, arguments=_arguments(ctx))
-            with _environment(options), _warnings_as_text(terminal), _errors_as_text(terminal):
+            holder = acting("a shell command", f"padim {ctx.info_name}")
+            with holder, _environment(options), _warnings_as_text(terminal), _errors_as_text(terminal):
                 function(terminal, **given)
 
         own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]

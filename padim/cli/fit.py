@@ -13,7 +13,14 @@ import typer
 
 from padim.cli import options, summary
 from padim.cli.options import config_of, decide
-from padim.cli.resuming import has_model, is_complete, locked_partial, may_be_replaced, sweep_beside
+from padim.cli.resuming import (
+    has_model,
+    is_complete,
+    locked_partial,
+    may_be_replaced,
+    revision_at,
+    sweep_beside,
+)
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, facts
 from padim.errors import Cancelled, ImageError, PadimError
@@ -148,6 +155,7 @@ def fit(
     if keep_features and output.suffix.lower() == ".zip":
         raise PadimError("--keep-features needs a folder: a .zip cannot hold the features")
     replace = may_be_replaced(output, resume=resume, force=force)
+    revision_at_start = revision_at(output)
     sweep_beside(output)
     if not replace:
         _report_complete(terminal, settings, source, output, percentile=percentile, value=threshold)
@@ -173,6 +181,7 @@ def fit(
             keep_features=keep_features,
             percentile=percentile,
             value=threshold,
+            opened=None if force else revision_at_start,
         )
 
 
@@ -223,7 +232,9 @@ def _fit(
     keep_features: bool,
     percentile: float | None,
     value: float | None,
+    opened: str | None,
 ) -> None:
+    """Fit and save; ``opened`` is the revision that may be replaced, None for any."""
     from padim.data.account import FileAccount
     from padim.model import Padim
     from padim.network import registry
@@ -270,7 +281,7 @@ def _fit(
                 )
             progress(0, None, "Saving")
             _check_value(model, value, terminal)
-            model.save(output)
+            model.save(output, replaces=opened)
         if keep_features:
             _keep_features(partial, output / "work")
         else:

@@ -61,6 +61,17 @@ def has_model(path: Path) -> bool:
     return True
 
 
+def revision_at(output: Path) -> str:
+    """Return the revision of the model at a place, to be replaced by a fit; empty if there is none.
+
+    It is read before the fit, so that a model that somebody else saves there meanwhile is not replaced.
+    """
+    from padim.storage import bundle
+    from padim.storage.revisions import revision_of
+
+    return revision_of(bundle.manifest_at(output) or {})
+
+
 @contextmanager
 def locked_partial(output: Path, terminal: Terminal, *, resume: bool, force: bool) -> Iterator[Path]:
     """Create and lock the folder of an unfinished fit for ``output`` while the block runs; yields the folder.

@@ -25,6 +25,8 @@ from filelock import FileLock
 
 from padim.errors import BundleError
 from padim.storage.atomic import remove_tree, sha256_of, sync_folder, write_atomic
+from padim.storage.leftovers import locked_beside
+from padim.storage.revisions import check_unchanged, parsed, revision_of
 from padim.text import clipped, shown
 
 FORMAT = "padim-bundle"
@@ -46,7 +48,13 @@ _MOST_PACKED = 50
 _IN_MEMORY = 16 * 2**20
 
 
-def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content]) -> None:
+def write(
+    path: Path,
+    manifest: Mapping[str, Any],
+    files: Mapping[str, Content],
+    *,
+    opened: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Save a bundle, replacing a former one at the same path.
 
     Args:
@@ -54,6 +62,15 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
         manifest: description for JSON; format, version, file list and seal are added here.
         files: content by logical name such as ``mean.npy``: bytes, an array (stored as .npy), a file to copy,
             or a function that yields the content in pieces.
+        opened: manifest of the bundle that may be replaced, empty for none; default: any. It is compared
+            under the lock, so that no other process can save between the comparison and the writing.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        ChangedSinceOpenedError: another bundle is there.
+        OSError: the bundle cannot be written.
     """
     pieces = {name: _pieces(content) for name, content in files.items()}
     listed: dict[str, dict[str, Any]] = {}
@@ -75,11 +92,15 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
             archive.writestr(MANIFEST, text)
 
     if path.suffix.lower() == ".zip":
-        write_atomic(path, write_zip)
-        return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked_beside(path):
+            check_unchanged(path, manifest_at(path), opened)
+            write_atomic(path, write_zip)
+        return complete
     path.mkdir(parents=True, exist_ok=True)
     # Two writers at once would remove each other's files before their manifests list them.
     with FileLock(path / ".lock"):
+        check_unchanged(path, manifest_at(path), opened)
         for name, parts in pieces.items():
             target = path / listed[name]["file"]
             if not (target.is_file() and sha256_of(target) == listed[name]["sha256"]):
@@ -91,6 +112,18 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
             if unused or _OWN_TEMPORARY.fullmatch(old.name):
                 old.unlink(missing_ok=True)
         sync_folder(path)
+    return complete
+
+
+def manifest_at(path: Path) -> Mapping[str, Any] | None:
+    """Return the manifest at a path, of whatever version and unchecked; None if there is none to read."""
+    try:
+        if path.is_dir():
+            return parsed(_Folder(path).read(MANIFEST, _LARGEST_MANIFEST))
+        return parsed(_Zip(path).read(MANIFEST, _LARGEST_MANIFEST)) if path.is_file() else None
+    except Exception:
+        # zipfile and zlib raise errors of a dozen unrelated types for damaged files.
+        return None
 
 
 def sha256_stored(content: Content) -> str:
@@ -225,7 +258,7 @@ class Bundle:
     @property
     def revision(self) -> str:
         """Hex digest that changes whenever anything in the bundle does."""
-        return str(self.manifest["seal"])
+        return revision_of(self.manifest)
 
     def _entry(self, name: str) -> dict[str, Any]:
         files = self.manifest.get("files")

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -89,8 +91,34 @@ def held_folder(folder: Path) -> Iterator[bool]:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        yield hold(handle) != "taken"
+        # Its holder may have removed it between opening and locking.
+        yield hold(handle) != "taken" and still_there(handle, folder)
     finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked_beside(path: Path) -> Iterator[None]:
+    """Lock a file for the duration of the block by a lock file beside it, ``.name.lock``.
+
+    The file itself cannot carry the lock, because saving replaces it. The lock file is removed at the end;
+    one left by a killed process is free, and the next holder removes it.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    if fcntl is None:
+        with FileLock(lock):
+            yield
+        return
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        hold(handle, wait=True)
+        if still_there(handle, lock):
+            break
+        os.close(handle)  # its former holder has removed it
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
         os.close(handle)
 
 

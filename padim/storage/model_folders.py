@@ -22,9 +22,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from padim.errors import BundleError, PadimError
-from padim.storage import bundle
+from padim.errors import BundleError, BusyError, ChangedSinceOpenedError, PadimError
+from padim.storage import bundle, holder, leftovers
 from padim.storage.atomic import explain_os_error, write_atomic
+from padim.storage.holder import Holder
+from padim.storage.revisions import revision_of
 from padim.text import LARGEST_NUMBER, clipped, shown
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -61,7 +63,7 @@ class Entry:
     @property
     def revision(self) -> str:
         """Identifier of the saved content, which changes with every save of a changed model."""
-        return str(self.manifest.get("seal", ""))
+        return revision_of(self.manifest)
 
     @property
     def n_parts(self) -> int:
@@ -148,15 +150,31 @@ class ModelFolders:
         slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-") or "model"
         path = self.folder / f"{slug}-{secrets.token_hex(3)}"
         with explained(path):
-            path.mkdir(parents=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            while not _made(path):  # another process has just taken that name
+                path = self.folder / f"{slug}-{secrets.token_hex(3)}"
             write_atomic(path / _NAME_FILE, name.encode())
         return self._entry(path)
 
-    def rename(self, model_id: str, name: str) -> Entry:
-        """Rename a model; its id, and with it every link, stays the same."""
+    def rename(self, model_id: str, name: str, *, instead_of: str | None = None) -> Entry:
+        """Rename a model; its id, and with it every link, stays the same.
+
+        Args:
+            model_id: the model's id.
+            name: its new name.
+            instead_of: the name that is replaced; default: any.
+
+        Raises:
+            PadimError: there is no such model, it has yet another name by now, or the name is not valid.
+        """
         name = self._checked(name)
         with self.locked(model_id), explained():
             entry = self.get(model_id)
+            if instead_of is not None and entry.name not in (instead_of, name):
+                raise PadimError(
+                    f"somebody else has renamed “{instead_of}” to “{entry.name}” since this name was shown; "
+                    "rename it again if that is wrong"
+                )
             write_atomic(entry.path / _NAME_FILE, name.encode(), make_folder=False)
             return self._entry(entry.path)
 
@@ -178,7 +196,8 @@ class ModelFolders:
             patience: seconds to wait for the lock.
 
         Raises:
-            PadimError: the lock is not free within that time, or the id is not valid.
+            BusyError: the lock is not free within that time; the message says who holds it.
+            PadimError: the id is not valid.
             StorageError: the workspace is read-only, or its disk is full.
         """
         if not _ID.fullmatch(model_id):
@@ -191,27 +210,69 @@ class ModelFolders:
             try:
                 lock.acquire(timeout=patience)
             except Timeout as error:
-                raise PadimError(
-                    "the model is being changed by somebody else; try again when that has finished"
-                ) from error
+                found = holder.read(_note_of(path))
+                raise BusyError(holder.UNKNOWN if found is None else found.text) from error
+        outermost = lock.lock_counter == 1
+        if outermost:
+            holder.note(_note_of(path))
         try:
             yield
         finally:
+            if outermost:
+                holder.forget(_note_of(path))
             lock.release()
 
-    def delete(self, model_id: str, patience: float = PATIENCE) -> None:
-        """Delete a model with all its files.
+    def holder(self, model_id: str) -> Holder | None:
+        """Return who is changing a model at the moment, as far as it is known; None if nobody is."""
+        path = self.lock_file(model_id)
+        return holder.read(_note_of(path)) if leftovers.is_held(path) else None
+
+    def check_revision(self, model_id: str, revision: str) -> None:
+        """Raise an error unless a model is still of this revision; call it under the model's lock.
 
         Raises:
+            ChangedSinceOpenedError: it was saved again since.
+        """
+        entry = self.get(model_id)
+        if entry.revision != revision:
+            when = "" if entry.created is None else entry.created.isoformat()
+            raise ChangedSinceOpenedError(entry.path, revision, entry.revision, when=when, name=entry.name)
+
+    def delete(self, model_id: str, patience: float = PATIENCE, *, revision: str | None = None) -> None:
+        """Delete a model with all its files.
+
+        Args:
+            model_id: the model's id.
+            patience: as for :meth:`locked`.
+            revision: delete this revision only; default: any.
+
+        Raises:
+            ChangedSinceOpenedError: the model is of another revision.
             PadimError: there is no such model, or it is being changed.
             StorageError: the workspace is read-only.
         """
         with self.locked(model_id, patience), explained():
+            if revision is not None:
+                self.check_revision(model_id, revision)
             bundle.remove(self.get(model_id).path)
 
     def work_dir(self, model_id: str) -> Path:
         """Return the folder for the model's embeddings while the model is being changed."""
         return self.get(model_id).path / "work"
+
+
+def _made(folder: Path) -> bool:
+    """Create a folder; return False if it exists already."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _note_of(lock_file: Path) -> Path:
+    """Return the path of the note that says who holds a lock."""
+    return lock_file.with_suffix(".json")
 
 
 def _checked_for_lists(manifest: Mapping[str, Any], where: str) -> datetime:

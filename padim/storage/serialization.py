@@ -73,8 +73,13 @@ class SavedModel:
 
 
 def write(
-    path: Path, model: SavedModel, detector: Mapping[str, bundle.Content], thumbnails: bundle.Content
-) -> None:
+    path: Path,
+    model: SavedModel,
+    detector: Mapping[str, bundle.Content],
+    thumbnails: bundle.Content,
+    *,
+    opened: Mapping[str, Any] | None = None,
+) -> Json:
     """Save a model as a bundle, atomically.
 
     Args:
@@ -82,8 +87,13 @@ def write(
         model: the model's content.
         detector: the detector's files, by name.
         thumbnails: content of the file of all thumbnails, at the normals' offsets.
+        opened: manifest of the model that may be replaced, as for :func:`padim.storage.bundle.write`.
+
+    Returns:
+        The manifest as written.
 
     Raises:
+        ChangedSinceOpenedError: another model is there.
         OSError: the bundle cannot be written.
     """
     statuses = Counter(normal.status for normal in model.normals)
@@ -120,7 +130,7 @@ def write(
         files["roi.npy"] = model.roi.view(np.uint8)
     if model.roi_shapes:
         files["roi_shapes.json"] = json.dumps(model.roi_shapes).encode()
-    bundle.write(path, manifest, files)
+    return bundle.write(path, manifest, files, opened=opened)
 
 
 @contextmanager

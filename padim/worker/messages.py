@@ -27,10 +27,15 @@ class _OfModel(BaseModel):
     Attributes:
         root: the workspace's folder.
         model: the model's id.
+        revision: revision that a change is meant for; None for whatever is there.
+        who, what: who works on the model, and the work, for those who wait for it.
     """
 
     root: Path
     model: str
+    revision: str | None = None
+    who: str = "a browser session"
+    what: str = ""
 
 
 class Fit(_OfModel):
@@ -138,6 +143,7 @@ class WorkerResult(BaseModel):
         was_stale: whether the calibration was out of date before.
         again: number of runs of a study that were complete before.
         failed: name and reason of every file that could not be used.
+        revision: revision of the model as saved; empty if none was saved.
     """
 
     images: int = 0
@@ -147,6 +153,7 @@ class WorkerResult(BaseModel):
     was_stale: bool = False
     again: int = 0
     failed: list[tuple[str, str]] = []
+    revision: str = ""
 
     @property
     def unusable(self) -> tuple[ImageError, ...]:

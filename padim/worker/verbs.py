@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from padim.errors import Cancelled, ImageError, PadimError
+from padim.storage.holder import acting
 from padim.worker.images import open_images
 from padim.worker.messages import (
     Add,
@@ -54,19 +55,20 @@ def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> Worke
         PadimError: the request cannot be carried out; a model to be changed is unchanged.
         Cancelled: ``cancel`` returned True.
     """
-    match request:
-        case Fit():
-            return _fit(request, progress, cancel)
-        case Rebuild():
-            return _rebuild(request, progress, cancel)
-        case Add():
-            return _add(request, progress, cancel)
-        case SetLayers() | Exclude() | Include():
-            return _refit(request, progress, cancel)
-        case StudyRequest():
-            return _study(request, progress, cancel)
-        case _:
-            assert_never(request)
+    if isinstance(request, StudyRequest):
+        return _study(request, progress, cancel)
+    with acting(request.who, request.what):
+        match request:
+            case Fit():
+                return _fit(request, progress, cancel)
+            case Rebuild():
+                return _rebuild(request, progress, cancel)
+            case Add():
+                return _add(request, progress, cancel)
+            case SetLayers() | Exclude() | Include():
+                return _refit(request, progress, cancel)
+            case _:
+                assert_never(request)
 
 
 def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
@@ -102,7 +104,8 @@ def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> WorkerResult
     )
     store.save(request.model, model)
     resume.forget(work)
-    return WorkerResult(images=len(model.normals_), failed=_as_pairs((*source.skipped, *failed)))
+    failures = _as_pairs((*source.skipped, *failed))
+    return WorkerResult(images=len(model.normals_), failed=failures, revision=model.revision)
 
 
 def _kept_request(request: Fit, total: int) -> resume.Request:
@@ -151,11 +154,12 @@ def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> Work
 
     failed: list[ImageError] = []
     source = open_images(request.images)
-    with Workspace(request.root).edit(request.model) as model:
+    with Workspace(request.root).edit(request.model, revision=request.revision) as model:
         stale = model.state.fitted.calibration == "stale"
         model.working_set.rebuild(source, progress=progress, cancel=cancel, on_error=failed.append)
         progress(0, None, "Saving")
-    return WorkerResult(was_stale=stale, failed=_as_pairs((*source.skipped, *failed)))
+    failures = _as_pairs((*source.skipped, *failed))
+    return WorkerResult(was_stale=stale, failed=failures, revision=model.revision)
 
 
 def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
@@ -164,7 +168,7 @@ def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult
 
     failed: list[ImageError] = []
     source = open_images(request.images)
-    with Workspace(request.root).edit(request.model) as model:
+    with Workspace(request.root).edit(request.model, revision=request.revision) as model:
         before, parts_before = len(model.normals_), _parts(model.normals_)
         # A part's label that no part of the model has yet.
         groups = {name: f"added after {before}: {first}" for name, first in request.shots.items()}
@@ -174,14 +178,15 @@ def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult
             raise PadimError("None of the images could be used.")
         parts = _parts(model.normals_) - parts_before
         progress(0, None, "Saving")
-    return WorkerResult(images=added, parts=parts, failed=_as_pairs((*source.skipped, *failed)))
+    failures = _as_pairs((*source.skipped, *failed))
+    return WorkerResult(images=added, parts=parts, failed=failures, revision=model.revision)
 
 
 def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """Refit a model with other layers or parts; the outcome has its ``active`` and ``inactive`` layers."""
     from padim.workspace import Workspace
 
-    with Workspace(request.root).edit(request.model) as model:
+    with Workspace(request.root).edit(request.model, revision=request.revision) as model:
         match request:
             case SetLayers():
                 model.set_layers(request.active, progress=progress, cancel=cancel)
@@ -191,7 +196,11 @@ def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, can
                 model.include(request.index, progress=progress, cancel=cancel)
         config = model.config
         progress(0, None, "Saving")
-    return WorkerResult(active=list(config.active_layers), inactive=list(config.inactive_layers))
+    return WorkerResult(
+        active=list(config.active_layers),
+        inactive=list(config.inactive_layers),
+        revision=model.revision,
+    )
 
 
 def _study(request: StudyRequest, progress: ReportProgress, cancel: Cancel) -> WorkerResult:

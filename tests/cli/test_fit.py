@@ -383,7 +383,7 @@ def test_a_fit_that_cannot_be_saved_is_not_lost(
 ) -> None:
     command = ("fit", good, "-o", tmp_path / "m", *SMALL)
 
-    def full(self: Padim, path: Path) -> None:
+    def full(self: Padim, path: Path, **_: object) -> None:
         raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:

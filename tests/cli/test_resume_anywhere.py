@@ -35,7 +35,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, good: Path, small_model: P
     code = """
 import os, signal
 from padim import Padim
-Padim.save = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+Padim.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 from padim.cli import main
 main()
 """

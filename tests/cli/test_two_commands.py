@@ -1,0 +1,82 @@
+"""Two who save one model: a command never undoes what somebody else has saved while it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from padim import Padim
+from padim.analysis import percentile_table
+from tests.cli.conftest import SMALL, Run
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, happens: Callable[[], object]) -> None:
+    """Let something happen once, just before a function returns."""
+    function, left = getattr(target, name), [happens]
+
+    def wrapped(*args: Any, **more: Any) -> Any:
+        result = function(*args, **more)
+        while left:
+            left.pop()()
+        return result
+
+    monkeypatch.setattr(target, name, wrapped)
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_calibrate_does_not_undo_what_was_saved_meanwhile(
+    run: Run, own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    place = Padim.load(own_model).save(tmp_path / f"shared{suffix}")
+
+    def another() -> None:
+        Padim.load(place).set_decision(min_area=9).save(place)
+
+    meanwhile(monkeypatch, percentile_table, "percentile_table", another)
+    sentence = run("calibrate", place, "--percentile", 80, "--write").sentence
+    assert f"{place}: was changed by someone else since it was opened (" in sentence
+    assert "smallest region 8 → 9" in sentence
+    assert "--force" in sentence
+    model = Padim.load(place)
+    assert (model.decision.choice.permille, model.config.min_area) == (950, 9)
+
+    # Run again, it starts from what is there now.
+    assert run("calibrate", place, "--percentile", 80, "--write").code == 0
+    model = Padim.load(place)
+    assert (model.decision.choice.permille, model.config.min_area) == (800, 9)
+
+    meanwhile(monkeypatch, percentile_table, "percentile_table", lambda: Padim.load(own_model).save(place))
+    assert run("calibrate", place, "--percentile", 70, "--write", "--force").code == 0
+    model = Padim.load(place)
+    assert (model.decision.choice.permille, model.config.min_area) == (700, 9)
+
+
+def test_fit_does_not_replace_a_model_saved_during_the_fit(
+    run: Run, good: Path, own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "new"
+    theirs = Padim.load(own_model)
+    meanwhile(monkeypatch, Padim, "fit", lambda: theirs.save(place))
+    done = run("fit", good, "-o", place, *SMALL)
+    assert done.code == 2
+    assert "a model was saved here meanwhile" in done.err
+    assert Padim.load(place).revision == theirs.revision
+    # The finished work is kept: with another place, or with --force, it is saved without running the network.
+    meanwhile(monkeypatch, Padim, "fit", lambda: theirs.save(place))
+    assert run("fit", good, "-o", place, "--resume", "--force", *SMALL).code == 0
+    assert Padim.load(place).revision != theirs.revision
+    assert not place.with_name("new.partial").exists()
+
+
+def test_a_fit_replaces_only_what_it_was_told_to(
+    run: Run, good: Path, own_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--force`` is about the model that is there at the start, and about any other."""
+    meanwhile(
+        monkeypatch, Padim, "fit", lambda: Padim.load(own_model).set_decision(min_area=9).save(own_model)
+    )
+    assert run("fit", good, "-o", own_model, "--force", *SMALL).code == 0
+    assert Padim.load(own_model).config.min_area == 8
