@@ -49,25 +49,38 @@ class ChangedSinceOpenedError(PadimError):
     """
 
     def __init__(
-        self, path: Path, opened: str, found: str, *, when: str = "", changes: str = "", name: str = ""
+        self,
+        message: str,
+        path: Path | None = None,
+        *,
+        opened: str = "",
+        found: str = "",
+        when: str = "",
+        changes: str = "",
     ) -> None:
-        details = [changes] if changes else []
-        details += [f"saved at {when}"] if when else []
-        details.append(f"revision {found[:12]}")
-        what = (
-            "was changed by someone else since it was opened"
-            if opened
-            else "a model was saved here meanwhile"
-        )
-        super().__init__(
-            f"{name or path}: {what} ({'; '.join(details)}); nothing was saved: open it again, save it "
-            "elsewhere, or replace it (force=True; in the shell --force)"
-        )
+        super().__init__(message)
         self.path = path
         self.opened = opened
         self.found = found
         self.when = when
         self.changes = changes
+
+    @classmethod
+    def at(
+        cls, path: Path, opened: str, found: str, *, when: str = "", changes: str = "", name: str = ""
+    ) -> ChangedSinceOpenedError:
+        """Create the error for a model; ``name`` is its name for the user, by default its path."""
+        details = [changes] if changes else []
+        details += [f"saved at {when}"] if when else []
+        details.append(f"revision {found[:12]}")
+        what = "was changed by someone else since it was opened"
+        if not opened:
+            what = "a model was saved here meanwhile"
+        message = (
+            f"{name or path}: {what} ({'; '.join(details)}); nothing was saved: open it again, save it "
+            "elsewhere, or replace it (force=True; in the shell --force)"
+        )
+        return cls(message, path, opened=opened, found=found, when=when, changes=changes)
 
 
 class BusyError(PadimError):
@@ -77,9 +90,14 @@ class BusyError(PadimError):
         holder: who is changing it, as text.
     """
 
-    def __init__(self, holder: str) -> None:
-        super().__init__(f"the model is being changed by {holder}; try again when that has finished")
+    def __init__(self, message: str, holder: str = "") -> None:
+        super().__init__(message)
         self.holder = holder
+
+    @classmethod
+    def by(cls, holder: str) -> BusyError:
+        """Create the error for a model that ``holder`` is changing."""
+        return cls(f"the model is being changed by {holder}; try again when that has finished", holder)
 
 
 class MissingExtraError(PadimError):

@@ -211,7 +211,7 @@ class ModelFolders:
                 lock.acquire(timeout=patience)
             except Timeout as error:
                 found = holder.read(_note_of(path))
-                raise BusyError(holder.UNKNOWN if found is None else found.text) from error
+                raise BusyError.by(holder.UNKNOWN if found is None else found.text) from error
         outermost = lock.lock_counter == 1
         if outermost:
             holder.note(_note_of(path))
@@ -236,7 +236,7 @@ class ModelFolders:
         entry = self.get(model_id)
         if entry.revision != revision:
             when = "" if entry.created is None else entry.created.isoformat()
-            raise ChangedSinceOpenedError(entry.path, revision, entry.revision, when=when, name=entry.name)
+            raise ChangedSinceOpenedError.at(entry.path, revision, entry.revision, when=when, name=entry.name)
 
     def delete(self, model_id: str, patience: float = PATIENCE, *, revision: str | None = None) -> None:
         """Delete a model with all its files.

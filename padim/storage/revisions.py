@@ -37,7 +37,7 @@ def check_unchanged(path: Path, current: Manifest | None, opened: Manifest | Non
         return
     before, now = revision_of(opened), revision_of(current)
     if before != now:
-        raise ChangedSinceOpenedError(
+        raise ChangedSinceOpenedError.at(
             path, before, now, when=str(current.get("created", "")), changes=what_changed(opened, current)
         )
 

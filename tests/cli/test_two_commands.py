@@ -58,7 +58,7 @@ def test_fit_does_not_replace_a_model_saved_during_the_fit(
     run: Run, good: Path, own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "new"
-    theirs = Padim.load(own_model)
+    theirs = Padim.load(own_model).set_decision(min_area=9)
     meanwhile(monkeypatch, Padim, "fit", lambda: theirs.save(place))
     done = run("fit", good, "-o", place, *SMALL)
     assert done.code == 2

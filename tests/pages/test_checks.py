@@ -300,7 +300,7 @@ def test_files_that_could_not_be_added_are_reported(
     entry = add_model("Parts")
     page = drop(Session("checks", model=entry.id), "second", GOOD)
 
-    def full(self: Padim, path: object) -> None:
+    def full(self: Padim, path: object, **_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Padim, "save", full)
