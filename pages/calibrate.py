@@ -13,7 +13,7 @@ from ui.app.text import count, share_of
 from ui.components import viewer
 from ui.files import image_input
 from ui.jobs import watch
-from ui.widgets import normals, panels
+from ui.widgets import file_account, normals, panels
 
 if TYPE_CHECKING:
     from padim.decision.operating_points import Costs, OperatingPoint
@@ -89,7 +89,7 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
             key=f"calibrate-add-{batch}",
         ):
             _choose_images(entry, model)
-        if (len(review.pile) or review.pile.failed) and st.button(
+        if (len(review.pile) or review.pile.answered) and st.button(
             "Clear the test images", key="calibrate-forget", icon=":material/close:"
         ):
             review.clear()
@@ -106,10 +106,7 @@ def _problems(review: Review) -> None:
     for job in review.jobs:
         if job.state == "failed":
             shell.failure("The test images were not all scored.", job.error)
-    failed = review.pile.failed
-    if failed:
-        with st.expander(f"{count(len(failed), 'file')} cannot be used", icon=":material/warning:"):
-            st.html(panels.problems((error.name, error.reason) for error in failed))
+    file_account.draw(review.pile.failed, review.pile.passed_over)
 
 
 # -- the viewer --------------------------------------------------------------------------------------------

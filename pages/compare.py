@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from padim.errors import PadimError
+from padim.data.account import PassedOver
+from padim.errors import ImageError, PadimError
 from padim.methods.catalogue import METHODS
 from padim.network import backbone
 from ui import compare, measurement_page
@@ -15,7 +16,16 @@ from ui.app import preload, shell
 from ui.app.text import count
 from ui.files import image_input
 from ui.jobs import watch
-from ui.widgets import charts, compare_charts, downloads, method_settings, panels, settings, tables
+from ui.widgets import (
+    charts,
+    compare_charts,
+    downloads,
+    file_account,
+    method_settings,
+    panels,
+    settings,
+    tables,
+)
 
 if TYPE_CHECKING:
     from padim.study.folders import EarlierStudy
@@ -41,7 +51,6 @@ def _choose_images() -> None:
             compare.take,
             note=_LAYOUTS,
             sample=compare.sample(),
-            also=("csv",),
         )
     except PadimError as error:
         shell.failure("These images cannot be compared on.", error)
@@ -191,12 +200,11 @@ def _notes(study: Study) -> None:
             expanded=len(wrong) <= 3,
         ):
             st.html(panels.problems(wrong))
-    broken = {at: None for one in study.runs if one.result is not None for at in one.result.failed}
-    if broken:
-        with st.expander(
-            f"{count(len(broken), 'file')} cannot be used; the others can", icon=":material/warning:"
-        ):
-            st.html(panels.problems(broken))
+    results = [one.result for one in study.runs if one.result is not None]
+    file_account.draw(
+        [ImageError(*at) for at in dict.fromkeys(at for one in results for at in one.failed)],
+        [PassedOver(*at) for at in dict.fromkeys(at for one in results for at in one.passed_over)],
+    )
     if study.painted:
         st.info(
             "There are no defects among these images. Configurations are ranked by defects painted on good "

@@ -13,7 +13,7 @@ from ui.app import preload, shell, workspace
 from ui.app.text import count, in_hundred
 from ui.files import folders, uploads
 from ui.jobs import watch
-from ui.widgets import charts, downloads, panels
+from ui.widgets import charts, downloads, file_account, panels
 
 if TYPE_CHECKING:
     from padim.analysis.scored_dataset import Outcome
@@ -59,7 +59,6 @@ def _choose_images(entry: Entry, model: Padim) -> None:
                 evaluate.UPLOADER,
                 wording,
                 kind="folder" if kind == "folder" else "files",
-                also=() if kind == "files" else ("csv",),
             )
             if files:
                 evaluate.take_uploads(entry, model, files)
@@ -115,7 +114,7 @@ def _about(found: Evaluated) -> None:
             "those the model was fitted on: the figures flatter it.",
             icon=":material/warning:",
         )
-    shell.unusable(evaluation.failed)
+    file_account.draw(evaluation.failed, evaluation.passed_over)
 
 
 def _curves(found: Evaluated, model: Padim, level: int | None) -> None:

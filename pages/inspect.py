@@ -14,7 +14,7 @@ from ui.app.text import size
 from ui.components import viewer
 from ui.files import image_input
 from ui.jobs import watch
-from ui.widgets import downloads, layers, panels
+from ui.widgets import downloads, file_account, layers, panels
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -174,7 +174,7 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -
     with st.container(horizontal=True):
         downloads.button(
             "Results (CSV)",
-            partial(exports.csv_bytes, rows, model, entry, level),
+            partial(exports.csv_bytes, rows, model, entry, level, inspect.review(entry).pile),
             f"{entry.name} results",
             ".csv",
             key="inspect-csv",
@@ -206,12 +206,12 @@ def _results(entry: Entry, model: Padim) -> None:
         for job in review.jobs:
             if job.state == "failed":
                 shell.failure("Some images were not scored.", job.error)
-        shell.unusable(pile.failed)
+        file_account.draw(pile.failed, pile.passed_over)
     threshold = model.current_threshold
     level = None if threshold is None else threshold.level
     found = inspect.rows(entry, model, level)
     if not found:
-        if not running and not pile.failed:
+        if not running and not pile.answered:
             shell.empty("No images yet", "Drop test images above. The worst comes first.")
         return
     rows = _arrangement(model, found)
@@ -267,7 +267,7 @@ def _page(entry: Entry) -> None:
     running = review.running
     busy = bool(running)
     with st.container():
-        if busy or len(review.pile) or review.pile.failed:
+        if busy or len(review.pile) or review.pile.answered:
             _bar(entry, model, review, busy)
         else:
             _choose_images(entry, model)

@@ -11,7 +11,7 @@ from padim.errors import PadimError
 from ui import measurement_page, robustness
 from ui.app import preload, shell, workspace
 from ui.app.text import count
-from ui.widgets import charts, downloads, panels, robustness_charts, tables
+from ui.widgets import charts, downloads, file_account, panels, robustness_charts, tables
 
 if TYPE_CHECKING:
     from padim.analysis.image_changes import ChangeKind
@@ -38,7 +38,6 @@ def _choose_images(entry: Entry) -> None:
         "labelled images, or good parts",
         note=_NOTE,
         sample="Good parts and five kinds of defects.",
-        also=("csv",),
     )
 
 
@@ -152,7 +151,7 @@ def _about(found: RobustnessRun) -> None:
             f"{'it' if result.in_fit == 1 else 'them'}, and it rejects fewer of those than of new ones.",
             icon=":material/info:",
         )
-    shell.unusable(found.failed)
+    file_account.draw(found.failed, found.passed_over)
 
 
 def _tolerance(found: RobustnessRun, margin: float) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from ui import measurement_page, sensitivity
 from ui.app import preload, shell, workspace
 from ui.app.text import count
-from ui.widgets import charts, downloads, panels, sensitivity_charts, tables
+from ui.widgets import charts, downloads, file_account, panels, sensitivity_charts, tables
 
 if TYPE_CHECKING:
     from padim.analysis.synthetic_defects import DefectKind
@@ -184,7 +184,7 @@ def _about(found: SensitivityRun) -> None:
             f"alarm already nothing is counted: {count(void, 'trial')} left out.",
             icon=":material/warning:",
         )
-    shell.unusable(found.failed)
+    file_account.draw(found.failed, found.passed_over)
 
 
 def _headline(found: SensitivityRun, unit: Unit) -> None:

@@ -12,23 +12,35 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.model_folders import Entry
     from ui.inspect import Row
+    from ui.scoring import Pile
 
 # Bytes. A download is held in memory, and browsers do not resume one: write larger scorers from the shell.
 LARGEST_SCORER = 500_000_000
 
 
-def csv_bytes(rows: Sequence[Row], model: Padim, entry: Entry, level: int | None) -> bytes:
-    """Return a UTF-8 CSV table of scored images.
+def csv_bytes(
+    rows: Sequence[Row], model: Padim, entry: Entry, level: int | None, pile: Pile | None = None
+) -> bytes:
+    """Return a UTF-8 CSV table of scored images, and of the files that were not used.
 
     Args:
         rows: the scored images, in the order of the table.
         model: the model that scored them.
         entry: the saved model, whose name and id the table states.
         level: the threshold as a level of the level map; None leaves the verdict columns empty.
+        pile: the images that the rows are of; the table ends with its files that were not used.
     """
     from padim.output.inspection_files import results_csv
 
-    return results_csv((row.item for row in rows), model, name=entry.name, identity=entry.id, level=level)
+    return results_csv(
+        (row.item for row in rows),
+        model,
+        name=entry.name,
+        identity=entry.id,
+        level=level,
+        refused=() if pile is None else pile.failed,
+        passed_over=() if pile is None else pile.passed_over,
+    )
 
 
 def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: str, opacity: float) -> bytes:

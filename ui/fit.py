@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from padim.data.account import PassedOver
 from padim.errors import BackboneError, ImageError, PadimError
 from padim.storage.leftovers import held_folder
 from ui.app import state, workspace
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 UPLOADER = "normals"
 
+_NamedFile = TypeVar("_NamedFile", bound=ImageError | PassedOver)
+
 
 @dataclass
 class FitState:
@@ -41,6 +44,7 @@ class FitState:
         sample_asked: another page requested that the sample be loaded.
         afresh: another page requested a new model.
         failed: files that the last fit could not use.
+        passed_over: files that the last fit did not read, because they are no images of the user's.
         confirmed: which of these images the user confirmed as shots of the same part.
         tried: the settings of the last fit that was started.
         view: what the page shows if there is a model: "new" (the form for another one) or its "normals".
@@ -54,6 +58,7 @@ class FitState:
     sample_asked: bool = False
     afresh: bool = False
     failed: tuple[ImageError, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
     confirmed: Confirmed = field(default_factory=Confirmed)
     tried: PadimConfig | None = None
     view: Literal["new", "normals"] = "new"
@@ -61,12 +66,13 @@ class FitState:
 
 @dataclass(frozen=True)
 class FitOutcome:
-    """The result of a fit: the id of the model in the workspace, and the files that could not be used."""
+    """The result of a fit: the id of the model in the workspace, and the files that were not used."""
 
     model_id: str
     name: str
     n_images: int
     failed: tuple[ImageError, ...]
+    passed_over: tuple[PassedOver, ...]
 
 
 def memory() -> FitState:
@@ -167,10 +173,20 @@ def finish() -> bool:
         return False
     fitted = job.result
     watch.registry().discard(job.key)
+    # The fit gets copies of uploads, so what could not be copied is known from the survey only.
+    survey = survey_job()
+    looked = None if survey is None or survey.state != "done" else survey.result.account
     start_afresh()
-    now.fit_key, now.failed, now.afresh = None, fitted.failed, False
+    now.fit_key, now.afresh = None, False
+    now.failed = _by_name(fitted.failed, () if looked is None else looked.refused)
+    now.passed_over = _by_name(fitted.passed_over, () if looked is None else looked.passed_over)
     workspace.use(fitted.model_id)
     return True
+
+
+def _by_name(first: Iterable[_NamedFile], more: Iterable[_NamedFile]) -> tuple[_NamedFile, ...]:
+    """Join two lists of files and keep the first entry of each name."""
+    return tuple({one.name: one for one in (*more, *first)}.values())
 
 
 def start_fit(name: str, config: PadimConfig, parts: Mapping[str, str]) -> None:
@@ -314,4 +330,4 @@ def fit(
         if not resumed:
             store.delete(entry_id)
         raise
-    return FitOutcome(entry_id, name, done.images, done.unusable)
+    return FitOutcome(entry_id, name, done.images, done.unusable, done.files_passed_over)

@@ -141,7 +141,6 @@ def choose_images_for(
     sample: str,
     sample_folder: Callable[[Path], Path] = lambda part: part,
     kept: Callable[[LabeledImages], LabeledImages] = lambda found: found,
-    also: tuple[str, ...] = (),
 ) -> None:
     """Draw the ways to upload images for a measurement, with or without labels.
 
@@ -154,7 +153,6 @@ def choose_images_for(
         sample: description of the sample, as a sentence.
         sample_folder: the folder to use within the sample.
         kept: selects the images to keep.
-        also: file suffixes that a folder may hold besides images and zips.
     """
 
     def take(image_set: image_input.ImageSet) -> None:
@@ -177,7 +175,6 @@ def choose_images_for(
             else image_input.SampleParts(
                 sample, lambda: image_input.from_folder(sample_folder(part), f"Sample: {part.name}")
             ),
-            also=also,
         )
     except PadimError as error:
         shell.failure("These images cannot be used.", error)

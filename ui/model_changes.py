@@ -16,6 +16,7 @@ from ui.files import uploads
 from ui.jobs import watch, work_queue
 
 if TYPE_CHECKING:
+    from padim.data.account import PassedOver
     from padim.storage.model_folders import Entry
     from ui.files.image_input import ImageSet
     from ui.jobs.jobs import Job
@@ -32,10 +33,12 @@ class ChangeResult:
     Attributes:
         summary: one sentence.
         failed: files that could not be used.
+        passed_over: files that are no images of the user's.
     """
 
     summary: str
     failed: tuple[ImageError, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass
@@ -137,7 +140,7 @@ def rebuild(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> Change
     summary = "The working features are back: parts can be excluded and put back again."
     if done.was_stale:
         summary += " The calibration is up to date."
-    return ChangeResult(summary, done.unusable)
+    return ChangeResult(summary, done.unusable, done.files_passed_over)
 
 
 def add(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> ChangeResult:
@@ -163,7 +166,7 @@ def add(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> ChangeResu
         if done.parts == done.images
         else f" of {count(done.parts, 'new part')}; the others are repeat shots or copies"
     )
-    return ChangeResult(f"{count(done.images, 'image')} added{shots}.", looked.failed)
+    return ChangeResult(f"{count(done.images, 'image')} added{shots}.", looked.failed, looked.passed_over)
 
 
 def refit(entry: Entry, active: Sequence[str], job: Job[ChangeResult]) -> ChangeResult:

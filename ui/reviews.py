@@ -78,6 +78,7 @@ class Review:
         self.pile = Pile(identity)
         for error in former.failed:
             self.pile.fail(error)
+        self.pile.pass_over(former.passed_over)
         if len(former):
             pile, again = self.pile, PileSource(former)
             title = "The model has changed: its images are scored again"

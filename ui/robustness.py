@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from padim.analysis.image_changes import ChangeKind
     from padim.analysis.robustness import Robustness, Series, Tolerance
     from padim.analysis.robustness_examples import ChangedExample
+    from padim.data.account import PassedOver
     from padim.data.labeled_images import LabeledImages
     from padim.errors import ImageError
     from padim.model import Padim
@@ -123,6 +124,7 @@ class RobustnessRun:
         threshold: the threshold of the verdicts, in anomaly-map units.
         result: the counts.
         failed: files that could not be used.
+        passed_over: files that are no images of the user's.
         shown: the name of the image in the examples.
         shown_kind: "good", or the kind of its defect.
         examples: that image under every change, unchanged first.
@@ -134,6 +136,7 @@ class RobustnessRun:
     threshold: float
     result: Robustness
     failed: tuple[ImageError, ...]
+    passed_over: tuple[PassedOver, ...]
     shown: str
     shown_kind: str
     examples: Mapping[ChangeKind, tuple[ShownChange, ...]]
@@ -220,6 +223,7 @@ def _measure(
         # The result's examples are replaced by small images of them.
         result=replace(result, examples=None),
         failed=tuple(failed),
+        passed_over=tuple(chosen.passed_over),
         shown=seen.name,
         shown_kind=seen.label,
         examples={

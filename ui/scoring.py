@@ -120,6 +120,7 @@ class Pile:
         self._lock = threading.Lock()
         self._items: list[ScoredUpload] = []
         self._failed: list[ImageError] = []
+        self._passed_over: list[PassedOver] = []
         self._names: set[str] = set()
         self._arrived = 0
         self._maps_kept = 0
@@ -142,9 +143,26 @@ class Pile:
         with self._lock:
             return list(self._failed)
 
+    @property
+    def passed_over(self) -> list[PassedOver]:
+        """Return the files so far that are no images of the user's."""
+        with self._lock:
+            return list(self._passed_over)
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is anything to say about files that were not used."""
+        with self._lock:
+            return bool(self._failed or self._passed_over)
+
     def __len__(self) -> int:
         with self._lock:
             return len(self._items)
+
+    def pass_over(self, files: Iterable[PassedOver]) -> None:
+        """Record files that are no images of the user's."""
+        with self._lock:
+            self._passed_over += files
 
     def fail(self, error: ImageError) -> None:
         """Record a file that cannot be used."""
@@ -222,6 +240,7 @@ class Pile:
             job.progress(done, total, "Scoring")
         for error in source.skipped:
             self.fail(error)
+        self.pass_over(source.passed_over)
 
 
 class PileSource:

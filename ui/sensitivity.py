@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from padim.analysis.sensitivity import Sensitivity
     from padim.analysis.sensitivity_examples import PaintedExample
     from padim.analysis.synthetic_defects import DefectKind
+    from padim.data.account import PassedOver
     from padim.data.labeled_images import LabeledImages
     from padim.errors import ImageError
     from padim.model import Padim
@@ -166,6 +167,7 @@ class SensitivityRun:
         threshold: the threshold of the verdicts, in anomaly-map units.
         result: the counts.
         failed: files that could not be used.
+        passed_over: files that are no images of the user's.
         seen: the first image, unpainted and as the model sees it; the backdrop of the map.
         examples: trials of each kind and contrast, at a place where a medium number of sizes is caught.
     """
@@ -175,6 +177,7 @@ class SensitivityRun:
     threshold: float
     result: Sensitivity
     failed: tuple[ImageError, ...]
+    passed_over: tuple[PassedOver, ...]
     seen: ServedImage
     examples: Mapping[tuple[DefectKind, float], tuple[ShownDefect, ...]]
     _curves: dict[tuple[DefectKind | None, float], Curve] = field(default_factory=dict, repr=False)
@@ -250,6 +253,7 @@ def _measure(
         # The result's examples are replaced by small images of them.
         result=replace(result, examples={}, first=None),
         failed=tuple(failed),
+        passed_over=tuple(chosen.passed_over),
         seen=ServedImage(b"" if first is None else encode_jpeg(first.rgb, 88)),
         examples={key: _shown(trials) for key, trials in result.examples.items()},
     )

@@ -67,7 +67,7 @@ def figures_csv(found: EvaluationReport, *, at_threshold: bool, model: str, data
 
 
 def images_csv(found: ScoredDataset, model: Padim, level: int | None) -> bytes:
-    """Build a CSV of the images with label, score and verdict, one per line.
+    """Build a CSV of the images with label, score and verdict, one per line, and of the files not used.
 
     Args:
         found: the scored images.
@@ -78,11 +78,14 @@ def images_csv(found: ScoredDataset, model: Padim, level: int | None) -> bytes:
         The file's bytes, UTF-8 with a byte order mark.
     """
     lines: list[Iterable[object]] = []
-    lines.append(("name", "kind", "score", "threshold", "above_threshold", "verdict"))
+    lines.append(("name", "kind", "score", "threshold", "above_threshold", "verdict", "error", "file"))
     value = model.state.fitted.quantizer.to_value
     for image, score in zip(found.images, found.scores(model), strict=True):
         at: tuple[str, ...] = ("", "", "")
         if level is not None:
             at = (f"{value(level):.6g}", "yes" if score > level else "no", model.verdict(score, level))
-        lines.append((image.name, image.kind, f"{value(score):.6g}", *at))
+        lines.append((image.name, image.kind, f"{value(score):.6g}", *at, "", results.USED))
+    account = found.evaluation.account
+    for row in results.unused_rows(account.refused, account.passed_over):
+        lines.append((row["name"], "", "", "", "", "", row["error"], row["file"]))
     return results.csv_file(lines)

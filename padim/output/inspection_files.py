@@ -12,18 +12,27 @@ from padim.output.file_names import flat_name
 
 if TYPE_CHECKING:
     from padim.analysis.stored_score import StoredScore
+    from padim.data.account import PassedOver
+    from padim.errors import ImageError
     from padim.model import Padim
 
 __all__ = ["CSV_COLUMNS", "panels_zip", "results_csv"]
 
 # Columns of the same names mean the same in the CSV of the ``score`` command.
-CSV_COLUMNS = (*results.CSV_COLUMNS, "random_weights")
+CSV_COLUMNS = (*results.CSV_COLUMNS, "random_weights", "error", "file")
 # Longest side of a panel in the ZIP: four panels of a 24-megapixel image are too large for image viewers.
 STRIP_SIDE = 2048
 
 
 def results_csv(
-    images: Iterable[StoredScore], model: Padim, *, name: str, identity: str, level: int | None
+    images: Iterable[StoredScore],
+    model: Padim,
+    *,
+    name: str,
+    identity: str,
+    level: int | None,
+    refused: Iterable[ImageError] = (),
+    passed_over: Iterable[PassedOver] = (),
 ) -> bytes:
     """Build a CSV of the results, one line per image, with the columns ``CSV_COLUMNS``.
 
@@ -33,6 +42,8 @@ def results_csv(
         name: the model's name.
         identity: the model's id.
         level: the threshold as a level; None leaves the verdict columns empty.
+        refused: files that could not be used; each gets a line after the images, with the reason.
+        passed_over: files that are no images of the user's; each gets a last line, with the reason.
 
     Returns:
         The file's bytes, UTF-8 with the byte order mark that spreadsheets need to recognize it.
@@ -54,7 +65,11 @@ def results_csv(
             decision,
             verdict,
         )
-        lines.append(results.csv_line(results.csv_cells({**facts, **shared}, CSV_COLUMNS)))
+        lines.append(
+            results.csv_line(results.csv_cells({**facts, **shared, "file": results.USED}, CSV_COLUMNS))
+        )
+    for row in results.unused_rows(refused, passed_over):
+        lines.append(results.csv_line(results.csv_cells(row, CSV_COLUMNS)))
     return "".join(lines).encode("utf-8-sig")
 
 

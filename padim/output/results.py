@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from padim.data.account import PassedOver
     from padim.decision.anomaly_map import Quantizer
     from padim.decision.prediction import Prediction
+    from padim.errors import ImageError
     from padim.model import Padim
 
 CSV_COLUMNS = (
@@ -119,6 +120,14 @@ def decision_document(
 def unusable(name: str, reason: str, sha256: str | None = None) -> dict[str, Any]:
     """Build the row of a file that could not be scored."""
     return {"name": name, "verdict": None, "error": reason, "sha256": sha256}
+
+
+def unused_rows(refused: Iterable[ImageError], passed_over: Iterable[PassedOver]) -> Iterator[dict[str, Any]]:
+    """Yield a row without a verdict for each file that was not used, with the reason as ``error``."""
+    for error in refused:
+        yield {"name": error.name, "error": error.reason, "file": REFUSED}
+    for one in passed_over:
+        yield {"name": one.name, "error": one.reason, "file": PASSED_OVER}
 
 
 def model_columns(model: Padim, name: str, identity: str) -> dict[str, Any]:
@@ -340,8 +349,7 @@ class Results:
             became = REFUSED if row.get("error") else USED
             cells = csv_cells({**row, **self._shared, "file": became}, columns)
             file.write(csv_line(cells).encode("utf-8", "replace"))
-        for one in self.passed_over:
-            row = {"name": one.name, "error": one.reason, "file": PASSED_OVER}
+        for row in unused_rows((), self.passed_over):
             file.write(csv_line(csv_cells(row, columns)).encode("utf-8", "replace"))
         if self.interrupted is not None:
             # A CSV has no header for this, so the mark is a last row without name and verdict.

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from padim import errors
+from padim.data.account import PassedOver
 from padim.errors import ImageError, PadimError
 from padim.storage.atomic import explain_os_error
 from padim.worker.images import Images, Labeled
@@ -144,6 +145,7 @@ class WorkerResult(BaseModel):
         again: number of runs of a study that were complete before.
         failed: name and reason of every file that could not be used.
         revision: revision of the model as saved; empty if none was saved.
+        passed_over: attributes of every :class:`padim.data.account.PassedOver`.
     """
 
     images: int = 0
@@ -154,6 +156,12 @@ class WorkerResult(BaseModel):
     again: int = 0
     failed: list[tuple[str, str]] = []
     revision: str = ""
+    passed_over: list[tuple[str, str, bool, int]] = []
+
+    @property
+    def files_passed_over(self) -> tuple[PassedOver, ...]:
+        """The files that are no images of the user's."""
+        return tuple(PassedOver(*one) for one in self.passed_over)
 
     @property
     def unusable(self) -> tuple[ImageError, ...]:

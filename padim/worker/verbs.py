@@ -8,7 +8,7 @@ folder, so that it also works after a kill.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from padim.errors import Cancelled, ImageError, PadimError
 from padim.storage.holder import acting
@@ -27,6 +27,7 @@ from padim.worker.messages import (
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
+    from padim.data.account import AccountedFor
     from padim.data.decode_budget import Cancel
     from padim.storage import resume
     from padim.storage.normals import Normal
@@ -72,7 +73,7 @@ def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> Worke
 
 
 def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
-    """Fit a model and save it; the outcome has ``images``, the number of the model's images, and ``failed``.
+    """Fit a model and save it; the outcome has the number of the model's images, and the files not used.
 
     Completed work is kept in the model's working folder until the model is saved, so that the same request
     resumes it after a kill.
@@ -104,8 +105,7 @@ def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> WorkerResult
     )
     store.save(request.model, model)
     resume.forget(work)
-    failures = _as_pairs((*source.skipped, *failed))
-    return WorkerResult(images=len(model.normals_), failed=failures, revision=model.revision)
+    return WorkerResult(images=len(model.normals_), revision=model.revision, **_files(source, failed))
 
 
 def _kept_request(request: Fit, total: int) -> resume.Request:
@@ -149,7 +149,7 @@ def fetch_weights(config: PadimConfig, progress: ReportProgress, cancel: Cancel)
 
 
 def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
-    """Extract a model's features again; the outcome has ``was_stale`` and ``failed``."""
+    """Extract a model's features again; the outcome has ``was_stale`` and the files not used."""
     from padim.workspace import Workspace
 
     failed: list[ImageError] = []
@@ -158,12 +158,11 @@ def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> Work
         stale = model.state.fitted.calibration == "stale"
         model.working_set.rebuild(source, progress=progress, cancel=cancel, on_error=failed.append)
         progress(0, None, "Saving")
-    failures = _as_pairs((*source.skipped, *failed))
-    return WorkerResult(was_stale=stale, failed=failures, revision=model.revision)
+    return WorkerResult(was_stale=stale, revision=model.revision, **_files(source, failed))
 
 
 def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
-    """Add images to a model; the outcome has ``images`` and ``parts``, the numbers added, and ``failed``."""
+    """Add images to a model; the outcome has the numbers added, and the files not used."""
     from padim.workspace import Workspace
 
     failed: list[ImageError] = []
@@ -178,8 +177,7 @@ def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult
             raise PadimError("None of the images could be used.")
         parts = _parts(model.normals_) - parts_before
         progress(0, None, "Saving")
-    failures = _as_pairs((*source.skipped, *failed))
-    return WorkerResult(images=added, parts=parts, failed=failures, revision=model.revision)
+    return WorkerResult(images=added, parts=parts, revision=model.revision, **_files(source, failed))
 
 
 def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
@@ -218,5 +216,9 @@ def _parts(normals: Iterable[Normal]) -> int:
     return len({normal.group for normal in normals})
 
 
-def _as_pairs(errors: Iterable[ImageError]) -> list[tuple[str, str]]:
-    return [(error.name, error.reason) for error in errors]
+def _files(source: AccountedFor, failed: Iterable[ImageError]) -> dict[str, Any]:
+    """Return what a result says about the files of a source that were not used."""
+    return {
+        "failed": [(error.name, error.reason) for error in (*source.skipped, *failed)],
+        "passed_over": [(one.name, one.reason, one.system, one.files) for one in source.passed_over],
+    }

@@ -65,7 +65,7 @@ def uploads(good: list[Upload]) -> list[Upload]:
 
 def see_all_blamed(visitor: Visitor) -> None:
     """Every bad file is named, with a reason; no good one is."""
-    expander = visitor.main.get_by_text("cannot be used; the others can")
+    expander = visitor.main.get_by_text("cannot be used")
     expander.wait_for()
     visitor.settle()  # it may open by itself
     if not visitor.main.locator(".pv-problems").is_visible():

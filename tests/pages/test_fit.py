@@ -66,7 +66,7 @@ def test_bad_files_are_named_and_the_others_fitted(home: Path) -> None:
     assert "words.png" in page.text
     page.click("fit-go")
     assert len(only_model(home).normals_) == 6
-    assert "2 files could not be used" in "".join(e.label for e in page.app.expander)
+    assert "2 files cannot be used" in "".join(e.label for e in page.app.expander)
 
 
 def test_nothing_readable_says_so_and_offers_another_choice() -> None:

@@ -28,6 +28,7 @@ SOME: dict[ChangeKind, tuple[float, ...]] = {"darker": (5.0, 60.0), "noise": (30
 
 class _Images(list[tuple[str, Any]]):
     skipped: tuple[Any, ...] = ()
+    passed_over: tuple[Any, ...] = ()
 
 
 def images(good: int = 4, bad: int = 3) -> LabeledImages:

@@ -34,6 +34,7 @@ WANTED = SensitivitySettings(KINDS, (4.0, 12.0, 30.0), (0.1, 0.5), 4, 3)
 
 class _Images(list[tuple[str, Any]]):
     skipped: tuple[Any, ...] = ()
+    passed_over: tuple[Any, ...] = ()
 
 
 def run(model: Padim, wanted: SensitivitySettings = WANTED) -> SensitivityRun:
@@ -132,7 +133,7 @@ def test_a_size_is_rounded_to_a_few_hundredths(number: float) -> None:
 def test_sizes_beyond_those_tried_are_marked(found: SensitivityRun) -> None:
     result = made([[[[False], [True]]]] * 20 + [[[[True], [True]]]] * 20)
     unit = Unit.of(result.scale)
-    curves = SensitivityRun("x", "", 1.0, result, (), ServedImage(b""), {})
+    curves = SensitivityRun("x", "", 1.0, result, (), (), ServedImage(b""), {})
     _, rows = sensitivity.smallest(curves, unit)
     at_90 = curves.curve("scratch", 0.1).at_90.value
     assert at_90 is not None

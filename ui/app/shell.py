@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -22,7 +21,6 @@ from ui.jobs import missed_runs, watch
 from ui.widgets import panels
 
 if TYPE_CHECKING:
-    from padim.errors import ImageError
     from padim.model import Padim
     from padim.storage.model_folders import Entry
 
@@ -217,17 +215,6 @@ def failure(what: str, error: BaseException | None) -> None:
             f"{what} This is a fault of the app ({kind}); the server's log has the details.",
             icon=":material/error:",
         )
-
-
-def unusable(failed: Sequence[ImageError], *, open_up_to: int = 3) -> None:
-    """List the files that cannot be used, if any; more than ``open_up_to`` are collapsed."""
-    if failed:
-        with st.expander(
-            f"{count(len(failed), 'file')} cannot be used; the others can",
-            icon=":material/warning:",
-            expanded=len(failed) <= open_up_to,
-        ):
-            st.html(panels.problems((error.name, error.reason) for error in failed))
 
 
 def _sentence(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +54,6 @@ def choose(
     *,
     note: str = "",
     sample: SampleParts | None = None,
-    also: Sequence[str] = (),
 ) -> None:
     """Draw the control to choose images; pass the choice to ``take`` and then run the page again.
 
@@ -64,7 +63,6 @@ def choose(
         take: called with the chosen images.
         note: a caption below the control.
         sample: the sample, offered to users who have no images of their own.
-        also: file name endings accepted in a folder besides images and zips.
     """
     kinds = {"files": "Images or a zip", "folder": "A folder of this computer"}
     if folders.roots():
@@ -87,7 +85,6 @@ def choose(
             name,
             wording,
             kind="folder" if kind == "folder" else "files",
-            also=also if kind == "folder" else (),
         )
         if files:
             take(from_uploads(files))

@@ -21,7 +21,6 @@ from ui.app import state
 # Above this number of files the browser's uploader grows slow, and near twice as many it hangs. A zip counts
 # as one file.
 MANY = 500
-_TYPES = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "zip"]
 
 Named = tuple[str, UploadedFile]
 
@@ -43,7 +42,6 @@ def uploader(
     *,
     kind: Literal["files", "folder"] = "files",
     help: str | None = None,
-    also: Sequence[str] = (),
 ) -> list[Named]:
     """Draw an uploader for many images and zips, or for one folder of the user's computer.
 
@@ -52,15 +50,13 @@ def uploader(
         label: the uploader's label.
         kind: single files, or a whole folder.
         help: the tooltip.
-        also: file name endings accepted besides images and zips.
-
     Returns:
         ``(file name, file)`` in the order the browser sent them; for a folder the name includes the path.
     """
     files: Sequence[UploadedFile] = st.file_uploader(
         label,
-        # A folder's files are filtered by type only, so that no file is silently dropped.
-        type=[*_TYPES, *also],
+        # The browser would drop files of other types unsaid; they come, and the account names them.
+        type=None,
         accept_multiple_files="directory" if kind == "folder" else True,
         key=f"{_key(name)}-{kind}",
         help=help,

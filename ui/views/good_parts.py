@@ -15,12 +15,9 @@ from ui.files import image_input
 from ui.jobs import watch
 from ui.views import good_parts_review, layer_tuning
 from ui.views.changes import apply_change
-from ui.widgets import charts, costs, loss_chart, method_settings, normals, panels
+from ui.widgets import charts, costs, file_account, loss_chart, method_settings, normals, panels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from padim.errors import ImageError
     from padim.model import Padim
     from padim.storage.model_folders import Entry
 
@@ -34,9 +31,7 @@ def draw(entry: Entry) -> None:
     except PadimError as error:
         shell.failure("The model cannot be opened.", error)
         return
-    failed = fit.memory().failed
-    if failed:
-        _failed(failed, "could not be used")
+    file_account.draw(fit.memory().failed, fit.memory().passed_over)
     busy = _change_under_way(entry)
     in_fit = [n for n in model.normals_ if n.status == "fit"]
     st.html(
@@ -73,12 +68,6 @@ def draw(entry: Entry) -> None:
     _features(entry, model, busy)
 
 
-def _failed(failed: Sequence[ImageError], what: str) -> None:
-    """List files with the reason why each could not be used."""
-    with st.expander(f"{count(len(failed), 'file')} {what}", icon=":material/warning:"):
-        st.html(panels.problems((error.name, error.reason) for error in failed))
-
-
 def _change_under_way(entry: Entry) -> bool:
     """Show a running change or the result of the last one; return whether one is running."""
     job = model_changes.job(entry)
@@ -93,8 +82,7 @@ def _change_under_way(entry: Entry) -> bool:
         st.info("Cancelled: the model is as it was.", icon=":material/info:")
     else:
         st.success(job.result.summary, icon=":material/check:")
-        if job.result.failed:
-            _failed(job.result.failed, "could not be used")
+        file_account.draw(job.result.failed, job.result.passed_over)
     return False
 
 

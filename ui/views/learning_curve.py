@@ -9,10 +9,9 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui import learning_curve, measurement_page
-from ui.app import shell
 from ui.app.text import count
 from ui.jobs import watch
-from ui.widgets import charts, downloads, learning_chart, panels, tables
+from ui.widgets import charts, downloads, file_account, learning_chart, panels, tables
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -138,7 +137,7 @@ def _results(entry: Entry, found: CurveRun) -> None:
     from padim.decision.calibration import parts_needed
 
     curve = found.curve
-    shell.unusable(found.failed)
+    file_account.draw(found.failed)
     trend = None if curve.gain is None else curve.gain.trend
     text = f"{outlook(curve)}\n\n{odd_parts(curve.permille, curve.parts)}"
     if trend == "flattened":

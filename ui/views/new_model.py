@@ -15,7 +15,7 @@ from ui.app.text import count
 from ui.files import grouping, image_input, uploads
 from ui.files.survey import size_note
 from ui.jobs import watch
-from ui.widgets import costs, networks, panels, settings
+from ui.widgets import costs, file_account, networks, panels, settings
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
@@ -64,7 +64,7 @@ def draw() -> None:
     survey = survey_job.result
     if not survey.seen:
         shell.empty("No image can be used", "None of these files is an image that can be read.")
-        st.html(panels.problems((error.name, error.reason) for error in survey.failed))
+        file_account.draw(survey.failed, survey.passed_over, open_up_to=20)
         return
     with st.container(key="fit-halves"):
         left, right = st.columns([3, 2], gap="large")
@@ -76,7 +76,7 @@ def draw() -> None:
 
 def _images(survey: Survey) -> list[Group]:
     """Show the images that were found, and return the groups that the user confirmed as shots of one part."""
-    shell.unusable(survey.failed, open_up_to=5)
+    file_account.draw(survey.failed, survey.passed_over, open_up_to=5)
     state = fit.memory()
     # The key differs for every image set, because groups confirmed for one do not apply to the next.
     accepted = grouping.ask(survey, state.confirmed, f"fit-group-{state.sets}")

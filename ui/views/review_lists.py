@@ -9,6 +9,7 @@ import streamlit as st
 from ui.app import shell
 from ui.app.text import count
 from ui.jobs import watch
+from ui.widgets import file_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ def ready(entry: Entry, model: Padim, review: Review) -> bool:
     for job in review.jobs:
         if job.state == "failed":
             shell.failure("Some images were not scored.", job.error)
-    shell.unusable(review.pile.failed)
+    file_account.draw(review.pile.failed, review.pile.passed_over)
     return True
 
 
