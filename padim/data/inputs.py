@@ -9,6 +9,7 @@ cannot be used is replaced in the stream by an :class:`padim.errors.ImageError`,
 from __future__ import annotations
 
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from io import BytesIO
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
+from padim.data.account import FileAccount, grouped
 from padim.data.archives import ZipSource
 from padim.data.decode import FORMATS, MAX_BYTES, too_large
 from padim.data.loading import Named
@@ -78,10 +80,14 @@ def _of_path(path: Path) -> Iterable[Named]:
 
 
 class _Files:
-    """Stream over a source that yields an error in place of each unreadable file."""
+    """Stream over a source that yields an error in place of each unreadable file.
+
+    Files that are not images yield nothing; the first iteration warns of those that the user may have meant.
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._warned = False
 
     def __len__(self) -> int:
         return len(self._source)
@@ -95,6 +101,14 @@ class _Files:
             yield item
         for error in self._source.skipped[reported:]:
             yield error.name, error
+        of_user = FileAccount(0, (), tuple(self._source.passed_over)).of_user
+        if of_user and not self._warned:
+            self._warned = True
+            each = "; ".join(
+                f"{number:,} {reason} ({', '.join(names[:3])}{' ...' if len(names) > 3 else ''})"
+                for reason, number, names in grouped(of_user)
+            )
+            warnings.warn(f"files passed over: {each}", UserWarning, stacklevel=2)
 
 
 class _Stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from io import BytesIO
@@ -480,3 +481,19 @@ def test_what_cannot_be_used_reaches_on_error_and_the_rest_is_scored(
     assert errors == ["float", "gone"]
     with pytest.raises(ImageError, match="a5"):
         list(small_model.predict(folder))
+
+
+def test_what_is_passed_over_in_a_folder_is_warned_of_once(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"-")
+    (tmp_path / "Thumbs.db").write_bytes(b"-")
+    quiet = as_images(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [name for name, _ in quiet] == ["a.png"]
+    (tmp_path / "b.xyz").write_bytes(b"-")
+    images = as_images(str(tmp_path))
+    with pytest.warns(UserWarning, match=r"files passed over: 1 not an image \(\.xyz\) \(b\.xyz\)"):
+        list(images)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(images)

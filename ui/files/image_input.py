@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from padim.data.decode import FORMATS
 from padim.errors import PadimError
 from padim.installation import application_folder
 from ui.app.text import count
@@ -89,8 +90,8 @@ def choose(
         if files:
             take(from_uploads(files))
             st.rerun()
-        if note:
-            st.caption(note)
+        # The uploader takes any file, because a browser would drop others unsaid, so it names no formats.
+        st.caption(f"{FORMATS}{', or a zip of them' if kind == 'files' else ''}. {note}".rstrip())
     if sample is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Use the sample", key=f"{name}-sample", icon=":material/science:"):
