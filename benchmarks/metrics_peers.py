@@ -84,7 +84,7 @@ def padim_metrics(
     kinds = ["defect" if mask.any() else GOOD for mask in masks]
     for q, mask, kind in zip(maps, masks, kinds, strict=True):
         pixels.add(q, None if kind == GOOD else mask, None, kind)
-    evaluated = metrics.evaluate(list(map(int, scores)), kinds, [""] * len(kinds), None, pixels, GOOD)
+    evaluated = metrics.evaluate(list(map(int, scores)), kinds, None, pixels, GOOD)
     figures = {name: getattr(evaluated, name).value for name in NAMES}
     assert all(value is not None for value in figures.values())
     return figures

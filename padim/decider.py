@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from padim.config import PadimConfig
 from padim.decision.calibration import FEWEST_PARTS, Basis, FalseRejectRate, Threshold
-from padim.decision.guard_band import Guard, Verdict, verdict_of
+from padim.decision.guard_band import Guard, Verdict, VerdictLimits, verdict_limits
 from padim.decision.roi import Shape
 from padim.decision.settings import DecisionSettings, changed, check_on_scale
+from padim.decision.verdicts import VerdictRates
 from padim.errors import BeyondScaleError, CalibrationError, NotFittedError
 from padim.estimator import Estimator
 from padim.fit_run import NOT_FITTED
@@ -64,8 +65,19 @@ class Decider(Estimator):
         Raises:
             CalibrationError: the model has no threshold and none is given.
         """
+        return self.verdict_limits(threshold).verdict(score)
+
+    def verdict_limits(self, threshold: int | None = None) -> VerdictLimits:
+        """Return the levels up to which scores are accepted and above which they are rejected.
+
+        Args:
+            threshold: integer level; default: the model's threshold.
+
+        Raises:
+            CalibrationError: the model has no threshold and none is given.
+        """
         level = self.threshold_level if threshold is None else threshold
-        return verdict_of(score, level, self.decision.guard, self.state.fitted.quantizer)
+        return verdict_limits(level, self.decision.guard, self.state.fitted.quantizer)
 
     # --- calibration -------------------------------------------------------------------------------
 
@@ -94,13 +106,25 @@ class Decider(Estimator):
 
     @property
     def false_reject_rate_(self) -> FalseRejectRate:
-        """Expected share of good parts above the threshold, with its bound (docs/design.md, section 4.5).
+        """Expected share of good parts rejected, with its bound (docs/design.md, section 4.5).
+
+        With a guard band these are the parts above the band; :attr:`verdict_rates_` has those in review too.
 
         Raises:
             NotFittedError: the model is not fitted.
             CalibrationError: there is no threshold, or there are no held-out scores.
         """
-        return self.state.false_rejects(self.threshold_level, self.config.min_area)
+        return self.verdict_rates_.rejected
+
+    @property
+    def verdict_rates_(self) -> VerdictRates:
+        """Expected shares of good parts that are rejected, and that are rejected or in review.
+
+        Raises:
+            NotFittedError: the model is not fitted.
+            CalibrationError: there is no threshold, or there are no held-out scores.
+        """
+        return self.state.verdict_rates(self.verdict_limits(), self.config.min_area)
 
     @property
     def threshold_level(self) -> int:

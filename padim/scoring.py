@@ -25,10 +25,11 @@ from padim.decision.calibration import (
     image_threshold,
     pixel_threshold,
 )
-from padim.decision.guard_band import Guard
+from padim.decision.guard_band import Guard, VerdictLimits
 from padim.decision.prediction import Prediction
 from padim.decision.regions import region_score
 from padim.decision.scorer import Scorer
+from padim.decision.verdicts import VerdictRates, verdict_rates
 from padim.errors import BeyondScaleError, CalibrationError, PadimError
 from padim.fitting import FittedState
 from padim.methods import catalogue
@@ -287,6 +288,21 @@ class ScoringState:
         if not histogram.any():
             raise CalibrationError("no pixel of the good parts is inside the region of interest; redraw it")
         return pixel_threshold(histogram, choice.permille)
+
+    def verdict_rates(
+        self, limits: VerdictLimits, min_area: int, *, include_kept_out: bool = True
+    ) -> VerdictRates:
+        """Estimate the shares of good parts that are rejected, and that are rejected or in review.
+
+        Args:
+            limits: the limits of the verdicts, from the threshold and guard band.
+            min_area, include_kept_out: as for :meth:`false_rejects`.
+
+        Raises:
+            CalibrationError: fewer than three parts are in the fit.
+        """
+        scores = self.part_scores(min_area, include_kept_out=include_kept_out)
+        return verdict_rates(scores, limits, self.fitted.quantizer)
 
     def false_rejects(self, level: int, min_area: int, *, include_kept_out: bool = True) -> FalseRejectRate:
         """Estimate the share of good parts above a level, with its upper bound.

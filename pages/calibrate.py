@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from padim.decision.operating_points import Costs, OperatingPoint
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.calibrate import Draft
+    from ui.calibrate import Draft, Known
     from ui.reviews import Review
     from ui.scoring import KnownLabel
 
@@ -179,17 +179,18 @@ def _costs() -> Costs | None:
     return Costs(miss, false_reject, defective / 1000)
 
 
-def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft) -> None:
+def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft, found: Known) -> None:
     title, help_text = _POINTS[point.kind]
     value = model.state.fitted.quantizer.to_value(point.level)
+    band = model.decision.guard is not None
     facts = [
         ("Threshold", f"{value:.2f}"),
         (
-            "Missed defects",
+            "Defects up to it" if band else "Missed defects",
             share_of(point.misses.count, point.misses.of, point.misses.low, point.misses.high),
         ),
         (
-            "False rejects",
+            "Good parts above it" if band else "False rejects",
             share_of(
                 point.false_rejects.count,
                 point.false_rejects.of,
@@ -202,6 +203,8 @@ def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft) -> N
     if point.cost is not None and point.cost_interval is not None:
         low, high = point.cost_interval
         facts.append(("Cost of 1,000 parts", f"{point.cost:,.0f} ({low:,.0f} to {high:,.0f})"))
+    if band:
+        facts += calibrate.verdict_facts(model, found, point.level)
     with st.container(border=True, width=258, key=f"point-{point.kind}"):
         st.markdown(f"**{title}**", help=help_text)
         st.html(panels.facts(facts))
@@ -232,11 +235,16 @@ def _points(entry: Entry, model: Padim, draft: Draft, images: list[viewing.Viewe
     st.caption(
         f"From {count(len(found.good), 'good part')} and {count(len(found.defect), 'defect image')}, "
         "with 95 % intervals. Chosen on these very images, each does a little worse on new ones."
+        + (
+            ""
+            if model.decision.guard is None
+            else " Chosen and counted at the threshold itself; what the guard band makes of it stands below."
+        )
     )
     costs = _costs()
     with st.container(horizontal=True, key="calibrate-points"):
         for point in calibrate.points(found, costs):
-            _point(model, entry, point, draft)
+            _point(model, entry, point, draft, found)
 
 
 def _doubted(entry: Entry, model: Padim, index: int) -> None:
@@ -280,7 +288,8 @@ def _live(entry: Entry, model: Padim) -> None:
     images = _view(entry, model, held, draft)
     if model.state.fitted.calibration != "none":
         level = calibrate.threshold(model, draft).level
-        more = calibrate.outlook(model.state.false_rejects(level, draft.min_area))
+        limit = model.verdict_limits(level).reject_above
+        more = calibrate.outlook(model.state.false_rejects(limit, draft.min_area))
         if more is not None:
             st.caption(more)
     _points(entry, model, draft, images)

@@ -123,6 +123,7 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
     value = model.state.fitted.quantizer.to_value
     threshold = None if level is None else value(level)
     report = found.scored.report(model, level)
+    limits = None if level is None else model.verdict_limits(level)
     scores, ranks, precision, kinds = st.tabs(["Scores", "ROC", "Precision and recall", "Kinds of defect"])
     with scores:
         by_kind = found.scored.by_kind(model)
@@ -134,15 +135,22 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
         end = charts.end_of_scale(by_kind, threshold)
         beyond = sum(score > end for values in by_kind.values() for score in values)
         more = f" {count(beyond, 'image')} beyond the scale: drawn at its right end." if beyond else ""
-        st.caption(f"What lies right of the threshold is rejected.{more}")
+        rule = (
+            "What lies right of the threshold is rejected."
+            if limits is None or not limits.has_review
+            else f"What lies above {value(limits.reject_above):.2f} is rejected, above "
+            f"{value(max(0, limits.accept_up_to)):.2f} in review."
+        )
+        st.caption(f"{rule}{more}")
     good, defect = found.scored.classes(model)
     if not len(good) or not len(defect):
         why = report.image_auroc.why
         for place in (ranks, precision):
             place.info(f"There is no curve: {why}.", icon=":material/info:")
     else:
-        of_good = None if level is None else float((good > level).mean())
-        recall = None if level is None else float((defect > level).mean())
+        # The point in use counts what is rejected, with a guard band above it.
+        of_good = None if limits is None else float((good > limits.reject_above).mean())
+        recall = None if limits is None else float((defect > limits.reject_above).mean())
         with ranks:
             x, y, at = metrics.roc(good, defect)
             st.plotly_chart(
@@ -160,10 +168,11 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
             st.caption("The further the curve bends to the upper left, the better. Its area is the AUROC.")
         with precision:
             x, y, at = metrics.precision_recall(good, defect)
-            rejected = int((good > (level or 0)).sum()) + int((defect > (level or 0)).sum())
             here = None
-            if level is not None and recall is not None and rejected:
-                here = recall, int((defect > level).sum()) / rejected
+            if limits is not None and recall is not None:
+                caught = int((defect > limits.reject_above).sum())
+                rejected = caught + int((good > limits.reject_above).sum())
+                here = (recall, caught / rejected) if rejected else None
             st.plotly_chart(
                 charts.share_curve(
                     x.tolist(),
@@ -187,7 +196,12 @@ def _kinds(found: Evaluated, model: Padim, level: int | None) -> None:
     if not report.kinds:
         st.info("There are no defects among these images.", icon=":material/info:")
         return
-    measures = {"caught": "Caught at the threshold", "auroc": "Image AUROC", "aupro": "Pixel AUPRO"}
+    band = model.decision.guard is not None
+    measures = {
+        "caught": "Rejected or in review" if band else "Caught at the threshold",
+        "auroc": "Image AUROC",
+        "aupro": "Pixel AUPRO",
+    }
     measures["pixel_auroc"] = "Pixel AUROC"
     if level is None:
         del measures["caught"]
@@ -238,6 +252,9 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
         )
         return
     cells = found.scored.confusion(model, level)
+    band = model.decision.guard is not None
+    if not band:
+        cells = {cell: pairs for cell, pairs in cells.items() if not cell.endswith("_review")}
     chosen: Outcome = st.segmented_control(
         "Images",
         list(cells),
@@ -252,9 +269,16 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
     report = found.scored.report(model, level)
     wrong = [
         f"{what} {rate.count} of {rate.of} ({in_hundred(rate.share)})"
-        for what, rate in (("good parts rejected", report.false_rejects), ("defects missed", report.misses))
+        for what, rate in (
+            ("good parts rejected", report.false_rejects),
+            ("defects accepted" if band else "defects missed", report.misses),
+        )
         if rate.of
     ]
+    if band:
+        wrong.append(
+            f"in review {count(report.good.review, 'good part')} and {count(report.defects.review, 'defect')}"
+        )
     text = ", ".join(wrong)
     st.caption(f"{text[:1].upper()}{text[1:]}. The threshold is set on the Calibrate page.")
     pairs = cells[chosen]
@@ -269,6 +293,8 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
     worst = {
         "false_reject": "The highest score comes first. What is marked is outlined.",
         "miss": "The lowest score comes first: the furthest from being found.",
+        "good_review": "The highest score comes first: the closest to being rejected.",
+        "defect_review": "The lowest score comes first: the closest to being accepted.",
         "caught": "The lowest score comes first: the closest to being missed. What is marked is outlined.",
         "passed": "The highest score comes first: the closest to being rejected.",
     }
@@ -285,6 +311,7 @@ def _downloads(found: Evaluated, entry: Entry, model: Padim, level: int | None) 
                 evaluation_files.figures_csv,
                 found.scored.report(model, level),
                 at_threshold=level is not None,
+                band=model.decision.guard is not None,
                 model=entry.name,
                 data=found.label,
             ),
@@ -314,7 +341,10 @@ def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
     with left:
         report = found.scored.report(model, level)
         st.html(
-            panels.figures(("Figure", "Value", "95 % interval"), evaluate.table(report, level is not None))
+            panels.figures(
+                ("Figure", "Value", "95 % interval"),
+                evaluate.table(report, level is not None, model.decision.guard is not None),
+            )
         )
         st.caption(
             "Intervals say how far a figure may move with other images of the same kinds.",

@@ -355,6 +355,21 @@ def points(found: Known, costs: Costs | None) -> tuple[OperatingPoint, ...]:
     return operating_points(found.good, found.defect, costs)
 
 
+def verdict_facts(model: Padim, found: Known, level: int) -> list[tuple[str, str]]:
+    """Return the verdicts of the known parts at a threshold with the model's guard band, as facts."""
+    from padim.decision.verdicts import count_verdicts
+
+    limits = model.verdict_limits(level)
+    counted = (
+        ("Defects", count_verdicts(found.defect, limits)),
+        ("Good parts", count_verdicts(found.good, limits)),
+    )
+    return [
+        (what, f"{one.accept:,} accepted, {one.review:,} in review, {one.reject:,} rejected")
+        for what, one in counted
+    ]
+
+
 def draft_at(model: Padim, level: int, min_area: int) -> Draft:
     """Return a draft with the threshold set by hand to a level."""
     return Draft(
@@ -400,7 +415,7 @@ def outlook(rate: FalseRejectRate) -> str | None:
     if more is None:
         return None
     return (
-        f"Judged from {count(rate.n, 'part')}, the true rate may be as high as "
+        f"Judged from {count(rate.n, 'part')}, the true share rejected may be as high as "
         f"{in_hundred(rate.upper, up=True)}. "
         f"If {more.parts} parts scored alike, that bound would be {in_hundred(more.upper, up=True)}; and a "
         "model that has seen more good parts tells defects apart better."

@@ -37,7 +37,9 @@ _BATCH = 8
 
 CELLS: dict[Outcome, str] = {
     "false_reject": "Good, rejected",
+    "good_review": "Good, in review",
     "miss": "Defect, accepted",
+    "defect_review": "Defect, in review",
     "caught": "Defect, rejected",
     "passed": "Good, accepted",
 }
@@ -199,6 +201,12 @@ RANKING = (
 )
 
 
+_WHERE = {
+    False: "Counted at the threshold in use.",
+    True: "Counted beyond the guard band around the threshold in use.",
+}
+
+
 def figure_text(figure: Figure) -> tuple[str, str]:
     """Format a metric as (value, interval); without a value, as a dash and the reason."""
     if figure.value is None:
@@ -216,18 +224,31 @@ def rate_text(rate: Rate) -> tuple[str, str]:
     return f"{rate.count} of {rate.of}", f"{rate.low * 100:.1f} to {rate.high * 100:.1f} %"
 
 
-def table(found: EvaluationReport, at_threshold: bool) -> list[tuple[str, str, str, str]]:
-    """Return the rows of the table of metrics: name, value, interval or reason, explanation."""
+def table(found: EvaluationReport, at_threshold: bool, band: bool) -> list[tuple[str, str, str, str]]:
+    """Return the rows of the table of metrics: name, value, interval or reason, explanation.
+
+    Args:
+        found: the metrics.
+        at_threshold: whether to include the counts at the threshold in use.
+        band: whether a guard band is in use, which sends images to review.
+    """
+    from padim.decision.operating_points import Rate
+
     lines = [(name, *figure_text(getattr(found, attribute)), says) for name, attribute, says in RANKING]
     if at_threshold:
         lines += [
             (
                 "Good parts rejected",
                 *rate_text(found.false_rejects),
-                "Counted at the threshold in use. The interval is exact for a share that was counted.",
+                f"{_WHERE[band]} The interval is exact for a share that was counted.",
             ),
-            ("Defects missed", *rate_text(found.misses), "Counted at the threshold in use."),
+            ("Defects accepted" if band else "Defects missed", *rate_text(found.misses), _WHERE[band]),
         ]
+        if band:
+            lines += [
+                (name, *rate_text(Rate.counted(of.review, of.total)), "Within the guard band: neither.")
+                for name, of in (("Good parts in review", found.good), ("Defects in review", found.defects))
+            ]
     return lines
 
 

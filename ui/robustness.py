@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from padim.analysis.robustness_examples import ChangedExample
     from padim.data.account import PassedOver
     from padim.data.labeled_images import LabeledImages
+    from padim.decision.guard_band import Verdict
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.storage.model_folders import Entry
@@ -102,13 +103,13 @@ class ShownChange:
 
     Attributes:
         text: the severity in words.
-        rejected: whether its score is above the threshold.
+        verdict: its verdict.
         ratio: its score as a multiple of the threshold, as text.
         image: the altered image.
     """
 
     text: str
-    rejected: bool
+    verdict: Verdict
     ratio: str
     image: ServedImage
 
@@ -247,7 +248,7 @@ def _shown(model: Padim, result: Robustness, kind: ChangeKind, example: ChangedE
         image = encode_jpeg(rgb, 95)
     return ShownChange(
         words(kind, example.severity),
-        example.score > result.threshold,
+        model.verdict(example.score, result.threshold),
         multiple(value(example.score), value(result.threshold)),
         ServedImage(image),
     )
@@ -348,7 +349,7 @@ def thumbs(examples: tuple[ShownChange, ...]) -> list[Thumb]:
             example.image,
             f"{example.text[:1].upper()}{example.text[1:]}",
             f"{example.ratio} threshold",
-            "reject" if example.rejected else "accept",
+            example.verdict,
         )
         for example in examples
     ]

@@ -456,7 +456,7 @@ def _by_labeled_defects(
     one, other = (
         NetworkResult(
             float(compared.auroc[index]),
-            sum(score > model.threshold_level for score in good[index]),
+            sum(model.verdict(score) == "reject" for score in good[index]),
             len(good[index]),
             model.false_reject_rate_.expected,
         )

@@ -90,9 +90,9 @@ class Evaluation:
             scores: the scores of the images, if the smallest region has changed since they were scored.
         """
         scores = [image.score for image in self.images] if scores is None else scores
-        verdicts = ["" if level is None else model.verdict(score, level) for score in scores]
+        limits = None if level is None else model.verdict_limits(level)
         kinds = [image.kind for image in self.images]
-        return metrics.evaluate(scores, kinds, verdicts, level, self.pixels, GOOD)
+        return metrics.evaluate(scores, kinds, limits, self.pixels, GOOD)
 
 
 def evaluate_dataset(

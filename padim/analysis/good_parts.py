@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from padim.decision.calibration import FalseRejectRate
+from padim.decision.verdicts import VerdictRates
 from padim.errors import CalibrationError
 
 if TYPE_CHECKING:
@@ -97,16 +97,16 @@ def part_values(model: Padim, min_area: int | None = None) -> tuple[list[float],
 
 @dataclass(frozen=True)
 class BothPromises:
-    """The expected false-reject rate with and without the good parts that were kept out of the fit.
+    """The expected false-reject rates with and without the good parts that were kept out of the fit.
 
     Attributes:
-        all_good: the rate estimated from all good parts.
-        fit_only: the rate estimated from the parts in the fit only.
+        all_good: the rates estimated from all good parts.
+        fit_only: the rates estimated from the parts in the fit only.
         kept_out_parts: the number of good parts kept out of the fit.
     """
 
-    all_good: FalseRejectRate
-    fit_only: FalseRejectRate
+    all_good: VerdictRates
+    fit_only: VerdictRates
     kept_out_parts: int
 
 
@@ -116,7 +116,7 @@ def both_promises(model: Padim) -> BothPromises | None:
     if not kept_out or model.current_threshold is None or model.state.fitted.calibration == "none":
         return None
     return BothPromises(
-        model.state.false_rejects(model.threshold_level, model.config.min_area, include_kept_out=True),
-        model.state.false_rejects(model.threshold_level, model.config.min_area, include_kept_out=False),
+        model.state.verdict_rates(model.verdict_limits(), model.config.min_area, include_kept_out=True),
+        model.state.verdict_rates(model.verdict_limits(), model.config.min_area, include_kept_out=False),
         len(kept_out),
     )

@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.decision.anomaly_map import MAX_LEVEL
+from padim.decision.guard_band import VerdictLimits
 from padim.decision.operating_points import Rate
+from padim.decision.verdicts import VerdictCounts, count_verdicts
 
 Levels = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.float64]
@@ -77,15 +79,15 @@ class KindFigures:
     Attributes:
         name: the kind.
         auroc: the AUROC of the kind against all good images.
-        caught: images of the kind above the threshold.
-        review: the number of images of the kind with a score in the guard band.
+        caught: images of the kind that are not accepted: rejected or, with a guard band, in review.
+        verdicts: the verdicts of the images of the kind; all 0 without a threshold.
         pixel_auroc, aupro: pixel figures of the images of this kind and all good images, in coarse steps.
     """
 
     name: str
     auroc: Figure
     caught: Rate
-    review: int
+    verdicts: VerdictCounts
     pixel_auroc: Figure
     aupro: Figure
 
@@ -105,9 +107,9 @@ class EvaluationReport:
             (:meth:`Curves.aupro`).
         pixel_f1: the best F1 of the pixels.
         pixel_f1_level: its threshold; None if there is none.
-        false_rejects: good images above the threshold.
-        misses: defects at or below the threshold.
-        review_good, review_defects: the number of images in the guard band.
+        false_rejects: good images rejected; with a guard band, those above it.
+        misses: defects accepted; with a guard band, those below it.
+        good, defects: the verdicts of the good images and of the defects; all 0 without a threshold.
         kinds: the figures by kind of defect.
     """
 
@@ -124,8 +126,8 @@ class EvaluationReport:
     pixel_f1_level: int | None
     false_rejects: Rate
     misses: Rate
-    review_good: int
-    review_defects: int
+    good: VerdictCounts
+    defects: VerdictCounts
     kinds: tuple[KindFigures, ...]
 
 
@@ -527,8 +529,7 @@ def _above(scores: Levels, levels: Levels) -> Counts:
 def evaluate(
     scores: Sequence[int],
     kinds: Sequence[str],
-    verdicts: Sequence[str],
-    threshold: int | None,
+    limits: VerdictLimits | None,
     pixels: Pixels,
     good_kind: str = "good",
 ) -> EvaluationReport:
@@ -537,22 +538,18 @@ def evaluate(
     Args:
         scores: the scores of the images, as levels.
         kinds: ``good_kind`` or the kind of defect of each image.
-        verdicts: accept, review or reject, for each image.
-        threshold: the level in use; None leaves out the counts at a threshold.
+        limits: the limits of the verdicts; None leaves out the counts at a threshold.
         pixels: the pixel counts of the images.
         good_kind: the kind of good images.
     """
     levels, labels = np.asarray(scores, np.int64), np.asarray(kinds, object)
-    review = np.asarray([verdict == "review" for verdict in verdicts], np.bool_)
-    if threshold is None:
-        review = np.zeros(len(levels), np.bool_)
     is_good = labels == good_kind
     good, defect = levels[is_good], levels[~is_good]
 
-    def rate(chosen: Levels, above: bool) -> Rate:
-        if threshold is None:
-            return Rate.counted(0, 0)
-        return Rate.counted(int(((chosen > threshold) == above).sum()), len(chosen))
+    def verdicts(chosen: Levels) -> VerdictCounts:
+        return VerdictCounts() if limits is None else count_verdicts(chosen, limits)
+
+    of_good, of_defects = verdicts(good), verdicts(defect)
 
     by_kind = []
     for name in sorted(set(kinds) - {good_kind}):
@@ -560,12 +557,13 @@ def evaluate(
         drawn = image_draws(good, levels[chosen])
         (of_kind,) = _with_intervals([auroc(good, levels[chosen])], None if drawn is None else drawn[:, :1])
         of_pixels = pixels.figures(name)
+        of_verdicts = verdicts(levels[chosen])
         by_kind.append(
             KindFigures(
                 name,
                 of_kind,
-                rate(levels[chosen], True),
-                int(review[chosen].sum()),
+                Rate.counted(of_verdicts.not_accepted, of_verdicts.total),
+                of_verdicts,
                 of_pixels.auroc,
                 of_pixels.aupro,
             )
@@ -589,10 +587,10 @@ def evaluate(
         aupro=all_pixels.aupro,
         pixel_f1=all_pixels.f1,
         pixel_f1_level=all_pixels.f1_level,
-        false_rejects=rate(good, True),
-        misses=rate(defect, False),
-        review_good=int(review[is_good].sum()),
-        review_defects=int(review[~is_good].sum()),
+        false_rejects=Rate.counted(of_good.reject, of_good.total),
+        misses=Rate.counted(of_defects.accept, of_defects.total),
+        good=of_good,
+        defects=of_defects,
         kinds=tuple(by_kind),
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from padim.decision.calibration import Choice, FalseRejectRate, Threshold
+from padim.decision.calibration import Choice, Threshold
+from padim.decision.verdicts import VerdictRates
 from padim.errors import BeyondScaleError
 
 if TYPE_CHECKING:
@@ -19,16 +20,16 @@ USUAL = (800, 900, 950, 975, 980, 990, 995, 999)
 
 @dataclass(frozen=True)
 class PercentileRow:
-    """A threshold and its expected false-reject rate.
+    """A threshold and the shares of good parts to expect at it, with the model's guard band around it.
 
     Attributes:
         threshold: the threshold and its origin.
-        rate: the expected false-reject rate.
+        rates: the expected shares rejected, and rejected or in review.
         chosen: whether it is the threshold in use.
     """
 
     threshold: Threshold
-    rate: FalseRejectRate
+    rates: VerdictRates
     chosen: bool
 
 
@@ -50,16 +51,15 @@ def percentile_table(model: Padim, basis: Literal["image", "pixel"]) -> list[Per
             threshold = model.state.threshold(choice, model.config.min_area)
         except BeyondScaleError:
             continue
-        rows.append(
-            PercentileRow(
-                threshold, model.state.false_rejects(threshold.level, model.config.min_area), choice == here
-            )
-        )
+        rates = model.state.verdict_rates(model.verdict_limits(threshold.level), model.config.min_area)
+        rows.append(PercentileRow(threshold, rates, choice == here))
     return sorted(rows, key=lambda row: (row.threshold.level, row.threshold.permille or 0))
 
 
 def lowest_percentile(model: Padim, basis: Literal["image", "pixel"], share: float) -> int | None:
-    """Return the lowest percentile at which the expected false-reject rate is at most a given share.
+    """Return the lowest percentile at which the expected share of good parts rejected is at most a given one.
+
+    With a guard band these are the parts above the band; those in review are not counted.
 
     Args:
         model: a calibrated model.
@@ -74,9 +74,8 @@ def lowest_percentile(model: Padim, basis: Literal["image", "pixel"], share: flo
     """
     for permille in range(1, 1000):
         threshold = model.state.threshold(Choice(basis, permille), model.config.min_area)
-        if (
-            model.state.false_rejects(threshold.level, model.config.min_area).expected * 100
-            <= share * 100 + 1e-9
-        ):
+        limit = model.verdict_limits(threshold.level).reject_above
+        rate = model.state.false_rejects(limit, model.config.min_area)
+        if rate.expected * 100 <= share * 100 + 1e-9:
             return permille
     return None

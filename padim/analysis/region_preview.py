@@ -110,10 +110,15 @@ def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> Re
         own = pixel_threshold(held_out.pixels, choice.permille) if held_out.pixels.any() else None
     return RegionPreview(
         share,
-        None if now is None else false_reject_rate(held_out.scores, now.level),
+        None if now is None else _rejected(model, held_out, now.level),
         own,
-        None if own is None else false_reject_rate(held_out.scores, own.level),
+        None if own is None else _rejected(model, held_out, own.level),
     )
+
+
+def _rejected(model: Padim, held_out: HeldOutUnder, level: int) -> FalseRejectRate:
+    """Return the share of good parts rejected at a threshold; with a guard band, of those above it."""
+    return false_reject_rate(held_out.scores, model.verdict_limits(level).reject_above)
 
 
 def state_under(model: Padim, roi: Mask | None) -> ScoringState:

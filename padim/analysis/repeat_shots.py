@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from padim.decision.guard_band import Guard, Repeatability, guard_levels, pooled
+from padim.decision.guard_band import Guard, Repeatability, pooled, verdict_limits
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -105,6 +105,6 @@ def under_review(model: Padim, guard: Guard) -> UnderReview | None:
     if threshold is None or model.state.fitted.calibration == "none":
         return None
     scores = model.state.part_scores(model.config.min_area)
-    low, high = guard_levels(threshold.level, guard, model.state.fitted.quantizer)
-    inside = scores[(scores >= low) & (scores <= high)]
+    limits = verdict_limits(threshold.level, guard, model.state.fitted.quantizer)
+    inside = scores[(scores > limits.accept_up_to) & (scores <= limits.reject_above)]
     return UnderReview(len(inside), int(np.count_nonzero(inside > threshold.level)), len(scores))

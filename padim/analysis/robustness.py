@@ -2,7 +2,8 @@
 
 Each image is altered as if the camera had seen the change, at its original resolution and before
 preprocessing, and scored at the model's threshold. Good parts rejected and defective parts caught are counted
-as a function of the severity of the change; severity 0 is the unaltered image, bit for bit.
+as a function of the severity of the change; severity 0 is the unaltered image, bit for bit. Caught is what is
+not accepted: rejected or, with a guard band, in review.
 
 The *tolerance* of a model for a kind of change is the largest severity tried such that, at it and at all
 smaller ones, the share of good parts rejected does not exceed the upper bound that the threshold promises,
@@ -63,7 +64,7 @@ class Series:
         kind: the kind of change.
         severities: the severities, increasing from 0.
         false_rejects: the share of good images rejected at each severity.
-        caught: the share of defective images rejected at each severity.
+        caught: the share of defective images not accepted at each severity: rejected or in review.
         by_defect: the shares of each kind of defect.
     """
 
@@ -172,6 +173,7 @@ def measure(
         PadimError: a severity is out of range, or no image could be used.
     """
     state, level, min_area = model.state, model.threshold_level, model.config.min_area
+    limits = model.verdict_limits(level)
     chosen = {
         kind: tuple(map(float, of)) for kind, of in (SEVERITIES if severities is None else severities).items()
     }
@@ -207,13 +209,14 @@ def measure(
         if keeper is not None:
             keeper.begin(name, kind, box)
         inputs = _inputs(model, rgb, settings, own, keeper)
+        limit = limits.reject_above if kind == GOOD else limits.accept_up_to
         above = np.zeros(len(settings), np.int64)
         for start, batch in _chunks(inputs, size):
             watch.step(done + start, total, STAGE)
             _, maps = state.scorer(np.stack(batch), _boxes(box, len(batch)))
             for place, q in enumerate(maps, start):
                 score = region_score(q, min_area)
-                above[place] = score > level
+                above[place] = score > limit
                 if keeper is not None:
                     keeper.scored(score, q)
         rejected[kind] = rejected.get(kind, np.zeros(len(settings), np.int64)) + above

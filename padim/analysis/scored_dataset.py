@@ -11,6 +11,7 @@ import numpy.typing as npt
 from padim.analysis.evaluation import Evaluation, evaluate_dataset
 from padim.analysis.metrics import EvaluationReport
 from padim.analysis.stored_score import StoredScore
+from padim.decision.guard_band import Verdict
 
 if TYPE_CHECKING:
     from padim.data.datasets import Dataset
@@ -19,9 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["OUTCOMES", "LabeledScore", "Outcome", "ScoredDataset", "score_dataset"]
 
-Outcome = Literal["false_reject", "miss", "caught", "passed"]
-OUTCOMES: tuple[Outcome, ...] = ("false_reject", "miss", "caught", "passed")
-"""Good but rejected, defective but accepted, defective and rejected, good and accepted."""
+Outcome = Literal["false_reject", "good_review", "miss", "defect_review", "caught", "passed"]
+OUTCOMES: tuple[Outcome, ...] = ("false_reject", "good_review", "miss", "defect_review", "caught", "passed")
+"""Good but rejected, good and in review, defective but accepted, defective and in review, defective and
+rejected, good and accepted. Without a guard band nothing is in review."""
+_OUTCOME: dict[tuple[bool, Verdict], Outcome] = {
+    (True, "reject"): "false_reject",
+    (True, "review"): "good_review",
+    (True, "accept"): "passed",
+    (False, "reject"): "caught",
+    (False, "review"): "defect_review",
+    (False, "accept"): "miss",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,17 +92,13 @@ class ScoredDataset:
     def confusion(self, model: Padim, level: int) -> dict[Outcome, list[tuple[LabeledScore, int]]]:
         """Return the images of every outcome with their scores: worst errors and closest decisions first."""
         cells: dict[Outcome, list[tuple[LabeledScore, int]]] = {outcome: [] for outcome in OUTCOMES}
+        limits = model.verdict_limits(level)
         for image, score in zip(self.images, self.scores(model), strict=True):
-            rejected = score > level
-            outcome: Outcome
-            if image.good:
-                outcome = "false_reject" if rejected else "passed"
-            else:
-                outcome = "caught" if rejected else "miss"
-            cells[outcome].append((image, score))
+            cells[_OUTCOME[image.good, limits.verdict(score)]].append((image, score))
         for outcome, pairs in cells.items():
             # High scores come first for good parts, low scores for defects.
-            pairs.sort(key=lambda pair: -pair[1] if outcome in ("false_reject", "passed") else pair[1])
+            good = outcome in ("false_reject", "good_review", "passed")
+            pairs.sort(key=lambda pair: -pair[1] if good else pair[1])
         return cells
 
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from padim.analysis.session_check import SessionCheck, check_session
 from padim.analysis.stored_score import StoredScore
+from padim.decision.guard_band import VerdictLimits
+from padim.decision.verdicts import VerdictCounts, count_verdicts
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -27,11 +29,13 @@ class SecondSession(Generic[Image]):
     Attributes:
         parts: the images of each part.
         scores: int64 ``(parts,)``, the highest level of each part.
-        check: the comparison; None without held-out scores.
+        limits: the limits of the verdicts.
+        check: the comparison of the share rejected; None without held-out scores.
     """
 
     parts: tuple[tuple[Image, ...], ...]
     scores: npt.NDArray[np.int64]
+    limits: VerdictLimits
     check: SessionCheck | None
 
     @property
@@ -39,14 +43,21 @@ class SecondSession(Generic[Image]):
         """Return the number of images of all parts."""
         return sum(map(len, self.parts))
 
-    def rejected(self, model: Padim, level: int) -> list[tuple[int, Image]]:
-        """Return the highest score of each rejected part and its image, the highest score first."""
+    @property
+    def verdicts(self) -> VerdictCounts:
+        """Return the verdicts of the parts."""
+        return count_verdicts(self.scores, self.limits)
+
+    def not_accepted(self, model: Padim) -> list[tuple[int, Image]]:
+        """Return the highest score and its image of each part rejected or in review, highest score first."""
         area = model.config.min_area
         worst = [
             max(((image.score(model, area), image) for image in part), key=lambda pair: pair[0])
             for part in self.parts
         ]
-        return sorted((pair for pair in worst if pair[0] > level), key=lambda pair: -pair[0])
+        return sorted(
+            (pair for pair in worst if pair[0] > self.limits.accept_up_to), key=lambda pair: -pair[0]
+        )
 
 
 def not_in_model(model: Padim, images: Iterable[Image]) -> list[Image]:
@@ -64,6 +75,8 @@ def second_session(
 ) -> SecondSession[Image]:
     """Compare the rejected share of good parts with the promised rate at a threshold.
 
+    With a guard band these are the parts above it, in the session and in the promise alike.
+
     Args:
         model: the model that scored the images.
         images: at least one image, none of them contained in the model.
@@ -77,5 +90,6 @@ def second_session(
     area = model.config.min_area
     scores = np.array([max(image.score(model, area) for image in part) for part in parts], np.int64)
     promised = model.state.fitted.calibration != "none"
-    check = check_session(model.state.part_scores(model.config.min_area), scores, level) if promised else None
-    return SecondSession(parts, scores, check)
+    limits = model.verdict_limits(level)
+    check = check_session(model.state.part_scores(area), scores, limits.reject_above) if promised else None
+    return SecondSession(parts, scores, limits, check)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class StoredScore:
     def decide(
         self, model: Padim, threshold: int, min_area: int, size: tuple[int, int] | None = None
     ) -> Prediction:
-        """Return mask, regions and verdict at a threshold.
+        """Return mask, regions and verdict at a threshold, with the model's guard band.
 
         Args:
             model: the model that scored the image.
@@ -79,10 +79,11 @@ class StoredScore:
         """
         from padim.decision.prediction import decide
 
-        return decide(
+        decision = decide(
             self.levels(model),
             threshold,
             min_area,
             original_size=size or self.original_size,
             content_box=self.content_box,
         )
+        return replace(decision, quantizer=model.state.fitted.quantizer, guard=model.decision.guard)

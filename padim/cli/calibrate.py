@@ -12,11 +12,17 @@ from padim.cli import options, summary
 from padim.cli.options import decide
 from padim.cli.terminal import Terminal, columns, facts
 from padim.errors import PadimError
+from padim.output import to_json
 
 if TYPE_CHECKING:
+    from padim.analysis.percentile_table import PercentileRow
     from padim.model import Padim
 
 _LEGEND = "[dim]expected, at most: share of good parts rejected, the latter with 95 % confidence[/]"
+_LEGEND_OF_BAND = (
+    "[dim]rejected: the share of good parts to expect above the guard band around the threshold; "
+    "rejected or in review: above its lower end; at most: with 95 % confidence[/]"
+)
 
 
 def calibrate(
@@ -88,27 +94,25 @@ def calibrate(
         rows = [] if model.state.fitted.calibration == "none" else _table(model)
         if write:
             model.save(path, force=force)
+    band = model.decision.guard is not None
+    headings = (
+        ("rejected", "at most", "counted", "rejected or in review", "at most", "counted")
+        if band
+        else ("expected", "at most", "above it")
+    )
     table = columns(
-        [
-            ("", False),
-            ("percentile", True),
-            ("threshold", True),
-            ("expected", True),
-            ("at most", True),
-            ("above it", True),
-        ]
+        [("", False), ("percentile", True), ("threshold", True), *((name, True) for name in headings)]
     )
     for row in rows:
         table.add_row(
             "[bold green]→[/]" if row["chosen"] else "",
             "manual" if row["percentile"] is None else f"{row['percentile']:g} %",
             f"{row['threshold']:.4g}" + ("" if row["supported"] else " *"),
-            f"{row['expected'] * 100:.1f} %",
-            f"{row['upper_95'] * 100:.1f} %",
-            f"{row['above']} of {row['parts']}",
+            *_rate_cells(row),
+            *(_rate_cells(row["rejected_or_in_review"]) if band else ()),
             style="" if row["supported"] or row["chosen"] else "dim",
         )
-    renderables: list[Any] = [table, "", _LEGEND] if rows else []
+    renderables: list[Any] = [table, "", _LEGEND_OF_BAND if band else _LEGEND] if rows else []
     if not all(row["supported"] for row in rows):
         renderables.append(
             "[dim]* too few parts to support that percentile: the highest held-out score is used[/]\n"
@@ -132,13 +136,28 @@ def calibrate(
     terminal.result(document, *renderables)
 
 
+def _rate_cells(rate: dict[str, Any]) -> tuple[str, str, str]:
+    return (
+        f"{rate['expected'] * 100:.1f} %",
+        f"{rate['upper_95'] * 100:.1f} %",
+        f"{rate['above']} of {rate['parts']}",
+    )
+
+
 def _basis(model: Padim) -> Literal["image", "pixel"]:
     return "pixel" if model.decision.choice.basis == "pixel" else "image"
 
 
 def _table(model: Padim) -> list[dict[str, Any]]:
-    """Return one row per usual percentile, and one for the current choice, in order of the threshold."""
+    """Return one row per usual percentile, and one for the current choice, in order of the threshold.
+
+    The rate of a row is of the parts rejected; ``rejected_or_in_review`` has the rate that includes review.
+    """
     from padim.analysis.percentile_table import percentile_table
+
+    def rates(row: PercentileRow) -> dict[str, Any]:
+        found = to_json.verdict_rates(row.rates)
+        return {**found["false_rejects"], "rejected_or_in_review": found["rejected_or_in_review"]}
 
     return [
         {
@@ -147,10 +166,7 @@ def _table(model: Padim) -> list[dict[str, Any]]:
             "level": row.threshold.level,
             "supported": row.threshold.supported,
             "needed": row.threshold.needed,
-            "expected": row.rate.expected,
-            "upper_95": row.rate.upper,
-            "above": row.rate.above,
-            "parts": row.rate.n,
+            **rates(row),
             "chosen": row.chosen,
         }
         for row in percentile_table(model, _basis(model))

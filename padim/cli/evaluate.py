@@ -101,7 +101,8 @@ def _figures(report: EvaluationReport, model: Padim) -> dict[str, Any]:
         },
         "counted_false_rejects": to_json.rate(report.false_rejects),
         "misses": to_json.rate(report.misses),
-        "review": {"good": report.review_good, "defects": report.review_defects},
+        "verdicts": {"good": to_json.verdicts(report.good), "defects": to_json.verdicts(report.defects)},
+        "review": {"good": report.good.review, "defects": report.defects.review},
         "kinds": [
             {
                 "kind": kind.name,
@@ -109,7 +110,8 @@ def _figures(report: EvaluationReport, model: Padim) -> dict[str, Any]:
                 "pixel_auroc": _figure(kind.pixel_auroc),
                 "aupro": _figure(kind.aupro),
                 "caught": to_json.rate(kind.caught),
-                "review": kind.review,
+                "verdicts": to_json.verdicts(kind.verdicts),
+                "review": kind.verdicts.review,
             }
             for kind in report.kinds
         ],
@@ -152,17 +154,20 @@ def _shown(report: EvaluationReport, model: Padim, evaluation: Evaluation, path:
         ("best pixel F1", figure_text(report.pixel_f1, at(report.pixel_f1_level))),
     ]
     promised = summary.promise_text(model)
+    band = model.decision.guard is not None
     decision = [
         ("threshold", summary.threshold_text(model)),
         ("promised", promised),
         ("good parts rejected", rate_of(report.false_rejects)),
-        ("defects missed", rate_of(report.misses)),
+        ("defects accepted" if band else "defects missed", rate_of(report.misses)),
     ]
+    if band:
+        for what, counts in (("good parts", report.good), ("defects", report.defects)):
+            text = f"{counts.accept} accepted, {counts.review} in review, {counts.reject} rejected"
+            decision.append((what, text))
     decision.append(
         ("time", f"{evaluation.seconds / len(evaluation.images) * 1000:.1f} ms per image, decoding included")
     )
-    if model.decision.guard is not None:
-        decision.append(("to review", f"{report.review_good} good, {report.review_defects} with a defect"))
     defects = sum(kinds.values()) - kinds["good"]
     title = f"{path.name} on {count(kinds['good'], 'good image')} and {count(defects, 'defect')}"
     renderables: list[Any] = [
@@ -173,7 +178,13 @@ def _shown(report: EvaluationReport, model: Padim, evaluation: Evaluation, path:
     ]
     if report.kinds:
         table = columns(
-            [("defect", False), ("caught", True), ("95 % interval", True), ("AUROC", True), ("AUPRO", True)]
+            [
+                ("defect", False),
+                ("rejected or in review" if band else "caught", True),
+                ("95 % interval", True),
+                ("AUROC", True),
+                ("AUPRO", True),
+            ]
         )
         for kind in report.kinds:
             table.add_row(

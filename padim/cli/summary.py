@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from padim.output import to_json
 from padim.text import count, megabytes
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def promise_text(model: Padim) -> str:
     """Return the false rejects to expect at the threshold, worded as in the web application."""
     if model.current_threshold is None or model.state.fitted.calibration == "none":
         return "none: fewer than 3 good parts do not allow an estimate"
-    text = model.false_reject_rate_.sentence
+    text = model.verdict_rates_.sentence
     if model.state.fitted.calibration == "stale":
         text += " [yellow](computed before the last images were added)[/]"
     return text
@@ -154,7 +155,7 @@ def document(model: Padim, path: Path) -> dict[str, Any]:
     """Return a description of a model as plain JSON; unknown values are null."""
     normals = model.normals_
     threshold = model.current_threshold
-    rate = None if threshold is None or model.state.fitted.calibration == "none" else model.false_reject_rate_
+    promised = threshold is not None and model.state.fitted.calibration != "none"
     return {
         "model": str(path),
         "config": model.config.model_dump(mode="json"),
@@ -172,9 +173,11 @@ def document(model: Padim, path: Path) -> dict[str, Any]:
             "supported": threshold.supported,
             "needed": threshold.needed,
         },
-        "false_rejects": None
-        if rate is None
-        else {"above": rate.above, "parts": rate.n, "expected": rate.expected, "upper_95": rate.upper},
+        **(
+            to_json.verdict_rates(model.verdict_rates_)
+            if promised
+            else {"false_rejects": None, "rejected_or_in_review": None}
+        ),
         "min_area": model.config.min_area,
     }
 

@@ -28,10 +28,12 @@ __all__ = [
     "Guard",
     "Repeatability",
     "Verdict",
+    "VerdictLimits",
     "band_levels",
     "guard_levels",
     "half_width",
     "pooled",
+    "verdict_limits",
     "verdict_of",
 ]
 
@@ -194,6 +196,39 @@ def guard_levels(threshold: int, guard: Guard | None, quantizer: Quantizer) -> t
     return max(0, threshold - band), min(MAX_LEVEL, threshold + band)
 
 
+@dataclass(frozen=True)
+class VerdictLimits:
+    """The two levels that divide the scores into accepted, in review and rejected.
+
+    Every count and every rate of verdicts goes by these limits, so that the three words mean the same
+    everywhere. Without a guard band both are the threshold, and nothing is in review.
+
+    Attributes:
+        accept_up_to: highest level that is accepted; -1 if none is.
+        reject_above: highest level that is not rejected.
+    """
+
+    accept_up_to: int
+    reject_above: int
+
+    @property
+    def has_review(self) -> bool:
+        """Whether there are levels in review."""
+        return self.accept_up_to < self.reject_above
+
+    def verdict(self, score: int) -> Verdict:
+        """Return the verdict of a score, an integer level."""
+        if score > self.reject_above:
+            return "reject"
+        return "review" if score > self.accept_up_to else "accept"
+
+
+def verdict_limits(threshold: int, guard: Guard | None, quantizer: Quantizer) -> VerdictLimits:
+    """Return the limits of the verdicts; arguments and errors as for :func:`guard_levels`."""
+    low, high = guard_levels(threshold, guard, quantizer)
+    return VerdictLimits(threshold, threshold) if low > high else VerdictLimits(low - 1, high)
+
+
 def verdict_of(score: int, threshold: int, guard: Guard | None, quantizer: Quantizer) -> Verdict:
     """Return ``review`` within the guard band, else ``reject`` above the threshold and ``accept`` up to it.
 
@@ -209,7 +244,4 @@ def verdict_of(score: int, threshold: int, guard: Guard | None, quantizer: Quant
     Raises:
         ValueError: a threshold that is not a level.
     """
-    low, high = guard_levels(threshold, guard, quantizer)
-    if low <= score <= high:
-        return "review"
-    return "reject" if score > threshold else "accept"
+    return verdict_limits(threshold, guard, quantizer).verdict(score)

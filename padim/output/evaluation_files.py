@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from padim.analysis.scored_dataset import ScoredDataset
+from padim.decision.operating_points import Rate
 from padim.output import results
 
 if TYPE_CHECKING:
     from padim.analysis.metrics import EvaluationReport, Figure
-    from padim.decision.operating_points import Rate
+    from padim.decision.verdicts import VerdictCounts
     from padim.model import Padim
 
 __all__ = ["FIGURES", "figures_csv", "images_csv"]
@@ -28,12 +29,15 @@ FIGURES = (
 """Metrics that need no threshold: attributes of :class:`padim.analysis.metrics.EvaluationReport`."""
 
 
-def figures_csv(found: EvaluationReport, *, at_threshold: bool, model: str, data: str) -> bytes:
+def figures_csv(
+    found: EvaluationReport, *, at_threshold: bool, band: bool = False, model: str, data: str
+) -> bytes:
     """Build a CSV of the metrics with their 95 % intervals, one per line, in total and by kind of defect.
 
     Args:
         found: the evaluation.
         at_threshold: whether to include the rates at the threshold.
+        band: whether a guard band is in use: the number of images with each verdict is then included.
         model: the model's name.
         data: the data set's name.
 
@@ -52,17 +56,27 @@ def figures_csv(found: EvaluationReport, *, at_threshold: bool, model: str, data
         numbers = (f"{number:.6g}" if one.of else "" for number in (one.share, one.low, one.high))
         lines.append((name, kind, *numbers, one.count, one.of, "", *about))
 
+    def verdicts(whose: str, counts: VerdictCounts, kind: str = "") -> None:
+        if not band:
+            return
+        words = (("accepted", counts.accept), ("in_review", counts.review), ("rejected", counts.reject))
+        for word, number in words:
+            rate(f"{whose}_{word}", Rate.counted(number, counts.total), kind)
+
     for name in FIGURES:
         figure(name, getattr(found, name))
     if at_threshold:
         rate("false_rejects", found.false_rejects)
         rate("misses", found.misses)
+        verdicts("good", found.good)
+        verdicts("defects", found.defects)
     for kind in found.kinds:
         figure("image_auroc", kind.auroc, kind.name)
         figure("pixel_auroc", kind.pixel_auroc, kind.name)
         figure("aupro", kind.aupro, kind.name)
         if at_threshold:
             rate("caught", kind.caught, kind.name)
+            verdicts("defects", kind.verdicts, kind.name)
     return results.csv_file(lines)
 
 

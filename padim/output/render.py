@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import MAX_LEVEL
+from padim.decision.guard_band import Verdict
 from padim.decision.prediction import Prediction
 from padim.decision.regions import mask_to_original
 
@@ -276,6 +277,8 @@ _TEXT: Color = (236, 239, 244)
 _QUIET: Color = (160, 168, 180)
 _REJECT: Color = (198, 40, 57)
 _ACCEPT: Color = (31, 132, 90)
+_REVIEW: Color = (150, 98, 0)
+_VERDICT_COLORS: dict[Verdict, Color] = {"accept": _ACCEPT, "review": _REVIEW, "reject": _REJECT}
 _PANELS = ("Original", "Heatmap", "Mask", "Overlay")
 _MIN_SIDE = 192  # images of smaller sides are enlarged by an integer factor, so that labels are legible
 
@@ -470,7 +473,8 @@ class _Line:
 
     def caption(self, left: int, right: int, name: str, decision: Prediction) -> None:
         """Write the name on the left, score and verdict on the right; the name is shortened if necessary."""
-        verdict, color = ("REJECT", _REJECT) if decision.rejected else ("ACCEPT", _ACCEPT)
+        # The verdict of the results, which with a guard band may be neither.
+        verdict, color = decision.verdict.upper(), _VERDICT_COLORS[decision.verdict]
         pad = self.size // 2
         begin = right - self.length(verdict) - 2 * pad
         half = 0.78 * self.size

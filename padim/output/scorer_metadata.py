@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from padim._version import __version__
 from padim.data.preprocess import PAD_COLOR
+from padim.decision.calibration import FalseRejectRate
 from padim.decision.guard_band import guard_levels
 from padim.output.scorer_graph import OutputType
 
@@ -57,8 +58,10 @@ def metadata(model: Padim, name: str | None = None, *, output_type: OutputType =
     ``score``; ``quantizer_offset + quantizer_step * level`` is in map units,
     which padim shows. An image is rejected above ``threshold_level`` and to be reviewed from ``review_from``
     to ``review_to`` (1 and 0 without a guard band, an empty interval). These apply to scores at ``min_area``;
-    ``false_rejects`` is the false-reject rate expected there, and ``false_rejects_at_min_area_1`` the one
-    expected if the same threshold is applied to the largest level. ``threshold_level_at_min_area_1`` is the
+    ``false_rejects`` is the share of good parts expected to be rejected there, with a guard band those above
+    ``review_to``, and ``rejected_or_in_review`` the share expected from ``review_from`` on; the same keys
+    with ``_at_min_area_1`` are expected if the same threshold is applied to the largest level.
+    ``threshold_level_at_min_area_1`` is the
     threshold that the model's choice gives for the largest level. Without a threshold, these are all absent.
 
     Args:
@@ -121,9 +124,16 @@ def metadata(model: Padim, name: str | None = None, *, output_type: OutputType =
             values["threshold_supported"] = "yes" if threshold.supported else "no"
         values["threshold_level_at_min_area_1"] = model.state.threshold(model.decision.choice, 1).level
         if fitted.calibration != "none":
-            for key, area in (("false_rejects", config.min_area), ("false_rejects_at_min_area_1", 1)):
-                rate = model.state.false_rejects(threshold.level, area)
-                rate_document: dict[str, float] = {"above": rate.above, "parts": rate.n}
-                rate_document |= {"expected": round(rate.expected, 6), "upper_95": round(rate.upper, 6)}
-                values[key] = json.dumps(rate_document)
+            limits = model.verdict_limits(threshold.level)
+            for at, area in (("", config.min_area), ("_at_min_area_1", 1)):
+                rates = model.state.verdict_rates(limits, area)
+                values[f"false_rejects{at}"] = _rate(rates.rejected)
+                if limits.has_review:
+                    values[f"rejected_or_in_review{at}"] = _rate(rates.not_accepted)
     return {key: str(value) for key, value in values.items()}
+
+
+def _rate(rate: FalseRejectRate) -> str:
+    """Return a rate as JSON."""
+    document: dict[str, float] = {"above": rate.above, "parts": rate.n}
+    return json.dumps(document | {"expected": round(rate.expected, 6), "upper_95": round(rate.upper, 6)})

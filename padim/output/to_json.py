@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from padim.analysis.robustness import Robustness
     from padim.analysis.sensitivity import Sensitivity
     from padim.decision.operating_points import Rate
+    from padim.decision.verdicts import VerdictCounts, VerdictRates
     from padim.errors import ImageError
 
 
@@ -20,6 +21,31 @@ def rate(of: Rate) -> dict[str, Any]:
     """Convert a counted share; its ``share`` is null if nothing was counted."""
     share = of.share if of.of else None
     return {"count": of.count, "of": of.of, "share": share, "low_95": of.low, "high_95": of.high}
+
+
+def verdicts(of: VerdictCounts) -> dict[str, int]:
+    """Convert the number of images with each verdict."""
+    return asdict(of)
+
+
+def verdict_rates(of: VerdictRates) -> dict[str, dict[str, float]]:
+    """Convert the expected shares of good parts: rejected, and rejected or in review.
+
+    ``limit`` is the score, in map units, above which a part counts; without a guard band the two are equal.
+    """
+    return {
+        name: {
+            "above": one.above,
+            "parts": one.n,
+            "expected": one.expected,
+            "upper_95": one.upper,
+            "limit": limit,
+        }
+        for name, one, limit in (
+            ("false_rejects", of.rejected, of.reject_above),
+            ("rejected_or_in_review", of.not_accepted, of.review_above),
+        )
+    }
 
 
 def curve(of: Curve) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def test_parts_count_by_their_highest_shot(shot_twice: Padim) -> None:
 def test_both_promises_are_the_two_rates(shot_twice: Padim, small_model: Padim) -> None:
     both = both_promises(shot_twice)
     assert both is not None
-    assert (both.all_good.n, both.fit_only.n, both.kept_out_parts) == (7, 6, 1)
-    assert both.all_good == shot_twice.false_reject_rate_
+    assert (both.all_good.rejected.n, both.fit_only.rejected.n, both.kept_out_parts) == (7, 6, 1)
+    assert both.all_good == shot_twice.verdict_rates_
     assert both_promises(small_model) is None
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from padim.analysis import metrics
+from padim.decision.guard_band import VerdictLimits
 from padim.decision.operating_points import clopper_pearson
+from padim.decision.verdicts import VerdictCounts
 
 levels = st.lists(st.integers(0, 12), min_size=1, max_size=12).map(lambda values: np.array(values, np.int64))
 
@@ -76,14 +78,13 @@ def test_counts_are_of_what_lies_strictly_above() -> None:
     report = metrics.evaluate(
         [5, 6, 7, 6, 7, 8],
         ["good", "good", "good", "dent", "dent", "hole"],
-        ["accept", "review", "reject", "review", "reject", "reject"],
-        6,
+        VerdictLimits(6, 6),
         metrics.Pixels(),
     )
     assert (report.false_rejects.count, report.false_rejects.of) == (1, 3)
     assert (report.misses.count, report.misses.of) == (1, 3)
     assert (report.false_rejects.low, report.false_rejects.high) == clopper_pearson(1, 3)
-    assert (report.review_good, report.review_defects) == (1, 1)
+    assert (report.good, report.defects) == (VerdictCounts(2, 0, 1), VerdictCounts(1, 0, 2))
     assert [(kind.name, kind.caught.count, kind.caught.of) for kind in report.kinds] == [
         ("dent", 1, 2),
         ("hole", 1, 1),
@@ -95,10 +96,16 @@ def test_counts_are_of_what_lies_strictly_above() -> None:
     assert report.zero_miss_level == 5
 
 
+def test_with_a_guard_band_review_is_neither_rejected_nor_accepted() -> None:
+    scores, kinds = [5, 6, 7, 8, 4, 5, 7, 8], ["good"] * 4 + ["dent"] * 4
+    report = metrics.evaluate(scores, kinds, VerdictLimits(4, 7), metrics.Pixels())
+    assert (report.good, report.defects) == (VerdictCounts(0, 3, 1), VerdictCounts(1, 2, 1))
+    assert (report.false_rejects.count, report.misses.count) == (1, 1)
+    assert (report.kinds[0].verdicts, report.kinds[0].caught.count) == (report.defects, 3)
+
+
 def test_without_a_threshold_ranking_is_all_there_is() -> None:
-    report = metrics.evaluate(
-        [5, 6, 8, 9], ["good", "good", "dent", "dent"], [""] * 4, None, metrics.Pixels()
-    )
+    report = metrics.evaluate([5, 6, 8, 9], ["good", "good", "dent", "dent"], None, metrics.Pixels())
     assert (report.image_auroc.value, report.best_f1.level if report.best_f1 else None) == (1, 7)
     assert report.misses.of == report.false_rejects.of == report.kinds[0].caught.of == 0
 
@@ -226,9 +233,7 @@ def test_intervals_are_those_of_drawing_the_images_themselves() -> None:
 def test_image_intervals_are_those_of_drawing_the_scores() -> None:
     rng = np.random.default_rng(2)
     good, defect = rng.integers(0, 30, 25), rng.integers(10, 40, 18)
-    report = metrics.evaluate(
-        [*good, *defect], ["good"] * 25 + ["dent"] * 18, [""] * 43, None, metrics.Pixels()
-    )
+    report = metrics.evaluate([*good, *defect], ["good"] * 25 + ["dent"] * 18, None, metrics.Pixels())
     drawn = []
     for _ in range(500):
         g, d = rng.choice(good, 25), rng.choice(defect, 18)
@@ -249,7 +254,7 @@ def test_image_intervals_are_those_of_drawing_the_scores() -> None:
 
 
 def test_one_image_of_a_class_has_no_interval() -> None:
-    report = metrics.evaluate([1, 5, 6], ["good", "dent", "dent"], [""] * 3, None, metrics.Pixels())
+    report = metrics.evaluate([1, 5, 6], ["good", "dent", "dent"], None, metrics.Pixels())
     assert report.image_auroc == metrics.Figure(1.0)
     counted = metrics.Pixels()
     counted.add(*some_maps(1)[5][:2])

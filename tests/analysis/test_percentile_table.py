@@ -23,7 +23,8 @@ def test_a_row_for_every_percentile_and_the_choice(saved_model: Path) -> None:
         assert row.threshold == model.state.threshold(
             Choice("image", row.threshold.permille or 0), model.config.min_area
         )
-        assert row.rate == model.state.false_rejects(row.threshold.level, model.config.min_area)
+        rate = model.state.false_rejects(row.threshold.level, model.config.min_area)
+        assert row.rates.rejected == row.rates.not_accepted == rate
 
 
 def test_a_choice_by_hand_has_its_place_among_them(saved_model: Path) -> None:

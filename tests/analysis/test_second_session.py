@@ -7,6 +7,7 @@ import numpy as np
 from padim import Padim, PadimConfig, check_session
 from padim.analysis.second_session import not_in_model, second_session
 from padim.analysis.stored_score import StoredScore
+from padim.decision.verdicts import VerdictCounts
 from tests.parts import normals, part, png
 
 
@@ -29,7 +30,9 @@ def test_a_part_counts_once_by_its_highest_shot(small_model: Padim) -> None:
         small_model.state.part_scores(small_model.config.min_area), np.array(highest), level
     )
     middle = sorted(highest)[2]
-    rejected = found.rejected(small_model, middle)
+    found = second_session(small_model, images, [int(image.name[:2]) for image in images], middle)
+    rejected = found.not_accepted(small_model)
+    assert found.verdicts == VerdictCounts(3, 0, 3)
     assert [score for score, _ in rejected] == sorted((s for s in highest if s > middle), reverse=True)
     assert all(image.score(small_model, area) == score for score, image in rejected)
 

@@ -320,7 +320,8 @@ def test_rejected_within_the_guard_band_is_called_for_review(add_model: AddModel
     model.set_guard(Guard((over[2] + over[3]) / 2, 1.0, 9, 10, 1)).save(entry.path)
     page = drop(Session("checks", model=entry.id), "second", BRIGHT)
     assert over[0] > 0
-    assert "3 of them within the guard band" in page.text
+    assert "Rejected in this session (95 % interval)</dt><dd>3 of 6" in page.text
+    assert "In review, within the guard band</dt><dd>3 of 6" in page.text
     assert page.text.count('pv-verdict pv-review"') == 3
     assert page.text.count('pv-verdict pv-reject"') == 3
 

@@ -73,7 +73,7 @@ def test_examples_have_the_verdicts_of_the_counts(small_model: Padim, found: Rob
         assert examples[0].text == "as it is"
         for severity, example in zip((0.0, *SOME[kind]), examples, strict=True):
             (scored,) = small_model.predict([("x", alter(part(100), kind, severity, seed))])
-            assert example.rejected == (scored.score_level > level)
+            assert example.verdict == ("reject" if scored.score_level > level else "accept")
             height, width, _ = decode(example.image.data, kind).shape
             assert (height, width) == (96, 96)
 

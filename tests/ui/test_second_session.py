@@ -32,7 +32,7 @@ def test_a_session_is_compared_part_by_part(small_model: Padim) -> None:
         small_model.state.part_scores(small_model.config.min_area), np.array(expected), level
     )
     middle = sorted(expected)[6]
-    rejected = found.rejected(small_model, middle)
+    rejected = second_session.session(small_model, items, middle).not_accepted(small_model)
     assert [score for score, _ in rejected] == sorted((s for s in expected if s > middle), reverse=True)
 
 

@@ -178,7 +178,7 @@ def _calibration(model: Padim) -> None:
     both = good_parts.both_promises(model)
     if both is None:
         if level is not None:
-            st.markdown(f"**Good parts rejected.** {model.false_reject_rate_.sentence}")
+            st.markdown(f"**Good parts rejected.** {model.verdict_rates_.sentence}")
         return
     st.markdown(
         f"**Good parts rejected.** {both.all_good.sentence} This counts the "

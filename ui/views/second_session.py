@@ -92,14 +92,16 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
     from padim.decision.operating_points import clopper_pearson
 
     n, check = len(found.scores), found.check
-    rejected = found.rejected(model, level)
-    low, high = clopper_pearson(len(rejected), n)
+    verdicts = found.verdicts
+    low, high = clopper_pearson(verdicts.reject, n)
     facts = [
         ("Parts", f"{n:,}" if n == found.images else f"{n:,}, in {found.images:,} images"),
-        ("Rejected in this session (95 % interval)", share_of(len(rejected), n, low, high)),
+        ("Rejected in this session (95 % interval)", share_of(verdicts.reject, n, low, high)),
     ]
     if check is not None:
-        facts.append(("Promised, leave-one-out", f"about {in_hundred(check.expected)}"))
+        facts.append(("Promised rejected, leave-one-out", f"about {in_hundred(check.expected)}"))
+    if model.decision.guard is not None:
+        facts.append(("In review, within the guard band", f"{verdicts.review:,} of {n:,}"))
     facts.append(("Threshold in use", f"{model.state.fitted.quantizer.to_value(level):.2f}"))
     st.html(panels.facts(facts))
     if found.images > n:
@@ -115,13 +117,11 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
         st.success(second_session.verdict(check), icon=":material/check:")
     else:
         st.warning(second_session.verdict(check), icon=":material/warning:")
-    if rejected:
+    marked = found.not_accepted(model)
+    if marked:
         value = model.state.fitted.quantizer.to_value
-        text = "Rejected, the worst first"
-        if model.decision.guard is not None:
-            near = sum(model.verdict(score, level) == "review" for score, _ in rejected)
-            text += f"; {near or 'none'} of them within the guard band, and so called for review"
-        st.caption(text)
+        text = "Rejected" if model.decision.guard is None else "Rejected or in review"
+        st.caption(f"{text}, the worst first")
         st.html(
             panels.gallery(
                 (
@@ -131,9 +131,9 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
                         f"{multiple(value(score), value(level))} threshold",
                         model.verdict(score, level),
                     )
-                    for score, item in rejected[:_MOST_IMAGES]
+                    for score, item in marked[:_MOST_IMAGES]
                 ),
-                more=len(rejected) - _MOST_IMAGES,
+                more=len(marked) - _MOST_IMAGES,
             )
         )
     if st.button(

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from padim import text
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import MAX_LEVEL, Quantizer
-from padim.decision.calibration import false_reject_rate, image_threshold, parts_needed, rank
-from padim.decision.guard_band import Guard, band_levels, verdict_of
+from padim.decision.calibration import false_reject_rate, image_threshold, parts_needed, rank, upper_bound
+from padim.decision.guard_band import Guard, band_levels, verdict_limits, verdict_of
 from padim.decision.prediction import decide
 from padim.decision.regions import map_mask, mask_and_regions, region_scores
+from padim.decision.verdicts import count_verdicts, verdict_rates
 from padim.output.render import COLORMAPS, CONTOUR_COLOR, color_table, scale_table
 from ui.files.media import Numbers
 
@@ -33,6 +34,7 @@ def values() -> dict[str, Any]:
         "thresholds": [_threshold(random, n) for n in (3, 5, 20, 48, 222)],
         "parts_needed": {permille: parts_needed(permille) for permille in range(500, 1000)},
         "verdicts": _verdicts(),
+        "promises": _promises(random),
         "words": _words(),
         "maps": [_map(random, power) for power in (1, 3, 8) for _ in range(4)],
         "mask_files": _mask_files(random),
@@ -92,6 +94,34 @@ def _verdicts() -> list[dict[str, Any]]:
             for score in {0, threshold, *(score for score in near if 0 <= score <= MAX_LEVEL)}:
                 verdict = verdict_of(score, threshold, guard, quantizer)
                 found.append({"score": score, "threshold": threshold, "band": band, "verdict": verdict})
+    return found
+
+
+def _promises(random: np.random.Generator) -> list[dict[str, Any]]:
+    """Rates and sentences with and without a guard band, from scores of which some are alike."""
+    quantizer, found = Quantizer(0.5, 0.0314), []
+    for n in (3, 29, 150):
+        scores = random.integers(0, 900, n).astype(np.uint16)
+        for guard in (None, Guard(1.0, 1.0, 4, 5, 1), Guard(40.0, 1.0, 4, 5, 1)):
+            for threshold in (0, int(np.median(scores)), 880, MAX_LEVEL - 1):
+                limits = verdict_limits(threshold, guard, quantizer)
+                rates = verdict_rates(scores, limits, quantizer)
+                found.append(
+                    {
+                        "scores": scores.tolist(),
+                        "upper": [upper_bound(k, n) for k in range(n + 1)],
+                        "threshold": threshold,
+                        "band": band_levels(guard, quantizer),
+                        "offset": quantizer.offset,
+                        "step": quantizer.step,
+                        "limits": {
+                            "acceptUpTo": limits.accept_up_to,
+                            "rejectAbove": limits.reject_above,
+                        },
+                        "counts": vars(count_verdicts(scores, limits)),
+                        "sentence": rates.sentence,
+                    }
+                )
     return found
 
 

@@ -5,12 +5,46 @@ import test from "node:test";
 
 import { Axis, binned, spanOf } from "../../../ui/components/modules/viewer/bins.js";
 import { CONTOUR_STYLE, MARK } from "../../../ui/components/modules/viewer/scale.js";
-import { counted, inHundred, multipleOf, promised } from "../../../ui/components/modules/viewer/words.js";
+import { HeldOut } from "../../../ui/components/modules/viewer/calibration.js";
+import { Quantizer } from "../../../ui/components/modules/viewer/levels.js";
+import { countVerdicts, limitsOf } from "../../../ui/components/modules/viewer/verdicts.js";
+import {
+  counted,
+  howExpected,
+  inHundred,
+  multipleOf,
+  promised,
+  promisedByVerdict,
+} from "../../../ui/components/modules/viewer/words.js";
 import { engine } from "./engine.js";
 
 test("the promise is the engine's sentence", () => {
   for (const { sentence, ...rate } of engine.rates) {
     assert.equal(promised(rate), sentence.replace("good parts;", "good parts rejected;"));
+  }
+});
+
+test("with a guard band the promise names both shares and their limits, in the engine's words", () => {
+  assert.ok(engine.promises.some(({ sentence }) => sentence.includes("in review")));
+  for (const { scores, upper, threshold, band, offset, step, limits, counts, sentence } of engine.promises) {
+    assert.deepEqual(limitsOf(threshold, band), limits);
+    assert.deepEqual(countVerdicts(scores, threshold, band), counts);
+    const held = new HeldOut(Uint16Array.from(scores), scores.length, upper);
+    const rejected = held.falseRejects(limits.rejectAbove, 1);
+    const notAccepted = held.falseRejects(limits.acceptUpTo, 1);
+    assert.equal(rejected.above, counts.reject, "headline and table count the same");
+    assert.equal(notAccepted.above, counts.reject + counts.review);
+    if (!band) {
+      assert.equal(promised(rejected), sentence.replace("good parts;", "good parts rejected;"));
+      continue;
+    }
+    const quantizer = new Quantizer({ offset, step });
+    const inUnits = {
+      rejectAbove: quantizer.toValue(limits.rejectAbove),
+      reviewAbove: quantizer.toValue(Math.max(0, limits.acceptUpTo)),
+    };
+    assert.equal(promisedByVerdict(rejected, notAccepted, inUnits), sentence);
+    assert.ok(howExpected(rejected, notAccepted).includes(`(${counts.reject} + 1) of (${scores.length} + 1) good parts rejected`));
   }
 });
 

@@ -17,7 +17,7 @@ export class CountsTable {
   /**
    * @param {import("./bins.js").ScoresByGroup} scores
    * @param {number} level the threshold
-   * @param {number} band what is to be reviewed counts on neither side
+   * @param {number} band scores in it are in review, and neither accepted nor rejected
    */
   draw(scores, level, band) {
     const rows = [...GROUP_TITLES]
@@ -27,16 +27,25 @@ export class CountsTable {
     const key = JSON.stringify(rows);
     if (key === this._drawn) return;
     this._drawn = key;
-    const head = ["", "Pass", "Rejected", ...(band ? ["To review"] : []), "Share rejected, counted"];
+    const head = [
+      "",
+      "Accepted",
+      ...(band ? ["In review"] : []),
+      "Rejected",
+      "Share rejected, counted",
+      ...(band ? ["Rejected or in review, counted"] : []),
+    ];
+    const share = (/** @type {number} */ some, /** @type {number} */ of) => `${((100 * some) / of).toFixed(1)} %`;
     this.head.replaceChildren(element("tr", {}, ...head.map((text) => element("th", {}, text))));
     this.body.replaceChildren(
       ...rows.map(({ group, title, accept, review, reject, n }) =>
         element("tr", { "data-kind": group },
           element("th", {}, element("i", { class: `swatch ${group}` }), title),
           element("td", { class: "below" }, whole.format(accept)),
-          element("td", { class: "above" }, whole.format(reject)),
           ...(band ? [element("td", { class: "review" }, whole.format(review))] : []),
-          element("td", { class: "share-above" }, `${((100 * reject) / n).toFixed(1)} %`))),
+          element("td", { class: "above" }, whole.format(reject)),
+          element("td", { class: "share-above" }, share(reject, n)),
+          ...(band ? [element("td", { class: "share-not-accepted" }, share(reject + review, n))] : []))),
     );
   }
 }

@@ -10,7 +10,8 @@ import { decisionOf } from "./draft.js";
 import { NumberField } from "./fields.js";
 import { Histogram } from "./histogram.js";
 import { MAX_LEVEL } from "./levels.js";
-import { promised, whole } from "./words.js";
+import { limitsOf } from "./verdicts.js";
+import { howExpected, promised, promisedByVerdict, whole } from "./words.js";
 
 /** @typedef {import("./draft.js").Decision} Decision */
 /** @typedef {import("./message.js").Basis} Basis */
@@ -49,6 +50,8 @@ export class DecisionPanel {
     this.promise = find(root, ".promise", HTMLElement);
     this.spoken = find(root, ".spoken", HTMLElement);
     this.warning = find(root, ".warning", HTMLElement);
+    this.shareLabel = find(root, ".share-label", HTMLElement);
+    this.how = find(root, ".how-expected", HTMLElement);
     this.bases = [...root.querySelectorAll("button[data-basis]")].filter((one) => one instanceof HTMLButtonElement);
     this.counts = new CountsTable(find(root, ".counts", HTMLTableElement));
     this.histogram = new Histogram(find(root, ".hist-host", HTMLElement), (level, done) =>
@@ -181,6 +184,8 @@ export class DecisionPanel {
     const percentile = rate && basis === "manual" ? held.permille(rate.above) : permille;
     fields.percentile.fill(rate ? (percentile / 10).toFixed(1) : "", !held.n);
     fields.threshold.fill(store.quantizer.toValue(level).toFixed(2));
+    // The field sets the threshold itself, around which the band lies.
+    this.shareLabel.textContent = store.message.band ? "Good parts above the threshold" : "False rejects to expect";
     fields.share.fill(rate ? (100 * rate.expected).toFixed(1) : "", !held.n);
     fields.area.fill(String(minArea));
     if (this.root.activeElement !== areaSlide || !areaSlide.matches(":active")) {
@@ -199,8 +204,18 @@ export class DecisionPanel {
     const { store, promise, spoken, warning } = this;
     const { basis, permille, level, minArea } = this.draft.now;
     const { held } = store;
-    promise.textContent = held.n
-      ? promised(held.falseRejects(level, minArea))
+    const { acceptUpTo, rejectAbove } = limitsOf(level, store.message.band);
+    const rejected = held.n ? held.falseRejects(rejectAbove, minArea) : null;
+    const notAccepted = held.n && store.message.band ? held.falseRejects(acceptUpTo, minArea) : null;
+    this.how.hidden = rejected === null;
+    if (rejected) this.how.textContent = howExpected(rejected, notAccepted);
+    promise.textContent = rejected
+      ? notAccepted
+        ? promisedByVerdict(rejected, notAccepted, {
+            rejectAbove: store.quantizer.toValue(rejectAbove),
+            reviewAbove: store.quantizer.toValue(Math.max(0, acceptUpTo)),
+          })
+        : promised(rejected)
       : store.message.held.url
         ? "Reading the good parts’ scores …"
         : "Nothing can be promised for this threshold: held-out scores take at least 3 good parts.";

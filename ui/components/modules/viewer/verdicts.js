@@ -6,6 +6,28 @@
 /** @type {Record<Verdict, string>} */
 export const VERDICT_WORDS = { accept: "Accept", review: "Review", reject: "Reject" };
 
+const MAX_LEVEL = 65535;
+
+/**
+ * The levels that divide the scores into accepted, in review and rejected.
+ *
+ * @typedef {object} VerdictLimits
+ * @property {number} acceptUpTo the highest level that is accepted; -1: none
+ * @property {number} rejectAbove the highest level that is not rejected
+ */
+
+/**
+ * The limits of the verdicts (padim.decision.guard_band.verdict_limits).
+ *
+ * @param {number} level the threshold
+ * @param {number} band levels to either side of the threshold that call for a second look; 0: none
+ * @returns {VerdictLimits}
+ */
+export function limitsOf(level, band) {
+  if (!band) return { acceptUpTo: level, rejectAbove: level };
+  return { acceptUpTo: Math.max(0, level - band) - 1, rejectAbove: Math.min(MAX_LEVEL, level + band) };
+}
+
 /**
  * The verdict of a score (padim.decision.scorer and padim.model).
  *
@@ -15,8 +37,9 @@ export const VERDICT_WORDS = { accept: "Accept", review: "Review", reject: "Reje
  * @returns {Verdict}
  */
 export function verdictOf(score, level, band) {
-  if (band && Math.abs(score - level) <= band) return "review";
-  return score > level ? "reject" : "accept";
+  const { acceptUpTo, rejectAbove } = limitsOf(level, band);
+  if (score > rejectAbove) return "reject";
+  return score > acceptUpTo ? "review" : "accept";
 }
 
 /**

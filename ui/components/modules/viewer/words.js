@@ -41,6 +41,37 @@ export function promised({ expected, upper, n }) {
 }
 
 /**
+ * The sentence that a threshold with a guard band promises (padim.decision.verdicts.VerdictRates).
+ *
+ * @param {import("./calibration.js").Rate} rejected the share of good parts above the band
+ * @param {import("./calibration.js").Rate} notAccepted the share above its lower end
+ * @param {{ rejectAbove: number, reviewAbove: number }} limits in map units
+ */
+export function promisedByVerdict(rejected, notAccepted, { rejectAbove, reviewAbove }) {
+  return (
+    `About ${inHundred(rejected.expected)} good parts rejected (above ${rejectAbove.toFixed(2)}), at most ` +
+    `${inHundred(rejected.upper, true)} with 95 % confidence; about ${inHundred(notAccepted.expected)} rejected or in ` +
+    `review (above ${reviewAbove.toFixed(2)}), at most ${inHundred(notAccepted.upper, true)}; judged from ` +
+    `${counted(rejected.n, "part")}.`
+  );
+}
+
+/**
+ * How the expected shares follow from the counted ones: one more of one more part.
+ *
+ * @param {import("./calibration.js").Rate} rejected
+ * @param {import("./calibration.js").Rate | null} notAccepted null: without a guard band
+ */
+export function howExpected(rejected, notAccepted) {
+  /** @param {import("./calibration.js").Rate} rate */
+  const sum = ({ above, n }) => `(${whole.format(above)} + 1) of (${whole.format(n)} + 1)`;
+  return (
+    `The shares in the table are counted. What to expect allows for the next part: ${sum(rejected)} good parts rejected` +
+    (notAccepted ? `, ${sum(notAccepted)} rejected or in review.` : ".")
+  );
+}
+
+/**
  * A score over the threshold to two decimals, never rounded across it.
  *
  * @param {number} score

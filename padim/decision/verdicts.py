@@ -1,0 +1,107 @@
+"""Counts of verdicts, and the rates of good parts that are rejected or not accepted.
+
+With a guard band a good part may be rejected outright, above the upper end of the band, or go to review. So a
+threshold has two false-reject rates, and each says what it counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.decision.anomaly_map import Quantizer
+from padim.decision.calibration import FalseRejectRate, false_reject_rate
+from padim.decision.guard_band import VerdictLimits
+from padim.text import count, in_hundred
+
+__all__ = ["VerdictCounts", "VerdictRates", "count_verdicts", "verdict_rates"]
+
+
+@dataclass(frozen=True)
+class VerdictCounts:
+    """Number of images or parts with each verdict.
+
+    Attributes:
+        accept: accepted, at most the lower end of the guard band, or the threshold without one.
+        review: within the guard band; 0 without one.
+        reject: rejected, above the guard band, or the threshold without one.
+    """
+
+    accept: int = 0
+    review: int = 0
+    reject: int = 0
+
+    @property
+    def total(self) -> int:
+        """Number of all of them."""
+        return self.accept + self.review + self.reject
+
+    @property
+    def not_accepted(self) -> int:
+        """Number of those rejected or in review."""
+        return self.review + self.reject
+
+
+def count_verdicts(scores: Iterable[int] | npt.NDArray[np.integer], limits: VerdictLimits) -> VerdictCounts:
+    """Count the verdicts of scores, which are integer levels."""
+    levels = np.asarray(scores if isinstance(scores, np.ndarray) else list(scores), np.int64)
+    reject = int(np.count_nonzero(levels > limits.reject_above))
+    not_accepted = int(np.count_nonzero(levels > limits.accept_up_to))
+    return VerdictCounts(len(levels) - not_accepted, not_accepted - reject, reject)
+
+
+@dataclass(frozen=True)
+class VerdictRates:
+    """Expected shares of good parts by verdict, each with its upper bound.
+
+    Attributes:
+        rejected: the share rejected.
+        not_accepted: the share rejected or in review; equal to ``rejected`` without a guard band.
+        review_above, reject_above: the limits that the two speak of, in map units; equal without a band.
+        has_review: whether a guard band sends scores to review.
+    """
+
+    rejected: FalseRejectRate
+    not_accepted: FalseRejectRate
+    review_above: float
+    reject_above: float
+    has_review: bool
+
+    @property
+    def sentence(self) -> str:
+        """Sentence on the rates; with a guard band it names both and the limit that each speaks of.
+
+        For example "About 3 in 100 good parts rejected (above 12.40), at most 9 in 100 with 95 % confidence;
+        about 8 in 100 rejected or in review (above 9.80), at most 16 in 100; judged from 60 parts."
+        """
+        if not self.has_review:
+            return self.rejected.sentence
+        rejected, not_accepted = self.rejected, self.not_accepted
+        return (
+            f"About {in_hundred(rejected.expected)} good parts rejected (above {self.reject_above:.2f}), at "
+            f"most {in_hundred(rejected.upper, up=True)} with 95 % confidence; about "
+            f"{in_hundred(not_accepted.expected)} rejected or in review (above {self.review_above:.2f}), at "
+            f"most {in_hundred(not_accepted.upper, up=True)}; judged from {count(rejected.n, 'part')}."
+        )
+
+
+def verdict_rates(
+    scores: npt.NDArray[np.integer], limits: VerdictLimits, quantizer: Quantizer
+) -> VerdictRates:
+    """Estimate the shares of good parts by verdict.
+
+    Args:
+        scores: held-out levels ``(n,)`` of n parts.
+        limits: the limits of the verdicts.
+        quantizer: the scale of the levels.
+    """
+    return VerdictRates(
+        false_reject_rate(scores, limits.reject_above),
+        false_reject_rate(scores, limits.accept_up_to),
+        quantizer.to_value(max(0, limits.accept_up_to)),
+        quantizer.to_value(limits.reject_above),
+        limits.has_review,
+    )
