@@ -4,9 +4,10 @@ The file's SHA-256 is checked first; --unsealed accepts files of early versions,
 the map's largest level, so a single pixel above the threshold rejects an image; mask_onnx.py applies the
 model's smallest region, as padim does.
 
-For 8-bit RGB and grey images of one page. One line an image: its path, score and verdict. A file that cannot
-be used has the score nan, the verdict "unreadable" and the reason; the others are scored all the same, and
-the exit code is 2. It is 1 if the model cannot be used, else 0.
+For 8-bit RGB and grey images of one page, and 16-bit grey ones if the model was fitted on such files. One
+line an image: its path, score and verdict. A file that cannot be used has the score nan, the verdict
+"unreadable" and the reason; the others are scored all the same, and the exit code is 2. It is 1 if the model
+cannot be used, else 0.
 """
 
 import hashlib
@@ -27,8 +28,12 @@ class Unusable(Exception):
     """An image that is not scored, with the reason."""
 
 
-def decoded(path):
-    """Return an image, upright, in RGB; raise Unusable for one that padim would refuse or read otherwise."""
+def decoded(path, depth):
+    """Return an image, upright, in RGB; raise Unusable for one that padim would refuse or read otherwise.
+
+    Of 16-bit values, the upper 8 of the model's bits are used; one above them is refused. Unlike padim, this
+    does not look for another depth in a PNG's sBIT.
+    """
     try:
         with Image.open(path) as image:
             # The first page alone would accept the others unseen. Extra views in a phone's JPEG do not count.
@@ -38,6 +43,8 @@ def decoded(path):
                 raise Unusable(
                     f"is {image.format}, and this script reads {', '.join(FORMATS)}; convert it first"
                 )
+            if depth > 8 and image.mode.startswith("I;16") and not image.has_transparency_data:
+                return eight_bits(image, depth)
             # Pillow opens 16-bit RGB as 8-bit RGB without a word; what the decoder reads tells it.
             if image.mode not in ("RGB", "L") or image.has_transparency_data or ";16" in str(image.tile):
                 raise Unusable("is neither 8-bit RGB nor grey; convert it first")
@@ -48,12 +55,21 @@ def decoded(path):
         raise Unusable(f"cannot be read, is damaged or cut short ({error})".replace("\n", " ")) from error
 
 
+def eight_bits(image, depth):
+    """Return a 16-bit grey image, upright, in RGB: the upper 8 of so many bits."""
+    tags = getattr(image, "tag_v2", {})  # of a TIFF: white is zero, other bits, a smaller range
+    if tags.get(262) == 0 or tags.get(258, (16,)) != (16,) or 281 in tags or 341 in tags:
+        raise Unusable("is an unusual 16-bit TIFF; convert it first")
+    values = np.asarray(ImageOps.exif_transpose(image))
+    if values.max() >> depth:
+        raise Unusable(f"has values up to {values.max()}, above the {depth} bits of the model")
+    return Image.fromarray((values >> (depth - 8)).astype(np.uint8)).convert("RGB")
+
+
 def prepared(path, meta):
     """Return the graph's inputs, the image's area in the square (top, left, height, width), and its size."""
     # Older files do not say the depth; 8 bits were the only one.
-    if meta.get("bit_depth", "8") != "8":
-        raise Unusable(f"the model takes images of {meta['bit_depth']} bits, this script of 8")
-    image, size = decoded(path), int(meta["input_size"])
+    image, size = decoded(path, int(meta.get("bit_depth", "8"))), int(meta["input_size"])
     # Stretched to a square, or resized to fit into it and padded; halves are rounded up.
     longest = image.size if meta["fit"] == "stretch" else [max(image.size)] * 2
     sides = zip(image.size, longest, strict=True)

@@ -30,10 +30,23 @@ Weights = Literal["pretrained", "random"]
 # The coarsest stride of all networks in the registry, which halve the image five times.
 COARSEST_STRIDE = 32
 # The values that settings effectively had in models saved before the settings were introduced.
-BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {"feature_norm": "none", "neighborhood": 0}
+BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {"feature_norm": "none", "neighborhood": 0, "bit_depth": None}
+# The bit depth with which saved models from before are opened: 16-bit files were read over their full range,
+# whatever their metadata declared.
+BIT_DEPTH_BEFORE = 16
 # Present names of settings by their names before version 0.2; both are read, only the present ones are
 # written.
 FORMER_NAMES: Mapping[str, str] = {"muted_layers": "inactive_layers"}
+
+
+def is_as_before(name: str, value: Any) -> bool:
+    """Return whether a setting has the effect that it had before it was introduced.
+
+    Digests leave such settings out, so that models and stopped fits from before keep their identity. After a
+    fit only models of 8-bit images have no bit depth, and for these it changes nothing.
+    """
+    before = BEFORE_IT_WAS_A_SETTING.items()
+    return (name, value) in before or (name, value) == ("bit_depth", BIT_DEPTH_BEFORE)
 
 
 class PadimConfig(BaseModel):
@@ -64,6 +77,11 @@ class PadimConfig(BaseModel):
         256, description="Side in pixels to which every image is resized."
     )
     fit: Literal["stretch", "pad"] = Field("stretch", description="Resize to a square, or pad to one.")
+    bit_depth: Annotated[int, Field(ge=8, le=16)] | None = Field(
+        None,
+        description="Bits of the range of values in images deeper than 8 bits, such as 12 for a 12-bit "
+        "camera's 16-bit files; null: as the files' metadata declare, decided by the first fit.",
+    )
     grid_stride: GridStride = Field(8, description="Input pixels per grid position.")
     feature_norm: catalogue.FeatureNorm = Field(
         "l2",

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from padim.data.bit_depth import Samples
 from padim.data.loading import Named, Watch
 from padim.fit_run import FitRun, records_of
 from padim.fitting import FittedState, fit_detector
@@ -40,7 +41,9 @@ def extend(run: FitRun, images: Iterable[Named], groups: Groups, watch: Watch) -
         working_files = replace(run.files.working_files().start(), thumbnails=thumbnails)
         working_files.truncate(len(former))
         try:
-            added = run.take_in(working_files, images, groups, len(former), watch)
+            found: list[tuple[str, Samples | None]] = []
+            added = run.take_in(working_files, images, groups, len(former), watch, found=found)
+            run.bit_depth(found)
             return run.fit_features(working_files, join_duplicates([*former, *added]), watch)
         except BaseException:
             working_files.truncate(len(former))
@@ -78,11 +81,14 @@ def _embedded(
     watch: Watch,
 ) -> Iterator[_Embedded]:
     """Yield new normals with their embeddings of the kept channels, batch by batch."""
+    found: list[tuple[str, Samples | None]] = []
     for batch in run.fresh(images, watch):
+        found += [(item.name, item.samples) for item in batch]
         embeddings = run.embed(batch)
         chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, run.channels]
         yield records_of(batch, thumbnails, groups, first_index), chosen.transpose(0, 2, 1)
         first_index += len(batch)
+    run.bit_depth(found)
 
 
 def _continue_features(

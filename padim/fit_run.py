@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig
+from padim.config import PadimConfig, is_as_before
+from padim.data.bit_depth import BitDepthQuestion, Samples, settle
 from padim.data.loading import Named, Prepared, Watch, batches
 from padim.data.preprocess import Preprocess
 from padim.decision.scorer import NO_NUMBERS
@@ -71,7 +72,7 @@ class FitRun:
     @property
     def preprocess(self) -> Preprocess:
         """The preprocessing from a decoded image to the network's input."""
-        return Preprocess(size=self.config.input_size, fit=self.config.fit)
+        return Preprocess.of(self.config)
 
     @cached_property
     def channels(self) -> npt.NDArray[np.int64]:
@@ -178,8 +179,12 @@ class FitRun:
 
     def fit(
         self, images: Iterable[Named], groups: Groups, watch: Watch, unfinished: str | Path | None
-    ) -> FittedState:
+    ) -> tuple[FittedState, int | None]:
         """Fit on these images only; arguments and errors as :meth:`padim.Padim.fit`.
+
+        Returns:
+            The fitted state, and the bit depth of the images: that of the settings, or else the one that the
+            files declare; None if no image is deeper than 8 bits.
 
         The new files are written beside the former model's, which are deleted only after the fit has
         succeeded.
@@ -190,14 +195,16 @@ class FitRun:
         try:
             record = Unfinished(new, self.network.extractor.identity, _embedding_settings(self.config))
             working_files = self.files.working_files(new).start()
-            normals = self.take_in(working_files, images, groups, 0, watch, record)
+            found: list[tuple[str, Samples | None]] = []
+            normals = self.take_in(working_files, images, groups, 0, watch, record, found)
             if not normals:
                 raise PadimError("none of the images could be used; the model needs at least one")
+            depth = self.bit_depth(found)
             fitted = self.fit_features(working_files, join_duplicates(normals), watch)
             if new != self.folder:
                 self.files.adopt(new)
                 record.close()
-            return fitted
+            return fitted, depth
         finally:
             if not unfinished:
                 shutil.rmtree(new, ignore_errors=True)
@@ -230,6 +237,22 @@ class FitRun:
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
+    def bit_depth(self, found: Iterable[tuple[str, Samples | None]]) -> int | None:
+        """Return the bit depth of the settings, or else the one that images declare.
+
+        Args:
+            found: name and samples of the images, decoded as their files declare.
+
+        Raises:
+            InputError: only the values propose a bit depth, or the files declare different ones.
+        """
+        if self.config.bit_depth is not None:
+            return self.config.bit_depth
+        settled = settle(found)
+        if isinstance(settled, BitDepthQuestion):
+            raise settled.error()
+        return settled
+
     # --- reading images ------------------------------------------------------------------------------
 
     def batches(
@@ -254,8 +277,11 @@ class FitRun:
         first_index: int,
         watch: Watch,
         record: Unfinished | None = None,
+        found: list[tuple[str, Samples | None]] | None = None,
     ) -> list[Normal]:
         """Run the network on new normals; write embeddings to the feature store and entries to the record.
+
+        Names and samples are appended to ``found``.
 
         Returns:
             The normals, in order, those already in the record included.
@@ -263,6 +289,8 @@ class FitRun:
         normals: list[Normal] = []
         if record is not None and (done := record.resume(working_files)):
             names, images, watch = record.pass_over(done, images, self.preprocess, watch)
+            if found is not None:
+                found += [(name, item.samples) for name, item in zip(names, done, strict=True)]
             for index, (name, item) in enumerate(zip(names, done, strict=True)):
                 part = part_of(groups, name, index)
                 normals.append(Normal(name, item.sha256, part, "fit", item.original_size, item.thumbnail))
@@ -270,7 +298,12 @@ class FitRun:
             working_files.append(batch, self.embed(batch))
             added = records_of(batch, working_files.thumbnails, groups, first_index + len(normals))
             if record is not None:
-                record.add(Done(item.sha256, item.original_size, item.thumbnail) for item in added)
+                record.add(
+                    Done(item.sha256, item.original_size, item.thumbnail, read.samples)
+                    for item, read in zip(added, batch, strict=True)
+                )
+            if found is not None:
+                found += [(item.name, item.samples) for item in batch]
             normals += added
         return normals
 
@@ -303,11 +336,10 @@ class FitRun:
 def _embedding_settings(config: PadimConfig) -> dict[str, object]:
     """Return the settings that embeddings depend on, as plain JSON."""
     settings = config.model_dump(mode="json")
-    names = ("backbone", "weights", "layers", "input_size", "fit", "grid_stride", "feature_norm")
+    names = ("backbone", "weights", "layers", "input_size", "fit", "bit_depth", "grid_stride", "feature_norm")
     # Settings with their value from before they were introduced are left out, so that fits stopped then can
     # be resumed.
-    before = BEFORE_IT_WAS_A_SETTING.items()
-    return {name: settings[name] for name in names if (name, settings[name]) not in before}
+    return {name: settings[name] for name in names if not is_as_before(name, settings[name])}
 
 
 def records_of(

@@ -184,14 +184,19 @@ class Padim(Decider):
 
         Raises:
             Cancelled: ``cancel`` returned True; the model is unchanged.
-            InputError: ``images`` is not of an accepted kind.
+            InputError: ``images`` is not of an accepted kind; or the bit depth of 16-bit images is open: set
+                ``bit_depth``.
             ImageError: an image cannot be used and ``on_error`` is not given.
             PadimError: no image could be used, or ``unfinished`` was begun with other images or settings.
         """
         check_can_fit(self.config)  # before anything is read
         watch, given = Watch(progress, cancel, on_error), as_images(images)
         with self._writing:
-            self._install_extended(self._run().fit(given, groups, watch, unfinished))
+            fitted, bit_depth = self._run().fit(given, groups, watch, unfinished)
+            if bit_depth != self.config.bit_depth:
+                self.config = self.config.model_copy(update={"bit_depth": bit_depth})
+                self._network.use_bit_depth(bit_depth)
+            self._install_extended(fitted)
         return self
 
     def partial_fit(

@@ -55,7 +55,7 @@ class ScoringState:
         self.channels = channels
         self._size = config.input_size
         self._sigma = config.smoothing_sigma
-        self._preprocess = Preprocess(size=config.input_size, fit=config.fit)
+        self._preprocess = Preprocess.of(config)
         self._extractor = extractor
         self._config = config
         self._network_sha256 = extractor.backbone_sha256

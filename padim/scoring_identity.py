@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig
+from padim.config import PadimConfig, is_as_before
 
 if TYPE_CHECKING:
     from padim.decision.anomaly_map import Quantizer
@@ -68,12 +68,11 @@ def _digest(config: PadimConfig, offset: float, step: float, files: Mapping[str,
     settings = config.under_former_names()
     # Settings with their value from before they were introduced are left out, so that models saved then keep
     # their identity.
-    before = BEFORE_IT_WAS_A_SETTING.items()
     state = {
         "settings": {
             name: value
             for name, value in settings.items()
-            if name not in _NOT_SCORING_SETTINGS and (name, value) not in before
+            if name not in _NOT_SCORING_SETTINGS and not is_as_before(name, value)
         },
         "scale": [offset, step],
         "files": dict(files),

@@ -27,6 +27,7 @@ def test_defaults() -> None:
         "inactive_layers": [],
         "input_size": 256,
         "fit": "stretch",
+        "bit_depth": None,
         "grid_stride": 8,
         "feature_norm": "l2",
         "n_features": 100,

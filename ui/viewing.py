@@ -260,7 +260,7 @@ def message(
     if at is None and images and arranged:
         at = images[0]
     if at is not None and at.item is not None:
-        full = _full(at.item, at.sha256)
+        full = _full(at.item, at.sha256, model.config.bit_depth)
     items = []
     for one in images:
         numbers = one.numbers
@@ -336,9 +336,10 @@ def _numbers_of(one: ViewerImage, model: Padim, held: HeldOut | None) -> Numbers
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, scope="session")
-def _full(_item: ScoredUpload, sha256: str) -> ServedImage | None:
+def _full(_item: ScoredUpload, sha256: str, bit_depth: int | None) -> ServedImage | None:
     """Return the original image file if browsers can show it, else a PNG of it; None if it cannot be read."""
     from padim.data.decode import decode
+    from padim.data.depth_survey import may_be_deep
     from padim.errors import ImageError
     from padim.output.render import encode_png
 
@@ -348,8 +349,12 @@ def _full(_item: ScoredUpload, sha256: str) -> ServedImage | None:
         data = _item.file.read_bytes()
         try:
             mimetype_of(data)
+            # Browsers show 16-bit files over their full range, not over the model's.
+            shown = not may_be_deep(data)
         except ValueError:
-            data = encode_png(decode(data, _item.name))
+            shown = False
+        if not shown:
+            data = encode_png(decode(data, _item.name, bit_depth=bit_depth))
     except (OSError, ImageError):
         return None  # the viewer then shows the preview
     return ServedImage(data)

@@ -41,6 +41,7 @@ from padim.analysis import sensitivity
 from padim.analysis.significance import SIGNIFICANCE, Difference, against, delong, resampled
 from padim.config import PadimConfig
 from padim.data.datasets import Dataset
+from padim.data.depth_survey import bit_depth_of
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch, batches, content_hash
 from padim.errors import PadimError
 from padim.extras import require_torch
@@ -190,6 +191,9 @@ def adapt(
     if isinstance(images, Iterator):
         raise ValueError("images are iterated several times: give a list or a source, not a generator")
     watch = Watch(progress, cancel, None if on_error is None else _ReportOnce(on_error))
+    if config.bit_depth is None:
+        depth = bit_depth_of(images, progress=progress, cancel=cancel)
+        config = config.model_copy(update={"bit_depth": depth})
     excluded = frozenset[str]() if labeled is None else _hashes(labeled, watch)
     roles = _divide(images, groups, excluded, config.seed, paint=labeled is None, watch=watch)
     network, described, losses = _train(config, images, roles, epochs, watch)

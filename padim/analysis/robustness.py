@@ -198,7 +198,7 @@ def measure(
             done += len(settings)
             continue
         try:
-            rgb = _decoded(name, content, cancel)
+            rgb = _decoded(name, content, model.config.bit_depth, cancel)
         except ImageError as error:
             watch.bad(error)
             done += len(settings)
@@ -271,9 +271,9 @@ def _check(chosen: Mapping[ChangeKind, Sequence[float]]) -> None:
             )
 
 
-def _decoded(name: str, content: bytes | RGB, cancel: Cancel | None) -> RGB:
+def _decoded(name: str, content: bytes | RGB, bit_depth: int | None, cancel: Cancel | None) -> RGB:
     if not isinstance(content, np.ndarray):
-        return decode(content, name, cancel=cancel)
+        return decode(content, name, bit_depth=bit_depth, cancel=cancel)
     if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3 or content.size == 0:
         raise ImageError(name, f"must be uint8 (h, w, 3), got {content.dtype} {content.shape}")
     return content

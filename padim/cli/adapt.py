@@ -59,6 +59,7 @@ def adapt(
     layers: options.Layers = None,
     input_size: options.InputSize = None,
     resize: options.Fit = None,
+    bit_depth: options.BitDepth = None,
     grid_stride: options.GridStride = None,
     feature_norm: options.FeatureNorm = None,
     n_features: options.Features = None,
@@ -93,6 +94,7 @@ def adapt(
         layers=layers,
         input_size=input_size,
         fit=resize,
+        bit_depth=bit_depth,
         grid_stride=grid_stride,
         feature_norm=feature_norm,
         n_features=n_features,
@@ -127,7 +129,8 @@ def adapt(
     with weights_from(weights), Stop(terminal) as stop:
         try:
             with terminal.progress() as progress:
-                groups, hint = groups_of(source, groups_by, progress, stop)
+                groups, hint, depth = groups_of(source, groups_by, progress, stop, settings.bit_depth)
+                settings = settings.model_copy(update={"bit_depth": depth})
                 model, outcome = adapting.adapt(
                     settings,
                     source,

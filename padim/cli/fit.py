@@ -93,6 +93,7 @@ def fit(
     layers: options.Layers = None,
     input_size: options.InputSize = None,
     resize: options.Fit = None,
+    bit_depth: options.BitDepth = None,
     grid_stride: options.GridStride = None,
     feature_norm: options.FeatureNorm = None,
     n_features: options.Features = None,
@@ -133,6 +134,7 @@ def fit(
         layers=layers,
         input_size=input_size,
         fit=resize,
+        bit_depth=bit_depth,
         grid_stride=grid_stride,
         feature_norm=feature_norm,
         n_features=n_features,
@@ -262,7 +264,8 @@ def _fit(
                 for part in registry.get(config.backbone).parts:
                     weights_files.origin(part, _download(progress, stop))
             _ = model.network.extractor  # loads the weights: their errors are raised before images are read
-            groups, hint = groups_of(source, groups_by, progress, stop)
+            groups, hint, bit_depth = groups_of(source, groups_by, progress, stop, config.bit_depth)
+            model.set_params(bit_depth=bit_depth)
             model.fit(
                 source,
                 groups=groups,
@@ -376,29 +379,37 @@ def weights_from(path: Path | None) -> Iterator[None]:
 
 
 def groups_of(
-    source: Source, by: GroupsBy, progress: Any, cancel: Stop
-) -> tuple[dict[str, str] | Any, str | None]:
-    """Return the grouping of images into parts, and a hint at repeat shots that the rule does not group.
+    source: Source, by: GroupsBy, progress: Any, cancel: Stop, bit_depth: int | None
+) -> tuple[dict[str, str] | Any, str | None, int | None]:
+    """Return the grouping of images into parts, a hint at other repeat shots, and the images' bit depth.
 
     Args:
         source: the images.
         by: the rule.
         progress, cancel: callbacks of the survey.
+        bit_depth: the bit depth of the settings; None for the one that the files declare.
 
     Returns:
-        A mapping or function from an image's name to its part, or None where every image is its own part; and
-        a sentence for the user, or None.
+        A mapping or function from an image's name to its part, or None where every image is its own part; a
+        sentence for the user on repeat shots that the rule does not group, or None; and the bit depth, None
+        if no image is deeper than 8 bits.
 
     Raises:
-        PadimError: grouping by name prefix, where no names have one.
+        PadimError: grouping by name prefix, where no names have one; or the bit depth is open.
     """
-    if by is GroupsBy.none:
-        return None, None
-    if by is GroupsBy.folder:
-        return _folder_of, None
+    if by in (GroupsBy.none, GroupsBy.folder):
+        from padim.data.depth_survey import bit_depth_of
+
+        if bit_depth is None:
+            bit_depth = bit_depth_of(source, progress=progress, cancel=cancel)
+        return _folder_of if by is GroupsBy.folder else None, None, bit_depth
+    from padim.data.bit_depth import BitDepthQuestion
     from padim.data.survey import survey
 
-    surveyed = survey(source, progress=progress, cancel=cancel)
+    surveyed = survey(source, bit_depth=bit_depth, progress=progress, cancel=cancel)
+    depth = surveyed.bit_depth if bit_depth is None else bit_depth
+    if isinstance(depth, BitDepthQuestion):
+        raise depth.error()
     rules: set[Rule] = {"identical", "near_identical"}
     if by is GroupsBy.prefix:
         rules.add("name_prefix")
@@ -419,7 +430,7 @@ def groups_of(
             break
     hint = " ".join(hints) or None
     # Images that are the only one of their part need no entry.
-    return surveyed.shots(*rules), hint
+    return surveyed.shots(*rules), hint, depth
 
 
 def _folder_of(name: str) -> str | None:

@@ -150,6 +150,16 @@ Fit = Annotated[
         rich_help_panel=NETWORK,
     ),
 ]
+BitDepth = Annotated[
+    int | None,
+    typer.Option(
+        "--bit-depth",
+        metavar="BITS",
+        help="Bits of the values in images deeper than 8 bits, 8 to 16: 12 for a 12-bit camera's 16-bit "
+        "files; default as the files' metadata declare.",
+        rich_help_panel=NETWORK,
+    ),
+]
 Random = Annotated[
     bool,
     typer.Option(

@@ -157,7 +157,10 @@ def is_complete(output: Path, config: PadimConfig, choice: Choice, source: Sourc
     from padim.storage import bundle
 
     saved = bundle.Bundle(output)
-    wanted = {"config": config.model_dump(mode="json"), "choice": asdict(choice)}
+    settings = dict(saved.manifest.get("config", {}))
+    # The first fit decides the bit depth if the settings leave it to the files.
+    depth = settings.get("bit_depth") if config.bit_depth is None else config.bit_depth
+    wanted = {"config": {**config.model_dump(mode="json"), "bit_depth": depth}, "choice": asdict(choice)}
     if any(saved.manifest.get(name) != value for name, value in wanted.items()):
         return False
     fitted: Sequence[str] = [one["sha256"] for one in json.loads(saved.bytes("normals.json"))]
@@ -167,7 +170,7 @@ def is_complete(output: Path, config: PadimConfig, choice: Choice, source: Sourc
             at += 1
             continue
         try:
-            decode(data, name)
+            decode(data, name, bit_depth=depth)
         except ImageError:
             continue  # the fit skips it, too
         return False

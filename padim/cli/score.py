@@ -202,7 +202,9 @@ def _rows(
             decision,
             model.verdict(scored.score_level),
         )
-        row |= _evidence(file.stem, file.content, scored, decision, output, panel_side, masks)
+        row |= _evidence(
+            file.stem, file.content, scored, decision, output, panel_side, masks, model.config.bit_depth
+        )
         results.add(row, file.order)
         yield row
     yield from rows_without_scoring()
@@ -315,7 +317,14 @@ class _PendingFiles:
 
 
 def _evidence(
-    stem: str, content: bytes, scored: Prediction, decision: Any, output: Path, panel_side: int, masks: bool
+    stem: str,
+    content: bytes,
+    scored: Prediction,
+    decision: Any,
+    output: Path,
+    panel_side: int,
+    masks: bool,
+    bit_depth: int | None,
 ) -> dict[str, str]:
     from padim.data.decode import decode
     from padim.output.render import encode_jpeg, encode_png, four_panel, mask_image
@@ -324,7 +333,7 @@ def _evidence(
     files = {}
     if panel_side:
         strip = four_panel(
-            decode(content, scored.name),
+            decode(content, scored.name, bit_depth=bit_depth),
             scored.levels,
             decision,
             caption=scored.name,

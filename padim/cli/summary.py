@@ -32,7 +32,12 @@ def network_rows(config: PadimConfig) -> Facts:
             f"{how} to {side} × {side}; {config.grid} × {config.grid} positions, {kept} of {cost.channels} "
             f"channels{', normalized a layer' if config.feature_norm == 'l2' else ''}",
         ),
+        *([("bit depth", _range(config.bit_depth))] if config.bit_depth is not None else []),
     ]
+
+
+def _range(bit_depth: int) -> str:
+    return f"{bit_depth} bits: values up to {(1 << bit_depth) - 1:,} in images deeper than 8 bits"
 
 
 def method_rows(config: PadimConfig) -> Facts:

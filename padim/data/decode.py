@@ -22,7 +22,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from padim.data import decode_limits, image_headers, jpeg_check
+from padim.data import decode_limits, deep_pixels, image_headers, jpeg_check
+from padim.data.bit_depth import FULL, OtherDepth, Samples, to_levels
 from padim.data.decode_budget import Cancel, memory_budget
 from padim.data.decode_pool import TooSlow, shared_pool
 from padim.data.image_headers import Header
@@ -59,6 +60,9 @@ ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz",
 ALPHA_BACKGROUND = (255, 255, 255)
 
 Rgb = npt.NDArray[np.uint8]
+
+
+OnSamples = Callable[[Samples], None]
 
 
 def sha256(data: bytes) -> str:
@@ -105,6 +109,7 @@ def decode(
     *,
     max_pixels: int | None = None,
     max_bytes: int = MAX_BYTES,
+    bit_depth: int | None = None,
     cancel: Cancel | None = None,
 ) -> Rgb:
     """Decode an image file to RGB.
@@ -112,10 +117,11 @@ def decode(
     The format is determined from the content, never from the name. Pixels are converted as follows:
 
     * EXIF (or XMP, or TIFF) orientation is applied; colour profiles are not: the values are treated as sRGB.
-    * Integers deeper than 8 bits are scaled from the full range of their type by keeping the top 8 bits, so
-      that 65535 is 255 and 257 k is k, never from the image's own range: brightness must mean the same in
-      each image. 12-bit data stored in 16 bits therefore uses levels 0 to 15 only; scale it to 16 bits when
-      exporting it. Signed integers are scaled from their positive half; negative values become black.
+    * Integers of 9 to 16 bits are scaled from the range of ``bit_depth``, or else the range that the file's
+      metadata declare, or else the full range of their type, by keeping the top 8 bits of that range (see
+      :func:`padim.data.bit_depth.to_levels`); never from the image's own values: brightness must mean the
+      same in each image. A value above the range, or metadata that declare another one, is refused. Signed
+      integers are scaled from their positive half; negative values become black.
     * Floats must be in 0 to 1, where 1 becomes 255; others are refused, because their scale is unknown.
     * Palette, grey, CMYK, YCbCr and LAB become RGB. CMYK JPEGs are read in Adobe's inverted polarity, as
       browsers do.
@@ -135,6 +141,7 @@ def decode(
         name: the file's name as the user knows it, for the error.
         max_pixels: largest width x height; default: the setting ``PADIM_MAX_MEGAPIXELS``.
         max_bytes: largest file.
+        bit_depth: bits, 8 to 16, of the range of integers deeper than 8 bits; None as the file declares.
         cancel: polled while this function waits and while a helper process decodes; True stops at once.
 
     Returns:
@@ -145,7 +152,9 @@ def decode(
         Cancelled: `cancel` returned True.
         PadimError: a setting is invalid, or no helper process can be started.
     """
-    with decoded(data, name, max_pixels=max_pixels, max_bytes=max_bytes, cancel=cancel) as rgb:
+    with decoded(
+        data, name, max_pixels=max_pixels, max_bytes=max_bytes, bit_depth=bit_depth, cancel=cancel
+    ) as rgb:
         return rgb
 
 
@@ -156,11 +165,14 @@ def decoded(
     *,
     max_pixels: int | None = None,
     max_bytes: int = MAX_BYTES,
+    bit_depth: int | None = None,
+    on_samples: OnSamples | None = None,
     cancel: Cancel | None = None,
 ) -> Iterator[Rgb]:
     """Decode an image file as :func:`decode` does and keep its memory reserved until the block ends.
 
     Do not decode another image inside the block: it would wait for memory that the block itself holds.
+    ``on_samples`` is called, before the block begins, for an image of 9 to 16 bits.
     """
     limits = decode_limits.current()
     most = limits.pixels if max_pixels is None else max_pixels
@@ -172,7 +184,7 @@ def decoded(
             kind = _recognise(data)
             header = image_headers.read(data, kind, max_scans=MAX_SCANS)
             _admit(header, len(data), most)
-            rgb = _decode_within(limits, data, kind, header, most, cancel, held)
+            rgb = _decode_within(limits, data, kind, header, most, bit_depth, on_samples, cancel, held)
         except PadimError:  # not caused by the file: a cancellation or an invalid setting
             raise
         except Refusal as refusal:
@@ -187,7 +199,9 @@ def decoded(
         yield rgb
 
 
-def decode_here(data: bytes, max_pixels: int) -> Rgb | str:
+def decode_here(
+    data: bytes, max_pixels: int, bit_depth: int | None = None, on_samples: OnSamples | None = None
+) -> Rgb | str:
     """Decode an image file in the helper process; return RGB, or the reason why it cannot be used.
 
     Only the limit on pixels applies: the parent process has set the limits on memory and time.
@@ -195,7 +209,7 @@ def decode_here(data: bytes, max_pixels: int) -> Rgb | str:
     kind = ""
     try:
         kind = _recognise(data)
-        return _decode(data, kind, image_headers.read(data, kind), max_pixels)
+        return _decode(data, kind, image_headers.read(data, kind), max_pixels, bit_depth, on_samples)
     except MemoryError:
         return "needs more memory to be decoded than an image of its size should; save it anew as PNG"
     except Exception as error:  # as in `decoded`; the parent process adds the file's name
@@ -208,6 +222,8 @@ def _decode_within(
     kind: str,
     header: Header,
     max_pixels: int,
+    bit_depth: int | None,
+    on_samples: OnSamples | None,
     cancel: Cancel | None,
     held: ExitStack,
 ) -> Rgb:
@@ -222,12 +238,20 @@ def _decode_within(
         )
     if header.bounded:
         held.enter_context(budget.holding(need, cancel))
-        return _decode(data, kind, header, max_pixels)
+        return _decode(data, kind, header, max_pixels, bit_depth, on_samples)
     pool = shared_pool()
     with pool.slot(cancel):
         held.enter_context(budget.holding(need, cancel))
         try:
-            found = pool.decode(data, pixels=max_pixels, memory=need, seconds=limits.seconds, cancel=cancel)
+            found = pool.decode(
+                data,
+                pixels=max_pixels,
+                memory=need,
+                seconds=limits.seconds,
+                bit_depth=bit_depth,
+                on_samples=on_samples,
+                cancel=cancel,
+            )
         except TooSlow:
             raise Refusal(
                 f"took longer than {limits.seconds:g} s to decode and was stopped; save it anew as PNG or "
@@ -264,7 +288,7 @@ def _admit(header: Header, length: int, max_pixels: int) -> None:
 
 def _reason(error: Exception, kind: str) -> str:
     """Return the reason, in plain words with the remedy, for an error raised while reading a file."""
-    if isinstance(error, Refusal):
+    if isinstance(error, Refusal | OtherDepth):
         return str(error)
     if isinstance(error, MemoryError):
         return "needs more memory than is free; close other programs or make it smaller"
@@ -328,7 +352,14 @@ def _recognise(data: bytes) -> str:
     raise Refusal(f"{what}; save it as {FORMATS}")
 
 
-def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
+def _decode(
+    data: bytes,
+    kind: str,
+    header: Header,
+    max_pixels: int,
+    bit_depth: int | None,
+    on_samples: OnSamples | None,
+) -> Rgb:
     """Decode a file of a known format to upright RGB; raises whatever Pillow raises on malformed data."""
     if header.size is not None:
         # Pillow's WebP reader allocates the canvas while it opens the file.
@@ -351,12 +382,22 @@ def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
             "is a JPEG that is damaged or cut short: parts of its data are missing, and would show as gray "
             "or shifted areas; copy it again from where it was taken"
         )
+    deep_color = deep_pixels.is_deep_color(image)
     image.load()
     if isinstance(image, WebPImageFile):
         # Frees two canvases and a copy of the pixels, twelve bytes per pixel, no longer needed.
         image.fp = image._decoder = None
     # Pillow turns TIFFs upright while loading them and then drops their orientation tag.
-    return np.ascontiguousarray(_turn(_to_rgb(image), _orientation(image)))
+    orientation = _orientation(image)
+    if deep_color:
+        rgb, samples = _deep_color_to_rgb(image, lambda: _READERS[kind](BytesIO(data)), data, bit_depth)
+    elif _is_deep_gray(image):
+        rgb, samples = _deep_gray_to_rgb(image, data, bit_depth)
+    else:
+        rgb, samples = _to_rgb(image), None
+    if samples is not None and on_samples is not None:
+        on_samples(samples)
+    return np.ascontiguousarray(_turn(rgb, orientation))
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
@@ -403,15 +444,13 @@ def _check_tiff(image: TiffImageFile) -> None:
 
 def _to_rgb(image: ImageFile.ImageFile) -> Rgb:
     """Convert a loaded image to uint8 (h, w, 3), not yet turned upright."""
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _deep_gray_to_rgb(image)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or image.has_transparency_data:
         return np.array(_on_background(image))
     # An RGB image is not converted, because that would copy it.
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _on_background(image: ImageFile.ImageFile) -> Image.Image:
+def _on_background(image: Image.Image) -> Image.Image:
     """Paste a transparent image on `ALPHA_BACKGROUND`."""
     rgba: Image.Image = image.convert("LA") if image.mode == "La" else image
     rgba = rgba if rgba.mode == "RGBA" else rgba.convert("RGBA")
@@ -437,16 +476,25 @@ def _scale_color_key(image: PngImageFile) -> None:
         image.info["transparency"] = key * (85 if raw_mode == "L;2" else 17)
 
 
-def _deep_gray_to_rgb(image: ImageFile.ImageFile) -> Rgb:
+def _is_deep_gray(image: ImageFile.ImageFile) -> bool:
+    return image.mode.startswith("I;16") or image.mode in ("I", "F")
+
+
+def _deep_gray_to_rgb(
+    image: ImageFile.ImageFile, data: bytes, bit_depth: int | None
+) -> tuple[Rgb, Samples | None]:
     """Convert grey pixels of 12, 16 or 32 bits, or floats from 0 to 1, to uint8 (h, w, 3)."""
     tags: Mapping[int, Any] = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     values = np.asarray(image)
+    samples = None
     if image.mode == "F":
         gray = _float_levels(values)
+    elif tags.get(_TIFF_BITS_PER_SAMPLE, (16,))[0] > FULL:
+        gray = _long_integer_levels(values, signed=2 in tags.get(_TIFF_SAMPLE_FORMAT, ()))
     else:
-        bits = tags.get(_TIFF_BITS_PER_SAMPLE, (16,))[0]
-        signed = 2 in tags.get(_TIFF_SAMPLE_FORMAT, ())
-        gray = _integer_levels(values, bits, signed)
+        values = np.maximum(values, 0) if values.dtype.kind == "i" else values
+        samples = deep_pixels.samples_of(image, data, values, int(values.max()))
+        gray = to_levels(values, samples.white(bit_depth))
     if tags.get(_TIFF_PHOTOMETRIC) == 0:  # "white is zero", which Pillow applies up to 8 bits only
         gray = 255 - gray
     rgb = np.repeat(gray[..., np.newaxis], 3, axis=2)
@@ -455,17 +503,48 @@ def _deep_gray_to_rgb(image: ImageFile.ImageFile) -> Rgb:
         hidden = values == key
         _check_visible(bool(hidden.all()))
         rgb[hidden] = ALPHA_BACKGROUND
-    return rgb
+    return rgb, samples
 
 
-def _integer_levels(values: npt.NDArray[Any], bits: int, signed: bool) -> npt.NDArray[np.uint8]:
-    if signed:
-        values, bits = np.maximum(values, 0), bits - 1
-    elif bits == 32:
-        values = values.view(np.uint32)  # Pillow returns unsigned 32-bit values as signed
-    gray = (values >> (bits - 8)).astype(np.uint8)
+def _deep_color_to_rgb(
+    image: ImageFile.ImageFile,
+    again: Callable[[], ImageFile.ImageFile],
+    data: bytes,
+    bit_depth: int | None,
+) -> tuple[Rgb, Samples | None]:
+    """Convert colours, or grey with transparency, of 16 bits to uint8 (h, w, 3)."""
+    found = deep_pixels.color_samples(image, again, data, bit_depth)
+    if found is None:
+        if bit_depth == FULL:
+            return _to_rgb(image), None
+        raise Refusal(
+            "holds 16-bit colours of a kind of which only the upper 8 bits can be read, and uses less than "
+            "the full range; save it as 16-bit RGB"
+        )
+    samples, values = found
+    white = samples.white(bit_depth)
+    if values is None or white == (1 << FULL) - 1:
+        return _to_rgb(image), samples
+    levels = to_levels(np.minimum(values, white), white)
+    key = again().info.get("transparency")
+    if isinstance(key, tuple):
+        hidden = (values == np.array(key, np.uint16)).all(axis=2)
+        _check_visible(bool(hidden.all()))
+        levels[hidden] = ALPHA_BACKGROUND
+    if values.shape[2] == 3:
+        return levels, samples
+    if int(values[..., 3].max()) > white:  # transparency of the full range beside such colours
+        levels[..., 3] = values[..., 3] >> 8
+    return np.array(_on_background(Image.fromarray(levels))), samples
+
+
+def _long_integer_levels(values: npt.NDArray[Any], *, signed: bool) -> npt.NDArray[np.uint8]:
+    """Scale 32-bit integers from the full range of their type, of signed ones from the positive half."""
+    # Pillow returns unsigned 32-bit values as signed.
+    values = np.maximum(values, 0) if signed else values.view(np.uint32)
+    gray = (values >> (23 if signed else 24)).astype(np.uint8)
     # No camera has 32 bits: such files hold smaller numbers, and would become black without a message.
-    if bits > 16 and not gray.any() and values.any():
+    if not gray.any() and values.any():
         raise Refusal(
             f"holds 32-bit integers up to {int(values.max())} only, all of them black on the full scale; "
             "save it as 8- or 16-bit"

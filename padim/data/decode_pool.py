@@ -7,11 +7,13 @@ come out through pipes (``padim.data.decode_worker``); nothing is pickled.
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
@@ -19,11 +21,14 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from padim.data.bit_depth import Samples
 from padim.data.decode_budget import POLL_S, Budget, Cancel
 from padim.data.decode_protocol import ANSWER, READY, REQUEST
 from padim.errors import Cancelled, PadimError
 
 Rgb = npt.NDArray[np.uint8]
+# Pixels, and the file's samples if they are deeper than 8 bits.
+_Answer = tuple[Rgb, Samples | None]
 
 # An idle helper process uses about 60 MB.
 IDLE_S = 60.0
@@ -80,7 +85,7 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, data: bytes, pixels: int, memory: int, seconds: float) -> Rgb | str:
+    def ask(self, data: bytes, pixels: int, memory: int, seconds: float, bit_depth: int) -> _Answer | str:
         """Send a file and return the decoded image, or the reason why there is none.
 
         Blocks until the answer has arrived; :meth:`end` from another thread makes it raise.
@@ -100,7 +105,7 @@ class _Worker:
                 )
             self._ready = True
         self.began = time.monotonic()
-        stdin.write(REQUEST.pack(len(data), pixels, memory, seconds))
+        stdin.write(REQUEST.pack(len(data), pixels, memory, seconds, bit_depth))
         stdin.write(data)
         stdin.flush()
         head = stdout.read(ANSWER.size)
@@ -109,7 +114,8 @@ class _Worker:
         decoded, height, width, length = ANSWER.unpack(head)
         if not decoded:
             return stdout.read(length).decode()
-        if height * width > pixels:
+        note = stdout.read(length)
+        if height * width > pixels or len(note) < length:
             raise EOFError  # an image over the requested limit: the answer is not valid
         rgb = np.empty((height, width, 3), np.uint8)
         into = rgb.data.cast("B")
@@ -117,7 +123,7 @@ class _Worker:
             into = into[count:]
         if into:
             raise EOFError
-        return rgb
+        return rgb, Samples(**json.loads(note)) if note else None
 
     def end(self) -> None:
         """Kill the process and wait until it is gone, so that no zombie remains."""
@@ -148,12 +154,14 @@ def _widen(stream: IO[bytes] | None) -> None:
 class _Exchange(threading.Thread):
     """Thread that sends one request to a helper process, so that the waiting thread can give up."""
 
-    def __init__(self, worker: _Worker, data: bytes, pixels: int, memory: int, seconds: float) -> None:
+    def __init__(
+        self, worker: _Worker, data: bytes, pixels: int, memory: int, seconds: float, bit_depth: int
+    ) -> None:
         super().__init__(name="decode", daemon=True)
         self._worker = worker
-        self._request = data, pixels, memory, seconds
+        self._request = data, pixels, memory, seconds, bit_depth
         self.finished = threading.Event()
-        self.answer: Rgb | str | None = None
+        self.answer: _Answer | str | None = None
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -196,7 +204,15 @@ class DecodePool:
         return self._slots.holding(1, cancel)
 
     def decode(
-        self, data: bytes, *, pixels: int, memory: int, seconds: float, cancel: Cancel | None = None
+        self,
+        data: bytes,
+        *,
+        pixels: int,
+        memory: int,
+        seconds: float,
+        bit_depth: int | None = None,
+        on_samples: Callable[[Samples], None] | None = None,
+        cancel: Cancel | None = None,
     ) -> Rgb | str:
         """Decode a file in a helper process.
 
@@ -205,6 +221,8 @@ class DecodePool:
             pixels: largest width x height.
             memory: bytes that the helper may use for it.
             seconds: time after which decoding is stopped.
+            bit_depth: as for :func:`padim.data.decode.decode`.
+            on_samples: called with the samples of an image of 9 to 16 bits.
             cancel: polled throughout; True stops decoding at once.
 
         Returns:
@@ -219,11 +237,19 @@ class DecodePool:
             worker = self._take()
             again = worker.used
             try:
-                return self._exchange(worker, _Exchange(worker, data, pixels, memory, seconds), cancel)
+                exchange = _Exchange(worker, data, pixels, memory, seconds, bit_depth or 0)
+                answer = self._exchange(worker, exchange, cancel)
             except WorkerDied:
                 # A reused helper may have been killed from outside while idle: the file may be good.
                 if not again:
                     raise
+                continue
+            if isinstance(answer, str):
+                return answer
+            rgb, samples = answer
+            if samples is not None and on_samples is not None:
+                on_samples(samples)
+            return rgb
 
     def close(self) -> None:
         """End all helper processes; the pool starts new ones for later requests."""
@@ -239,8 +265,8 @@ class DecodePool:
         for worker in busy:
             worker.end()  # the thread that waits for it closes its pipes
 
-    def _exchange(self, worker: _Worker, exchange: _Exchange, cancel: Cancel | None) -> Rgb | str:
-        *_, seconds = exchange._request
+    def _exchange(self, worker: _Worker, exchange: _Exchange, cancel: Cancel | None) -> _Answer | str:
+        seconds = exchange._request[3]
         started = time.monotonic()
         intact = False
         exchange.start()

@@ -8,6 +8,7 @@ operating system kills the process. ``padim.data.decode_pool`` is the other side
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ def main() -> None:
     # Imported before the first request, so that it does not count toward a request's limits.
     from PIL import Image
 
+    from padim.data.bit_depth import Samples
     from padim.data.decode import decode_here
 
     # Each request has its own limit, and nothing else in this process relies on Pillow's.
@@ -41,19 +43,21 @@ def main() -> None:
         head = requests.read(REQUEST.size)
         if len(head) < REQUEST.size:
             return
-        length, pixels, memory, seconds = REQUEST.unpack(head)
+        length, pixels, memory, seconds, bit_depth = REQUEST.unpack(head)
         _set_alarm(seconds + _GRACE_S)
         data = requests.read(length)
         if len(data) < length:
             return
         with _memory_limit(memory):
-            found = decode_here(data, pixels)
+            notes: list[Samples] = []
+            found = decode_here(data, pixels, bit_depth or None, notes.append)
         del data
         if isinstance(found, str):
             reason = found.encode("utf-8", "replace")
             answers.write(ANSWER.pack(False, 0, 0, len(reason)) + reason)
         else:
-            answers.write(ANSWER.pack(True, found.shape[0], found.shape[1], 0))
+            note = json.dumps(notes[0].to_dict()).encode() if notes else b""
+            answers.write(ANSWER.pack(True, found.shape[0], found.shape[1], len(note)) + note)
             answers.write(found.data.cast("B"))
         answers.flush()
         del found

@@ -8,9 +8,11 @@ cannot be used is replaced in the stream by an :class:`padim.errors.ImageError`,
 
 from __future__ import annotations
 
+import struct
 import sys
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from io import BytesIO
 from pathlib import Path, PurePath
@@ -36,6 +38,9 @@ RIGHT = (
 
 def as_images(data: Any) -> Iterable[Named]:
     """Return a stream of (name, file bytes or RGB array) from any accepted kind of input.
+
+    An array of uint16 becomes the 16-bit PNG file of its values, because the range of its values is a setting
+    of the model: :mod:`padim.data.bit_depth`.
 
     Args:
         data: a path (folder, zip, image file); an iterable of paths, arrays, PIL images, tensors, file
@@ -236,8 +241,21 @@ def _png(name: str, image: PillowImage.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _rgb(name: str, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Convert grey or color pixels to uint8 ``(h, w, 3)``; of 16 bits the upper 8 are used, as in files."""
+def _deep_png(pixels: npt.NDArray[np.uint16]) -> bytes:
+    """Encode 16-bit pixels, ``(h, w)`` or ``(h, w, 3)``, as an uncompressed PNG file."""
+    height, width = pixels.shape[:2]
+    rows = pixels.reshape(height, -1).astype(">u2").view(np.uint8)
+    filtered = np.pad(rows, ((0, 0), (1, 0))).tobytes()  # each row begins with its filter: none
+    header = struct.pack(">IIBBBBB", width, height, 16, 0 if pixels.ndim == 2 else 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered, 0)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+
+
+def _rgb(name: str, pixels: npt.NDArray[Any]) -> bytes | npt.NDArray[np.uint8]:
+    """Convert grey or color pixels to uint8 ``(h, w, 3)``, or uint16 ones to a file of the same values."""
     received = f"got {pixels.dtype} {pixels.shape}"
     if pixels.dtype.kind == "f":
         raise ImageError(
@@ -252,7 +270,7 @@ def _rgb(name: str, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] != 3):
         raise ImageError(name, f"must be (h, w) or (h, w, 3), {received}")
     if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
+        return _deep_png(pixels)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., np.newaxis], 3, axis=2)
     return np.ascontiguousarray(pixels)

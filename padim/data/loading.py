@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from padim.data.bit_depth import Samples
 from padim.data.decode import decoded
 from padim.data.decode_budget import Cancel
 from padim.data.preprocess import Preprocess, thumbnail
@@ -73,6 +74,7 @@ class Prepared:
         rgb: model input, uint8 ``(size, size, 3)``.
         original_size: (height, width) in pixels.
         thumbnail: a small JPEG, if requested.
+        samples: the file's samples, if they are integers of 9 to 16 bits; None for all other images.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Prepared:
     rgb: RGB
     original_size: tuple[int, int]
     thumbnail: bytes | None
+    samples: Samples | None = None
 
 
 def prepare(
@@ -102,16 +105,25 @@ def prepare(
             raise ImageError(name, f"must be uint8 (h, w, 3), got {content.dtype} {content.shape}")
         return _prepared(name, content, content, preprocess, thumbnail_side)
     # Inside the block, so that a large image's memory stays reserved until the image has been resized.
-    with decoded(content, name, cancel=cancel) as rgb:
-        return _prepared(name, content, rgb, preprocess, thumbnail_side)
+    found: list[Samples] = []
+    with decoded(
+        content, name, bit_depth=preprocess.bit_depth, on_samples=found.append, cancel=cancel
+    ) as rgb:
+        samples = found[0] if found else None
+        return _prepared(name, content, rgb, preprocess, thumbnail_side, samples)
 
 
 def _prepared(
-    name: str, content: bytes | RGB, rgb: RGB, preprocess: Preprocess, thumbnail_side: int | None
+    name: str,
+    content: bytes | RGB,
+    rgb: RGB,
+    preprocess: Preprocess,
+    thumbnail_side: int | None,
+    samples: Samples | None = None,
 ) -> Prepared:
     height, width = rgb.shape[:2]
     small = None if thumbnail_side is None else thumbnail(rgb, thumbnail_side)
-    return Prepared(name, content_hash(content), preprocess(rgb), (height, width), small)
+    return Prepared(name, content_hash(content), preprocess(rgb), (height, width), small, samples)
 
 
 def content_hash(content: bytes | RGB) -> str:

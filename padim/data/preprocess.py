@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -28,6 +28,17 @@ class Box(NamedTuple):
     width: int
 
 
+class Settings(Protocol):
+    """The settings of a model that its preprocessing depends on, as in :class:`padim.PadimConfig`."""
+
+    @property
+    def input_size(self) -> int: ...
+    @property
+    def fit(self) -> Literal["stretch", "pad"]: ...
+    @property
+    def bit_depth(self) -> int | None: ...
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """Preprocessing from an RGB image to model input, saved with the model (docs/design.md, section 4.1).
@@ -35,10 +46,18 @@ class Preprocess:
     Attributes:
         size: side S of the square model input, in pixels.
         fit: "stretch" resizes the whole image to S x S; "pad" keeps its aspect ratio, centred on mid-grey.
+        bit_depth: the range of images deeper than 8 bits, with which files are decoded to RGB: see
+            :func:`padim.data.decode.decode`. None as each file declares.
     """
 
     size: int = 256
     fit: Literal["stretch", "pad"] = "stretch"
+    bit_depth: int | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Preprocess:
+        """Return the preprocessing of a model with these settings."""
+        return cls(size=settings.input_size, fit=settings.fit, bit_depth=settings.bit_depth)
 
     def __post_init__(self) -> None:
         if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
@@ -77,8 +96,8 @@ class Preprocess:
         return Box((self.size - high) // 2, (self.size - wide) // 2, high, wide)
 
     def to_dict(self) -> dict[str, int | str]:
-        """Return the settings as a dictionary for JSON; :meth:`from_dict` reads it back."""
-        return asdict(self)
+        """Return the settings as a dictionary for JSON, ``bit_depth`` only if there is one."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from padim.data.account import FileAccount, PassedOver
+from padim.data.bit_depth import AS_PROPOSED, BitDepthQuestion, Samples, proposed, settle
 from padim.data.decode import decoded, sha256
 from padim.data.grouping import GroupProposal, Rule, fingerprint, propose_groups, resolve
 from padim.data.preprocess import thumbnail
-from padim.errors import Cancelled, ImageError
+from padim.errors import Cancelled, ImageError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,12 +40,14 @@ class SurveyedImage:
         original_size: (height, width) in pixels.
         sha256: hex SHA-256 of the file's bytes.
         thumbnail: a small JPEG; None if none was requested.
+        samples: the file's samples, if they are integers of 9 to 16 bits; None for all other images.
     """
 
     name: str
     original_size: tuple[int, int]
     sha256: str
     thumbnail: bytes | None
+    samples: Samples | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,17 @@ class Survey:
     def sizes(self) -> Counter[tuple[int, int]]:
         """Number of images of each (height, width)."""
         return Counter(item.original_size for item in self.seen)
+
+    @property
+    def bit_depth(self) -> int | BitDepthQuestion | None:
+        """The bit depth that the files declare, or the question where only their values propose one.
+
+        None if no image is deeper than 8 bits.
+
+        Raises:
+            InputError: the images declare different depths; the message names some of each.
+        """
+        return settle((item.name, item.samples) for item in self.seen)
 
     @property
     def mixed_shapes(self) -> bool:
@@ -120,14 +134,20 @@ def survey(
     source: Source,
     *,
     thumbnail_side: int | None = None,
+    bit_depth: int | None = None,
     progress: Callable[[int, int | None, str], None] | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Survey:
-    """Decode every image of a source once and collect sizes, hashes, thumbnails and proposed groups.
+    """Decode every image of a source and collect sizes, hashes, bit depths, thumbnails and proposed groups.
+
+    Each image is decoded once; a second time if its own values propose another range than the whole set has.
 
     Args:
         source: the named files.
         thumbnail_side: longest side of the small JPEGs in pixels; None makes none.
+        bit_depth: the range of images deeper than 8 bits (:func:`padim.data.decode.decode`). None as the
+            files declare; thumbnails of images that declare none then use the range that the largest value
+            of all of them proposes.
         progress: called as (done, total or None, stage).
         cancel: polled between images and while one is decoded; True stops.
 
@@ -144,16 +164,39 @@ def survey(
         if progress is not None:
             progress(done, total, "Looking at the images")
         try:
-            with decoded(data, name, cancel=cancel) as rgb:
+            found: list[Samples] = []
+            with decoded(
+                data,
+                name,
+                bit_depth=AS_PROPOSED if bit_depth is None else bit_depth,
+                on_samples=found.append,
+                cancel=cancel,
+            ) as rgb:
                 small = None if thumbnail_side is None else thumbnail(rgb, thumbnail_side, _QUALITY)
-                seen.append(SurveyedImage(name, (rgb.shape[0], rgb.shape[1]), sha256(data), small))
+                size, samples = (rgb.shape[0], rgb.shape[1]), found[0] if found else None
+                seen.append(SurveyedImage(name, size, sha256(data), small, samples))
                 prints.append(fingerprint(rgb))
         except ImageError as error:
             failed.append(error)
+    if bit_depth is None and (common := _common_depth(seen)) is not None:
+        return survey(
+            source, thumbnail_side=thumbnail_side, bit_depth=common, progress=progress, cancel=cancel
+        )
     if progress is not None:
         progress(len(seen), len(seen), "Looking for repeat shots")
     proposals = propose_groups([s.name for s in seen], [s.sha256 for s in seen], prints) if seen else ()
     return Survey(tuple(seen), (*source.skipped, *failed), tuple(source.passed_over), tuple(proposals))
+
+
+def _common_depth(seen: list[SurveyedImage]) -> int | None:
+    """Return the range of all images, if some of them were decoded with what their own values propose."""
+    open_ones = [item.samples for item in seen if item.samples and item.samples.declared is None]
+    try:
+        found = settle((item.name, item.samples) for item in seen)
+    except InputError:
+        return None  # images of different depths: they are not fitted on
+    common = found.proposed if isinstance(found, BitDepthQuestion) else found
+    return common if any(proposed(one.largest) != common for one in open_ones) else None
 
 
 def alike(names: list[str], hashes: list[str], fingerprints: npt.NDArray[np.float32]) -> list[int]:

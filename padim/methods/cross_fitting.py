@@ -25,6 +25,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from padim.config import is_as_before
 from padim.methods.base import FitResult, Losses, Task, in_windows
 from padim.methods.training import Turn
 from padim.network.detector import Detector, EmbeddingDetector
@@ -131,7 +132,9 @@ def _rows(parts: Mapping[str, Sequence[int]], chosen: Iterable[str]) -> list[int
 def _key(task: Task, kind: str) -> str:
     """Return a hash of all that the trainings of a task depend on, except the rows of each training."""
     settings = {
-        name: value for name, value in task.config.under_former_names().items() if name not in _NOT_FITTED_ON
+        name: value
+        for name, value in task.config.under_former_names().items()
+        if name not in _NOT_FITTED_ON and not (name == "bit_depth" and is_as_before(name, value))
     }
     images = [normal.sha256 for normal in task.normals]
     parts = [kind, settings, task.feature_store.identity, task.channels.tolist(), images]

@@ -56,7 +56,11 @@ class ModelNetwork:
     @property
     def preprocess(self) -> Preprocess:
         """The preprocessing from a decoded image to the network's input."""
-        return Preprocess(size=self._config.input_size, fit=self._config.fit)
+        return Preprocess.of(self._config)
+
+    def use_bit_depth(self, bit_depth: int | None) -> None:
+        """Decode images deeper than 8 bits with this bit depth from now on; the extractor stays as it is."""
+        self._config = self._config.model_copy(update={"bit_depth": bit_depth})
 
     def channels(self, config: PadimConfig) -> npt.NDArray[np.int64]:
         """Return the channels that a configuration uses: int64 ``(d,)``, indices into all layers' channels.

@@ -98,7 +98,7 @@ def panels_zip(
         for image, content in images:
             decision = image.decide(model, level, model.config.min_area)
             strip = four_panel(
-                decode(content, image.name),
+                decode(content, image.name, bit_depth=model.config.bit_depth),
                 image.levels(model),
                 decision,
                 colormap=colormap,

@@ -39,8 +39,8 @@ def image_values(preprocess: Preprocess) -> dict[str, object]:
         "input_type": "uint8",
         "value_range": "0..255",
         "normalization": "in the graph",
-        # Bits a channel of the files whose full range is 0..255.
-        "bit_depth": 8,
+        # Files deeper than 8 bits are read as the upper 8 of so many. 8: the model has not seen such files.
+        "bit_depth": preprocess.bit_depth or 8,
         "gray": "repeated in the three channels",
         "orientation": "EXIF, applied before resizing",
         "color_profile": "ignored",

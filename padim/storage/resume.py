@@ -19,6 +19,7 @@ from typing import Any, Literal
 import xxhash
 
 from padim.config import BEFORE_IT_WAS_A_SETTING
+from padim.data.bit_depth import Samples
 from padim.data.loading import Named, Watch, content_hash, prepare
 from padim.data.preprocess import Preprocess
 from padim.errors import DamagedError, ImageError, PadimError
@@ -48,11 +49,14 @@ class Done:
         sha256: hex SHA-256 of its content.
         original_size: (height, width) in pixels.
         thumbnail: (offset, length) in the thumbnails file.
+        samples: the file's samples, if they are deeper than 8 bits; None otherwise, and in records of former
+            versions.
     """
 
     sha256: str
     original_size: tuple[int, int]
     thumbnail: tuple[int, int]
+    samples: Samples | None = None
 
 
 class Rest(Iterable[Named]):
@@ -322,8 +326,13 @@ def images_done(folder: Path) -> int | None:
 
 def _line(batch: Sequence[Done]) -> str:
     """Format a batch as a line of the record: its XXH3-64, and JSON."""
-    text = json.dumps([asdict(item) for item in batch])
+    text = json.dumps([_entry(item) for item in batch])
     return f"{xxhash.xxh3_64_hexdigest(text.encode())} {text}\n"
+
+
+def _entry(item: Done) -> dict[str, Any]:
+    entry = asdict(item)
+    return entry if item.samples is not None else {name: entry[name] for name in entry if name != "samples"}
 
 
 def _recorded(folder: Path) -> list[list[Done]]:
@@ -340,7 +349,12 @@ def _recorded(folder: Path) -> list[list[Done]]:
         try:
             found.append(
                 [
-                    Done(item["sha256"], _pair(item["original_size"]), _pair(item["thumbnail"]))
+                    Done(
+                        item["sha256"],
+                        _pair(item["original_size"]),
+                        _pair(item["thumbnail"]),
+                        Samples(**item["samples"]) if item.get("samples") else None,
+                    )
                     for item in json.loads(text)
                 ]
             )

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from padim.config import PadimConfig, explain
+from padim.config import BIT_DEPTH_BEFORE, PadimConfig, explain
 from padim.errors import BundleError
 from padim.storage import bundle
 from padim.storage.normals import Normal
@@ -153,6 +153,8 @@ def read(saved: bundle.Bundle) -> SavedModel:
     path, manifest = saved.path, saved.manifest
     with manifest_errors(path):
         config = PadimConfig.of_saved(manifest["config"])
+        if "bit_depth" not in manifest["config"]:
+            config = config.model_copy(update={"bit_depth": BIT_DEPTH_BEFORE})
         choice = manifest["choice"]
         # Missing in models saved before layers could be made inactive.
         asked = manifest.get("n_features_asked", config.n_features)

@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import xxhash
 
 from padim.config import PadimConfig
 from padim.data.datasets import Dataset, at_map_resolution
+from padim.data.depth_survey import bit_depth_of
 from padim.data.loading import Watch, batches
 from padim.data.preprocess import Preprocess
 from padim.decision.scorer import NO_NUMBERS
@@ -37,7 +38,7 @@ __all__ = ["Features", "ImageRecord", "shared_by", "union"]
 
 _RECORD = "images.json"
 _MASKS = "masks.npy"
-_SHARED = ("backbone", "weights", "input_size", "fit", "grid_stride", "feature_norm")
+_SHARED = ("backbone", "weights", "input_size", "fit", "bit_depth", "grid_stride", "feature_norm")
 
 
 def shared_by(config: PadimConfig) -> tuple[object, ...]:
@@ -111,7 +112,7 @@ class Features:
         self.folder = folder
         self.config = config
         self.extractor: FeatureExtractor = open_extractor(config)
-        self.preprocess = Preprocess(size=config.input_size, fit=config.fit)
+        self.preprocess = Preprocess.of(config)
         self.normals, self.tests = self._feature_store("normals"), self._feature_store("tests")
         self._record: _Record | None = None
         self._masks = np.zeros((0, 0), np.uint8)
@@ -139,6 +140,10 @@ class Features:
         failed: list[ImageError] = []
         watch = Watch(watch.progress, watch.cancel, failed.append)
         masks: list[npt.NDArray[np.bool_]] = []
+        if self.preprocess.bit_depth is None:
+            # One range for all images of the category, as in a model: that of the good parts.
+            depth = bit_depth_of(category.normals, progress=watch.progress, cancel=watch.cancel)
+            self.preprocess = replace(self.preprocess, bit_depth=depth)
         begun = time.perf_counter()
         normals = tuple(self._run(category.normals, self.normals, watch, "Reading good parts"))
         seconds = time.perf_counter() - begun

@@ -608,21 +608,6 @@ def test_masks_of_images_of_one_name_do_not_replace_each_other(small_model: Padi
     assert [Image.open(line[2]).size for line in lines] == [(40, 40), (60, 60)]
 
 
-def test_the_scripts_refuse_a_model_of_another_bit_depth(small_model: Padim, tmp_path: Path) -> None:
-    path = export_onnx(small_model, tmp_path / "scorer.onnx")
-    proto = onnx.load(path)
-    del proto.metadata_props[-1]
-    next(entry for entry in proto.metadata_props if entry.key == "bit_depth").value = "12"
-    path.write_bytes(seal(proto.SerializeToString()))
-    (tmp_path / "x.png").write_bytes(png(part(1)))
-    code, [line], _ = run_on_a_line_pc("score_onnx.py", path, tmp_path / "x.png")
-    assert (code, line[2], line[3]) == (
-        2,
-        "unreadable",
-        "the model takes images of 12 bits, this script of 8",
-    )
-
-
 # --- the bare numbers ---------------------------------------------------------------------------------------
 
 
