@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -25,6 +26,44 @@ class ImageError(PadimError):
 
 class InputError(PadimError, ValueError, TypeError):
     """The input is not images of an accepted kind; the message lists the accepted kinds."""
+
+
+class LabeledInputError(InputError):
+    """Images to be fitted as good parts are labelled data; the message says which folder to choose."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        given: str = "",
+        signs: Sequence[str] = (),
+        folders: Sequence[tuple[str, int]] = (),
+        proposed: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        # Private, so that the worker process passes on the message alone.
+        self._given, self._signs, self._folders = given, tuple(signs), tuple(folders)
+        self._proposed = proposed
+
+    @property
+    def given(self) -> str:
+        """The user's name for the images."""
+        return self._given
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """What says that not all of the images are good parts."""
+        return self._signs
+
+    @property
+    def folders(self) -> tuple[tuple[str, int], ...]:
+        """The folders among them with their numbers of images, the likeliest to fit on first."""
+        return self._folders
+
+    @property
+    def proposed(self) -> str | None:
+        """The folder that most likely holds the good parts to fit on; None if no name says so."""
+        return self._proposed
 
 
 class BackboneError(PadimError):

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from padim import persistence
 from padim.config import PadimConfig
+from padim.data.good_inputs import as_good_parts
 from padim.data.inputs import as_images
 from padim.data.loading import Cancel, OnError, Progress, Watch
 from padim.decider import Decider
@@ -160,6 +161,7 @@ class Padim(Decider):
         self,
         images: Any,
         *,
+        folder: str | None = None,
         groups: Groups = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -171,6 +173,8 @@ class Padim(Decider):
         Args:
             images: any input of :func:`padim.data.inputs.as_images`: a folder, a zip, files, arrays ...; read
                 once, and never all in memory.
+            folder: folder with the good parts in a folder or zip, such as ``train/good``; ``.`` says that all
+                images are good parts, whatever the names of folders say.
             groups: part by image name, for parts photographed more than once; identical files are always one
                 part.
             progress: called as (done, total or None, stage).
@@ -186,11 +190,13 @@ class Padim(Decider):
             Cancelled: ``cancel`` returned True; the model is unchanged.
             InputError: ``images`` is not of an accepted kind; or the bit depth of 16-bit images is open: set
                 ``bit_depth``.
+            LabeledInputError: ``images`` is labelled data: folders in it say test, masks or defects; the
+                error says which ``folder`` to choose.
             ImageError: an image cannot be used and ``on_error`` is not given.
             PadimError: no image could be used, or ``unfinished`` was begun with other images or settings.
         """
         check_can_fit(self.config)  # before anything is read
-        watch, given = Watch(progress, cancel, on_error), as_images(images)
+        watch, given = Watch(progress, cancel, on_error), as_good_parts(images, folder)
         with self._writing:
             fitted, bit_depth = self._run().fit(given, groups, watch, unfinished)
             if bit_depth != self.config.bit_depth:
@@ -203,6 +209,7 @@ class Padim(Decider):
         self,
         images: Any,
         *,
+        folder: str | None = None,
         groups: Groups = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -214,9 +221,12 @@ class Padim(Decider):
         the statistics are continued from the checkpoint and the calibration is marked ``stale``.
         """
         if self._current is None:
-            return self.fit(images, groups=groups, progress=progress, cancel=cancel, on_error=on_error)
+            return self.fit(
+                images, folder=folder, groups=groups, progress=progress, cancel=cancel, on_error=on_error
+            )
+        given = as_good_parts(images, folder)
         with self._writing:
-            fitted = extend(self._run(), as_images(images), groups, Watch(progress, cancel, on_error))
+            fitted = extend(self._run(), given, groups, Watch(progress, cancel, on_error))
             if fitted is not None:
                 self._install_extended(fitted)
         return self

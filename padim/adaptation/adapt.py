@@ -43,6 +43,8 @@ from padim.config import PadimConfig
 from padim.data.datasets import Dataset
 from padim.data.depth_survey import bit_depth_of
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch, batches, content_hash
+from padim.data.sources import Source
+from padim.data.sub_folder import check_source
 from padim.errors import PadimError
 from padim.extras import require_torch
 from padim.methods.base import Losses
@@ -182,6 +184,7 @@ def adapt(
     Raises:
         Cancelled: ``cancel`` returned True; no files are left behind.
         ImageError: an image cannot be used and ``on_error`` is not given.
+        LabeledInputError: the good parts are a source of labelled data.
         BackboneError: the weights are not available.
         PadimError: there are too few parts, or labelled images of one class only.
         MissingExtraError: PyTorch is not installed.
@@ -190,6 +193,8 @@ def adapt(
     check_can_fit(config)
     if isinstance(images, Iterator):
         raise ValueError("images are iterated several times: give a list or a source, not a generator")
+    if isinstance(images, Source):
+        check_source(images, "the images")
     watch = Watch(progress, cancel, None if on_error is None else _ReportOnce(on_error))
     if config.bit_depth is None:
         depth = bit_depth_of(images, progress=progress, cancel=cancel)

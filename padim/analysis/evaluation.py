@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from padim.analysis import metrics
 from padim.data.account import FileAccount, PassedOver
-from padim.data.datasets import GOOD, Dataset, at_map_resolution
+from padim.data.datasets import GOOD, Dataset, FolderUse, MaskAccount, at_map_resolution
 from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Evaluation:
         known: the number of images that the model was fitted on.
         seconds: the time for scoring, including reading and decoding but not the pixel statistics.
         passed_over: files of the data set that were not read, with the reason.
+        folders: what each folder of the data set was taken for.
+        mask_account: masks without an image, empty masks, and defects without a mask.
     """
 
     layout: str
@@ -63,6 +65,8 @@ class Evaluation:
     known: int
     seconds: float
     passed_over: tuple[PassedOver, ...] = ()
+    folders: tuple[FolderUse, ...] = ()
+    mask_account: MaskAccount = field(default_factory=MaskAccount)
 
     @property
     def account(self) -> FileAccount:
@@ -156,5 +160,14 @@ def evaluate_dataset(
     failed = [*dataset.skipped, *failed]
     if not images:
         raise PadimError("none of the images could be used")
-    passed_over = tuple(dataset.passed_over)
-    return Evaluation(dataset.layout, tuple(images), pixels, tuple(failed), known, seconds, passed_over)
+    return Evaluation(
+        dataset.layout,
+        tuple(images),
+        pixels,
+        tuple(failed),
+        known,
+        seconds,
+        tuple(dataset.passed_over),
+        dataset.folders,
+        dataset.mask_account,
+    )

@@ -11,11 +11,12 @@ import typer
 
 from padim.cli import options, summary
 from padim.cli.fit import GroupsBy, groups_of, weights_from
+from padim.cli.good_parts import good_parts_at
 from padim.cli.options import config_of
 from padim.cli.resuming import check_output, revision_at, sweep_beside
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, facts
-from padim.errors import Cancelled, ImageError, PadimError
+from padim.errors import Cancelled, ImageError
 from padim.output import to_json
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def adapt(
         int | None,
         typer.Option("--epochs", min=1, metavar="N", help="Maximum number of training epochs; default 10."),
     ] = None,
+    folder: options.Folder = None,
     config: options.Config = None,
     groups_by: Annotated[
         GroupsBy,
@@ -105,23 +107,14 @@ def adapt(
     )
     from padim.adaptation import adapt as adapting
     from padim.adaptation.finetune import EPOCHS
-    from padim.data.account import FileAccount, nothing_to_read
+    from padim.data.account import FileAccount
     from padim.data.datasets import open_dataset
-    from padim.data.opening import open_source
 
     check_output(output, force=force)
     replaces = None if force else revision_at(output)
     sweep_beside(output)
-    if (images / "train" / "good").is_dir():
-        raise PadimError(
-            f"{images}: holds more than good parts; give the folder {images / 'train' / 'good'}, "
-            f"and --labelled {images}"
-        )
-    source = open_source(images)
-    if not len(source):
-        for _ in source:  # completes the account of what is there
-            pass
-        raise nothing_to_read(str(images), source, "give a folder or a zip with images of good parts")
+    of_labels = None if labeled is not None else ("--labelled", str(images.absolute()))
+    source = good_parts_at(terminal, images, folder, of_labels)
     dataset = None if labeled is None else open_dataset(labeled)
     if settings.weights == "random":
         terminal.warn("the network has random weights: for trials only, its verdicts mean nothing")

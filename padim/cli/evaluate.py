@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from padim.decision.operating_points import Rate
     from padim.model import Padim
 
+# Number of folders that are listed on the terminal.
+_MOST_FOLDERS = 40
+
 
 def evaluate(
     terminal: Terminal,
@@ -26,9 +30,10 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="DIR|ZIP|CSV",
-            help="Labelled images: in the layout of MVTec AD (test/good, test/<defect>, ground_truth) or "
-            "VisA, a folder 'good' beside one folder for each defect, a zip of any of these, or a CSV with "
-            "the columns path, label and mask.",
+            help="Labelled images: in the layout of MVTec AD (test/good, test/<defect>, ground_truth), VisA, "
+            "BTAD, KolektorSDD or DAGM, a folder 'good' (or ok, pass, io, gut, normal) beside one folder for "
+            "each defect, images with their masks, a zip of any of these, or a CSV with the columns path, "
+            "label and mask.",
         ),
     ],
     percentile: options.Percentile = None,
@@ -56,19 +61,34 @@ def evaluate(
         "folder": str(images),
         "layout": dataset.layout,
         "images_of": dict(kinds),
-        "masks": dataset.masks,
+        "folders": [asdict(use) for use in evaluation.folders],
+        "masks": evaluation.masks,
+        "mask_files": evaluation.mask_account.to_dict(),
         "fitted_on": evaluation.known,
         "milliseconds_per_image": round(evaluation.seconds / len(evaluation.images) * 1000, 2),
         **_figures(report, model),
         "files": evaluation.account.to_dict(),
         "skipped": to_json.skipped(evaluation.failed),
     }
-    terminal.result(document, *_shown(report, model, evaluation, path))
+    terminal.result(document, *_shown(report, model, evaluation, path), *_taken_for(evaluation))
+    for note in evaluation.mask_account.notes:
+        terminal.note(note)
     if evaluation.known:
         terminal.warn(
             f"the model was fitted on {evaluation.known} of these images: the figures are too optimistic"
         )
     terminal.files(evaluation.account)
+
+
+def _taken_for(evaluation: Evaluation) -> list[Any]:
+    """Return a table of what each folder was taken for, at most of the first folders."""
+    if not evaluation.folders:
+        return []
+    table = columns([("folder", False), ("taken for", False), ("files", True)])
+    for use in evaluation.folders[:_MOST_FOLDERS]:
+        table.add_row(summary.plain(use.folder), summary.plain(use.taken_for), f"{use.files:,}")
+    more = len(evaluation.folders) - _MOST_FOLDERS
+    return ["", table, *([f"  and {more} more; --json lists all"] if more > 0 else [])]
 
 
 def _figures(report: EvaluationReport, model: Padim) -> dict[str, Any]:

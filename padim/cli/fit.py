@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from padim.cli import options, summary
+from padim.cli.good_parts import good_parts_at
 from padim.cli.options import config_of, decide
 from padim.cli.resuming import (
     has_model,
@@ -52,6 +53,7 @@ def fit(
             "--output", "-o", metavar="MODEL", help="Where to save it: a folder, or a file ending in .zip."
         ),
     ],
+    folder: options.Folder = None,
     config: options.Config = None,
     groups_by: Annotated[
         GroupsBy,
@@ -143,17 +145,9 @@ def fit(
         smoothing_sigma=smoothing,
         weights="random" if random_weights else None,
     )
-    from padim.data.account import nothing_to_read
-    from padim.data.opening import open_source
     from padim.methods.requirements import check_can_fit
 
-    if (images / "train" / "good").is_dir():
-        raise PadimError(f"{images}: holds more than good parts; give its folder {images / 'train' / 'good'}")
-    source = open_source(images)
-    if not len(source):
-        for _ in source:  # completes the account of what is there
-            pass
-        raise nothing_to_read(str(images), source, "give a folder or a zip with images of good parts")
+    source = good_parts_at(terminal, images, folder)
     if keep_features and output.suffix.lower() == ".zip":
         raise PadimError("--keep-features needs a folder: a .zip cannot hold the features")
     replace = may_be_replaced(output, resume=resume, force=force)

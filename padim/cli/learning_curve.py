@@ -148,7 +148,7 @@ def _defects(path: Path) -> Any:
     """
     from padim.data.datasets import open_dataset
 
-    dataset = open_dataset(path)
+    dataset = open_dataset(path, good_needed=False)
     wanted = {name for name, sample in dataset.samples.items() if not sample.good}
     if not wanted:
         raise PadimError(f"{path}: holds no images labelled as defects")

@@ -25,6 +25,15 @@ Preset = Annotated[
         "file, override it.",
     ),
 ]
+Folder = Annotated[
+    str | None,
+    typer.Option(
+        "--folder",
+        metavar="PATH",
+        help="The folder with the good parts inside DIR or the zip, such as train/good; [b].[/] says that "
+        "all images in it show good parts, whatever the names of its folders say.",
+    ),
+]
 Method = Annotated[
     str | None,
     typer.Option(

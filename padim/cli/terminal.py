@@ -89,6 +89,29 @@ class Terminal:
         """Print an error, the reason why there is no result, on stderr."""
         self._err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
 
+    def question(
+        self, text: str, rows: Sequence[tuple[str, str]], more: int, commands: Sequence[tuple[str, str]]
+    ) -> None:
+        """Print on stderr a question that stops the command, even if quiet, and how to answer it.
+
+        Args:
+            text: the question, with what led to it.
+            rows: what may be chosen, with the number of images of each.
+            more: number of further rows that are not listed, if positive.
+            commands: command lines that answer the question, each with what it means.
+        """
+        self.error(text)
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+        table.add_column(overflow="fold")
+        table.add_column(justify="right")
+        for name, number in rows:
+            table.add_row(escape(name), f"{number} images" if number != "1" else "1 image")
+        self._err.print(table)
+        if more > 0:
+            self._err.print(f"  and {more} other folders")
+        for meaning, command in commands:
+            self._err.print(f"{escape(meaning)}:\n  {escape(command)}", soft_wrap=True)
+
     def skipped(self, failed: Sequence[ImageError], total: int | None = None) -> None:
         """List files that could not be used on stderr, unless quiet.
 

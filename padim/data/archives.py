@@ -8,7 +8,8 @@ import struct
 import weakref
 import zipfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -17,7 +18,19 @@ from typing import IO
 
 from padim.data.account import PassedOver
 from padim.data.decode import ARCHIVE_SUFFIXES, MAX_BYTES, MIB, Refusal, megabytes, too_large
-from padim.data.sources import HEAD, File, Source, _is_leftover, _Log, _order, looks_like_image, unique_names
+from padim.data.sources import (
+    HEAD,
+    LARGEST_TABLE,
+    TABLE_SUFFIXES,
+    File,
+    Source,
+    _is_leftover,
+    _Log,
+    _order,
+    _relative,
+    looks_like_image,
+    unique_names,
+)
 from padim.data.zip_names import decoded_names
 from padim.errors import ImageError
 
@@ -99,6 +112,23 @@ class ZipSource(Source):
         """Return the names of the members that look like images, in natural order, without reading any."""
         return [name for name, _ in self._members]
 
+    def tables(self) -> list[tuple[str, bytes]]:
+        """Return name and content of the CSV files in the archive."""
+        reader, found = self.open(), []
+        for name, entry in self._tables:
+            if entry.file_size <= LARGEST_TABLE:
+                with suppress(ImageError):
+                    found.append((name, reader.read(name)))
+        return found
+
+    def under(self, begin: str) -> ZipSource:
+        """Return the members of a folder of the archive, with their names relative to it."""
+        chosen = copy(self)
+        chosen._members = _relative(self._members, begin)
+        chosen._tables = _relative(self._tables, begin)
+        chosen._found = self._found.under(begin)
+        return chosen
+
     def _stream(self) -> AbstractContextManager[IO[bytes]]:
         """Open the archive as a binary stream, with its own reading position where the source allows it."""
         if isinstance(self._source, str | Path):
@@ -130,7 +160,7 @@ class ZipSource(Source):
             # What is not an image is passed over, whatever is wrong with the member.
             if looks_like_image(name, self._found, bytes):
                 skip(ImageError(name, why))
-        elif path.suffix.lower() == ".csv":
+        elif path.suffix.lower() in TABLE_SUFFIXES:
             self._tables.append((name, entry))
         elif looks_like_image(name, self._found, partial(_member_head, archive, entry)):
             self._members.append((name, entry))

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,7 @@ ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz",
 ALPHA_BACKGROUND = (255, 255, 255)
 
 Rgb = npt.NDArray[np.uint8]
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 
 OnSamples = Callable[[Samples], None]
@@ -100,7 +101,7 @@ _READERS: dict[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
 
 _TIFF_BITS_PER_SAMPLE, _TIFF_SAMPLE_FORMAT, _TIFF_PHOTOMETRIC = 258, 339, 262
 _TIFF_PLANAR, _TIFF_SUBFILE = 284, 254
-_EXIF_ORIENTATION = 274
+EXIF_ORIENTATION = 274
 
 
 def decode(
@@ -397,7 +398,7 @@ def _decode(
         rgb, samples = _to_rgb(image), None
     if samples is not None and on_samples is not None:
         on_samples(samples)
-    return np.ascontiguousarray(_turn(rgb, orientation))
+    return np.ascontiguousarray(turned(rgb, orientation))
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
@@ -564,7 +565,7 @@ def _float_levels(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 def _orientation(image: ImageFile.ImageFile) -> int:
     try:
-        value = image.getexif().get(_EXIF_ORIENTATION, 1)
+        value = image.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:
         # Cameras often write broken EXIF blocks, and the parser fails in many ways. The pixels are
         # intact: the image is used as stored, as viewers do.
@@ -572,12 +573,12 @@ def _orientation(image: ImageFile.ImageFile) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _turn(rgb: Rgb, orientation: int) -> Rgb:
-    """Turn the stored image upright, according to its EXIF orientation (EXIF 2.32, tag 274: 1 to 8)."""
+def turned(pixels: npt.NDArray[Pixel], orientation: int) -> npt.NDArray[Pixel]:
+    """Turn stored pixels ``(h, w, ...)`` upright, by their EXIF orientation (EXIF 2.32, tag 274: 1 to 8)."""
     if orientation in (5, 6, 7, 8):
-        rgb = rgb.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
-        rgb = rgb[:, ::-1]
+        pixels = pixels[:, ::-1]
     if orientation in (3, 4, 7, 8):
-        rgb = rgb[::-1]
-    return rgb
+        pixels = pixels[::-1]
+    return pixels

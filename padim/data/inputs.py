@@ -60,7 +60,8 @@ def as_images(data: Any) -> Iterable[Named]:
     if isinstance(data, Source):
         return data
     if isinstance(data, str | PurePath):
-        return _of_path(Path(data))
+        source = source_at(Path(data))
+        return _stream(((Path(data).name, data),), 1) if source is None else files_of(source)
     if isinstance(data, Mapping):
         return _stream(data.items(), len(data))
     if _is_image(data):
@@ -70,7 +71,12 @@ def as_images(data: Any) -> Iterable[Named]:
     return _stream(data, len(data) if isinstance(data, Sized) else None)
 
 
-def _of_path(path: Path) -> Iterable[Named]:
+def source_at(path: Path) -> Source | None:
+    """Return the source of a folder or a zip; None for any other file, which may be an image.
+
+    Raises:
+        InputError: the path does not exist, or it contains no image.
+    """
     if path.is_dir():
         source: Source = FolderSource(path)
     elif not path.exists():
@@ -78,9 +84,14 @@ def _of_path(path: Path) -> Iterable[Named]:
     elif path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
         source = ZipSource(path)
     else:
-        return _stream(((path.name, path),), 1)
+        return None
     if not len(source):
         raise InputError(f"{path}: holds no image ({FORMATS})")
+    return source
+
+
+def files_of(source: Source) -> Iterable[Named]:
+    """Return a stream over a source that yields an error in place of each unreadable file."""
     return _Files(source)
 
 

@@ -72,7 +72,7 @@ def open_labeled(path: Path, none_there: str = "") -> LabeledImages:
         PadimError: the path contains no images.
     """
     try:
-        dataset = open_dataset(path)
+        dataset = open_dataset(path, good_needed=False)
     except PadimError:
         source = open_source(path)
         if not len(source):

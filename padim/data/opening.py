@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path, PurePosixPath
 
 from padim.data.archives import ZipSource
@@ -53,6 +54,20 @@ class _MixedSource(Source):
         if single:
             self._parts.append(UploadSource(single, max_bytes=max_bytes))
             single.clear()
+
+    def names(self) -> list[str]:
+        """Return the names of the images of all parts, in their order, without reading any."""
+        return [name for part in self._parts if isinstance(part, Source) for name in part.names()]
+
+    def tables(self) -> list[tuple[str, bytes]]:
+        """Return name and content of the CSV files among the uploads and in the zips."""
+        return [table for part in self._parts if isinstance(part, Source) for table in part.tables()]
+
+    def under(self, begin: str) -> _MixedSource:
+        """Return the images in a folder of that path, of the uploads and of each zip."""
+        chosen = copy(self)
+        chosen._parts = [part.under(begin) if isinstance(part, Source) else part for part in self._parts]
+        return chosen
 
     def __len__(self) -> int:
         return sum(len(part) for part in self._parts if isinstance(part, Source))

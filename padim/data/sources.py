@@ -9,6 +9,8 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -23,14 +25,19 @@ from padim.data.decode import (
     FORMATS,
     IMAGE_SUFFIXES,
     MAX_BYTES,
+    MIB,
     UNREADABLE_SUFFIXES,
     Refusal,
     image_format,
     too_large,
 )
-from padim.errors import ImageError
+from padim.errors import ImageError, InputError
 
 T = TypeVar("T")
+
+# Endings and largest size of files that may be tables of labels.
+TABLE_SUFFIXES = (".csv", ".tsv")
+LARGEST_TABLE = 64 * MIB
 
 # An upload: its bytes, an open binary file, or its path.
 File = bytes | IO[bytes] | Path
@@ -66,6 +73,20 @@ class _Log:
         self.skipped += other.skipped
         self.passed_over += other.passed_over
 
+    def under(self, begin: str) -> _Log:
+        """Return the entries of one folder, with names relative to it."""
+        cut = len(begin)
+        return _Log(
+            [ImageError(one.name[cut:], one.reason) for one in self.skipped if one.name.startswith(begin)],
+            [replace(one, name=one.name[cut:]) for one in self.passed_over if one.name.startswith(begin)],
+        )
+
+
+def _relative(files: Sequence[tuple[str, T]], begin: str) -> list[tuple[str, T]]:
+    """Return the files whose names begin with a folder's path, with their names relative to it."""
+    named = [(name.replace("\\", "/"), file) for name, file in files]
+    return [(name[len(begin) :], file) for name, file in named if name.startswith(begin)]
+
 
 class Source(ABC, Iterable[tuple[str, bytes]]):
     """Base class of image sources; iterating yields (name, bytes) in natural order, undecoded.
@@ -75,7 +96,12 @@ class Source(ABC, Iterable[tuple[str, bytes]]):
     systems are added to `passed_over`. Both are empty when an iteration starts and complete when it ends.
     Names are unique: the second "a.png" is "a (2).png". `len()` is the number of files that look like images,
     so at most that many are yielded.
+
+    Attributes:
+        known_good: whether the user has said that all images are good parts, whatever their names say.
     """
+
+    known_good = False
 
     def __init__(self) -> None:
         self._log = _Log()
@@ -96,6 +122,25 @@ class Source(ABC, Iterable[tuple[str, bytes]]):
 
     @abstractmethod
     def __len__(self) -> int: ...
+
+    def names(self) -> list[str]:
+        """Return the names of the files that are yielded, in natural order, without reading any."""
+        return []
+
+    def tables(self) -> list[tuple[str, bytes]]:
+        """Return name and content of the CSV files among the images, which may be tables of labels."""
+        return []
+
+    def under(self, begin: str) -> Source:
+        """Return the images whose names begin with a folder's path, with their names relative to it.
+
+        Args:
+            begin: the path, with forward slashes and one at the end.
+
+        Raises:
+            InputError: this kind of source has no folders.
+        """
+        raise InputError("a folder can be chosen in a folder, a zip or uploads only")
 
     @abstractmethod
     def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
@@ -135,6 +180,7 @@ class UploadSource(Source):
                     f"files: {name!r} must be bytes, a path or a seekable binary file, got {kind}"
                 )
         self._uploads: list[tuple[str, File]] = []
+        self._tables = [(name, file) for name, file in files if name.lower().endswith(TABLE_SUFFIXES)]
         self._found = _Log()
         self._max_bytes = max_bytes
         for name, file in sorted(files, key=lambda item: _order(item[0])):
@@ -152,6 +198,18 @@ class UploadSource(Source):
     def files(self) -> dict[str, File]:
         """Return the files that are yielded, by unique name in natural order."""
         return dict(unique_names(iter(self._uploads)))
+
+    def tables(self) -> list[tuple[str, bytes]]:
+        """Return name and content of the CSV files among the uploads."""
+        return [(name, _read(file, LARGEST_TABLE)) for name, file in self._tables]
+
+    def under(self, begin: str) -> UploadSource:
+        """Return the uploads whose names begin with a folder's path, with their names relative to it."""
+        chosen = copy(self)
+        chosen._uploads = _relative(self._uploads, begin)
+        chosen._tables = _relative(self._tables, begin)
+        chosen._found = self._found.under(begin)
+        return chosen
 
     def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
         log.add(self._found)
@@ -214,6 +272,20 @@ class FolderSource(Source):
     def names(self) -> list[str]:
         """Return the names of the files that look like images, in natural order, without reading any."""
         return [name for name, _ in unique_names(iter(self._find(_Log())))]
+
+    def tables(self) -> list[tuple[str, bytes]]:
+        """Return name and content of the CSV files in the folder and in its direct sub-folders."""
+        found = []
+        for path in sorted((*self._root.glob("*"), *self._root.glob("*/*"))):
+            inside = path.suffix.lower() in TABLE_SUFFIXES and path.resolve().is_relative_to(self._root)
+            if inside and leftovers.outermost(path.relative_to(self._root).parts) is None:
+                with suppress(ImageError):
+                    found.append((self._name(path), read_plain(path, path.name, LARGEST_TABLE)))
+        return found
+
+    def under(self, begin: str) -> FolderSource:
+        """Return the source of a sub-folder."""
+        return FolderSource(self._root / begin, max_bytes=self._max_bytes)
 
     def paths(self) -> tuple[dict[str, Path], list[ImageError], list[PassedOver]]:
         """Return the paths of the files that look like images, by name in natural order.

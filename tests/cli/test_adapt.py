@@ -14,7 +14,7 @@ from padim.analysis.significance import Difference
 from padim.methods.base import Losses
 from padim.network import backbone
 from tests.cli.conftest import Run, write
-from tests.parts import normals
+from tests.parts import defects, normals
 
 # One layer and one training pass are enough to run the whole command.
 TINY = (
@@ -139,5 +139,8 @@ def test_invalid_arguments_are_reported_before_any_work(
     (tmp_path / "empty").mkdir()
     assert "no images" in run("adapt", tmp_path / "empty", "-o", tmp_path / "m", *TINY).sentence
     write(tmp_path / "mvtec" / "train" / "good", normals(2))
-    assert "--labelled" in run("adapt", tmp_path / "mvtec", "-o", tmp_path / "m", *TINY).sentence
+    write(tmp_path / "mvtec" / "test" / "dent", defects(1))
+    asked = run("adapt", tmp_path / "mvtec", "-o", tmp_path / "m", *TINY)
+    assert asked.code == 2
+    assert f"--folder train/good --labelled {tmp_path / 'mvtec'}" in asked.err
     assert not (tmp_path / "m").exists()

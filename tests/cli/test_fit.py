@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from padim.errors import Cancelled, PadimError
 from padim.network.extractor import open_extractor
 from padim.storage.resume import images_done
 from tests.cli.conftest import SMALL, Run, write
-from tests.parts import normals, part, png, screw
+from tests.parts import defects, normals, part, png, screw
 
 ROOT = Path(__file__).parents[2]
 
@@ -400,10 +402,38 @@ def test_a_fit_that_cannot_be_saved_is_not_lost(
     assert not (tmp_path / "m.partial").exists()
 
 
-def test_a_data_set_with_defects_is_not_fitted_as_good_parts(run: Run, tmp_path: Path) -> None:
-    write(tmp_path / "set" / "train" / "good", normals(1))
-    expected = run("fit", tmp_path / "set", "-o", tmp_path / "m").sentence
-    assert str(tmp_path / "set" / "train" / "good") in expected
+@pytest.mark.parametrize("zipped", [False, True])
+def test_labelled_data_is_not_fitted_but_asked_about(run: Run, tmp_path: Path, zipped: bool) -> None:
+    root = tmp_path / "set"
+    write(root / "train" / "good", normals(4))
+    write(root / "test" / "good", normals(2, first=50))
+    write(root / "test" / "dent", defects(3))
+    given = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", root)) if zipped else root
+    asked = run("fit", given, "-o", tmp_path / "m", *SMALL, "--json")
+    assert (asked.code, asked.out) == (2, "")
+    assert "holds more than good parts" in asked.err
+    lines = [line.strip() for line in asked.err.splitlines()]
+    listed = {tuple(line.split()) for line in lines if line.endswith("images")}
+    assert listed == {
+        ("train/good", "4", "images"),
+        ("test/good", "2", "images"),
+        ("test/dent", "3", "images"),
+    }
+    assert not (tmp_path / "m").exists()
+    assert not (tmp_path / "m.partial").exists()
+    # The command line that is printed does what it says.
+    (line,) = [line for line in lines if line.endswith("--folder train/good")]
+    words = shlex.split(line)
+    assert run(*words[words.index("fit") :]).json["images"] == 4
+    assert run("fit", given, "-o", tmp_path / "all", *SMALL, "--folder", ".", "--json").json["images"] == 9
+    inside = run("fit", given, "-o", tmp_path / "no", *SMALL, "--folder", "test")
+    assert inside.code == 2
+    assert "--folder test/good" in inside.err
+    missing = run("fit", given, "-o", tmp_path / "no", *SMALL, "--folder", "nowhere").sentence
+    assert "train/good" in missing
+    # What was chosen counts, not the names above it.
+    if not zipped:
+        assert run("fit", root / "test" / "good", "-o", tmp_path / "good", *SMALL).code == 0
 
 
 # --- errors -------------------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ def test_a_table_of_no_use_is_one_sentence(tmp_path: Path, text: str, said: str)
 
 def test_a_table_that_is_no_text(tmp_path: Path) -> None:
     lay(tmp_path, "a.png")
-    (tmp_path / "l.csv").write_bytes("path,label\nä.png,ok\n".encode("latin-1"))
+    (tmp_path / "l.csv").write_bytes(b"path,label\na.png,ok\n\0\x81\xff")
     with pytest.raises(PadimError, match="UTF-8"):
         open_dataset(tmp_path / "l.csv")
 

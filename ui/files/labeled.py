@@ -25,7 +25,7 @@ def of(image_set: image_input.ImageSet) -> LabeledImages:
     from padim.data.labeled_images import LabeledImages
 
     try:
-        found = _dataset(image_set)
+        found = _dataset(image_set, good_needed=False)
     except PadimError:
         found = None  # images without labels are fine
     if found is not None:
@@ -39,16 +39,20 @@ def of(image_set: image_input.ImageSet) -> LabeledImages:
     return LabeledImages(image_set.source, number, image_set.label)
 
 
-def _dataset(image_set: image_input.ImageSet) -> Dataset | None:
+def _dataset(image_set: image_input.ImageSet, *, good_needed: bool) -> Dataset | None:
     from padim.data.datasets import open_uploads
 
     if image_set.path is not None:
-        return open_folder(image_set.path)
-    return open_uploads(image_set.files) if image_set.files else None
+        return open_folder(image_set.path, good_needed=good_needed)
+    return open_uploads(image_set.files, good_needed=good_needed) if image_set.files else None
 
 
-def open_folder(path: Path) -> Dataset:
+def open_folder(path: Path, *, good_needed: bool = True) -> Dataset:
     """Return the labeled images of a folder or zip on the server.
+
+    Args:
+        path: the folder or zip.
+        good_needed: whether folders without any of good parts are refused.
 
     Raises:
         PadimError: it contains no labeled images.
@@ -56,4 +60,4 @@ def open_folder(path: Path) -> Dataset:
     from padim.data.datasets import open_dataset
 
     # A root's siblings (masks, for example) are not open to the app; those of folders below a root are.
-    return open_dataset(path, beside=path not in folders.roots())
+    return open_dataset(path, beside=path not in folders.roots(), good_needed=good_needed)

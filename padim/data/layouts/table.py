@@ -1,0 +1,181 @@
+"""Data sets whose labels are in a table: a CSV with the images' paths and labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from padim.data.label_words import split_of
+from padim.data.layouts.reading import DEFECT, GOOD, Reading
+from padim.data.tables import Columns, check_labels, label_of, read_table
+from padim.data.trees import FolderTree, SubTree
+from padim.errors import ImageError, PadimError
+
+_DRIVE = re.compile(r"[A-Za-z]:/|//|/")
+
+
+def read_table_of(tree: SubTree) -> Reading | None:
+    """Read the first table in a folder that has columns of paths and labels; None if there is none.
+
+    Raises:
+        PadimError: the table contradicts itself or names no image that is there.
+    """
+    for table in tree.tables:
+        if "/" in table:
+            continue
+        rows = read_table(tree.read(table), tree.prefix + table)
+        if rows and Columns.of(list(rows[0])) is not None:
+            return table_reading(tree, rows, "CSV", table)
+    return None
+
+
+def table_reading(
+    tree: SubTree, rows: Sequence[Mapping[str, str]], layout: str, table: str, *, above: bool = False
+) -> Reading:
+    """Read the rows of a table, each with an image's path, label and, where there are, mask and split.
+
+    Args:
+        tree: the folder of the table.
+        rows: the rows, by column names in lower case.
+        layout: name of the layout.
+        table: name of the table.
+        above: whether paths begin with the name of the table's own folder, as in VisA.
+
+    Raises:
+        PadimError: the table names no image that exists, or one image with two labels; or its labels may mean
+            either.
+    """
+    columns = Columns.of(list(rows[0])) if rows else None
+    if columns is None:
+        raise PadimError(f"{table}: has no rows under the columns path and label")
+    if len(columns.labels) == 1:
+        check_labels([row.get(columns.labels[0], "") for row in rows], table)
+    found = Reading(tree, layout)
+    found.use_table(table)
+    paths = _Paths(tree, [row.get(columns.path, "") for row in rows], above)
+    reasons = {error.name: error.reason for error in tree.skipped}
+    splits = [_split(row, columns) for row in rows]
+    evaluated = _evaluated(splits)
+    said: dict[str, str] = {}
+    for row, split in zip(rows, splits, strict=True):
+        path, label = row.get(columns.path, ""), label_of(row, columns, table)
+        if not path or label is None:
+            found.refused.append(ImageError(path or table, f"has no path or no label in {table}"))
+            continue
+        file = paths.find(path)
+        if file is None:
+            reason = reasons.get(paths.inside(path), f"is named in {table} but is not below its folder")
+            found.refused.append(ImageError(path, reason))
+            continue
+        kind = GOOD if label.good else label.kind or DEFECT
+        if label.good is None:
+            found.pass_over(file, f"its label in {table} is unknown", "not used: no label")
+            continue
+        if file in said and said[file] != kind:
+            raise PadimError(
+                f"{table}: gives {file} two labels, {said[file]} and {kind}; correct one of them"
+            )
+        said[file] = kind
+        folder = file.rpartition("/")[0] or "."
+        if split not in evaluated:
+            _leave(found, file, folder, split, good=kind == GOOD)
+            continue
+        masks = _masks(row.get(columns.mask or "", ""), paths) if kind != GOOD else []
+        for mask, drawn in masks:
+            if drawn is None:
+                found.refused.append(
+                    ImageError(mask, f"is the mask of {path} in {table} but is not below its folder")
+                )
+        drawn_masks = [drawn for _, drawn in masks if drawn is not None]
+        found.add(file, kind, folder=folder, masks=tuple(drawn_masks))
+        found.add_masks({file: drawn_masks})
+    if not found.samples:
+        raise PadimError(f"{table}: names no image that is below its folder")
+    _leave_rest(found, table)
+    return found.finish()
+
+
+def _split(row: Mapping[str, str], columns: Columns) -> str | None:
+    text = row.get(columns.split or "", "").rpartition(".")[2]
+    return split_of(text)[0] if text else None
+
+
+def _evaluated(splits: Sequence[str | None]) -> set[str | None]:
+    """Return the splits to evaluate on: the test set, and what is in none; or else the validation set."""
+    known = set(splits)
+    if "test" in known or None in known:
+        return {"test", None}
+    return {"validation"} if "validation" in known else {"train"}
+
+
+def _leave(found: Reading, file: str, folder: str, split: str | None, *, good: bool) -> None:
+    if split == "train" and good:
+        found.add_training(file, folder=folder)
+    elif split == "train":
+        found.pass_over(file, "training image that is not good, not used", "not used: training defects")
+    elif split == "validation":
+        found.pass_over(file, "validation image, not used to evaluate", "not used: validation images")
+    else:
+        found.pass_over(file, "image of a private test set", "not used: no labels")
+
+
+def _leave_rest(found: Reading, table: str) -> None:
+    """Account for the images that the table does not name."""
+    used = {sample.file for sample in (*found.samples.values(), *found.training)}
+    drawn = {mask for sample in found.samples.values() for mask in sample.masks}
+    for file in found.tree.images:
+        full = found.tree.prefix + file
+        if full not in used and full not in drawn and not file.startswith("../"):
+            found.pass_over(file, f"not named in {table}", "not used: not in the table")
+
+
+def _masks(text: str, paths: _Paths) -> list[tuple[str, str | None]]:
+    """Return the masks that a cell names, with their files; several are separated by semicolons or bars."""
+    named = [part.strip() for part in re.split(r"[;|]", text.strip("[]")) if part.strip()]
+    return [(mask.strip("'\""), paths.find(mask.strip("'\""))) for mask in named]
+
+
+class _Paths:
+    """Finds the files that a table names; no path can lead out of the tree."""
+
+    def __init__(self, tree: SubTree, given: Sequence[str], above: bool) -> None:
+        self._there = set(tree.images)
+        self._lower = {name.lower(): name for name in tree.images}
+        self._above = above
+        root = tree.place.root.as_posix() if isinstance(tree.place, FolderTree) else None
+        self._root = None if root is None else f"{root}/{tree.prefix}"
+        self._cut = self._common_cut([path.replace("\\", "/") for path in given])
+
+    def _common_cut(self, paths: Sequence[str]) -> str:
+        """Return the beginning of all absolute paths that leads to the tree, as it was named elsewhere."""
+        absolute = [path for path in paths if _DRIVE.match(path)]
+        if not absolute:
+            return ""
+        if self._root is not None and any(path.startswith(self._root) for path in absolute):
+            return self._root
+        first = PurePosixPath(absolute[0]).parts
+        for length in range(1, len(first)):
+            begin = "/".join(first[:length]).replace("//", "/") + "/"
+            begin = begin.replace("//", "/")
+            if all(path.startswith(begin) for path in absolute) and any(
+                path.removeprefix(begin) in self._there for path in absolute
+            ):
+                return begin
+        return ""
+
+    def inside(self, path: str) -> str:
+        """Return the path relative to the tree, as far as it can be told."""
+        path = path.replace("\\", "/")
+        if self._cut and path.startswith(self._cut):
+            return path.removeprefix(self._cut)
+        parts = [part for part in path.split("/") if part != "."]
+        path = "/".join(parts)
+        return path.partition("/")[2] if self._above else path
+
+    def find(self, path: str) -> str | None:
+        """Return the name of the file in the tree, or None."""
+        inside = self.inside(path)
+        if inside in self._there:
+            return inside
+        return self._lower.get(inside.lower())

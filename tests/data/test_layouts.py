@@ -1,0 +1,162 @@
+"""What each folder of each layout is taken for, in a folder, a zip and a browser's folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from padim.data.datasets import Dataset, open_dataset, open_uploads
+from padim.data.sources import FolderSource
+from padim.errors import PadimError
+from tests.data import layouts
+from tests.data.layouts import LAYOUTS, Layout
+
+ROOT = Path(__file__).parents[2]
+
+
+def taken_for(dataset: Dataset) -> dict[str, str]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for use in dataset.folders:
+        found[use.folder].append(use.taken_for)
+    return {folder: " / ".join(sorted(uses)) for folder, uses in found.items()}
+
+
+def opened(root: Path, how: str, tmp_path: Path) -> Dataset:
+    if how == "folder":
+        return open_dataset(root, beside=False)
+    if how == "zip":
+        return open_dataset(shutil.make_archive(str(tmp_path / "packed"), "zip", root.parent, root.name))
+    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    return open_uploads([(path.relative_to(root.parent).as_posix(), path.read_bytes()) for path in files])
+
+
+@pytest.mark.parametrize("how", ["folder", "zip", "browser"])
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.title)
+def test_each_layout_is_taken_for_what_it_is(tmp_path: Path, layout: Layout, how: str) -> None:
+    root = tmp_path / "data" / "widget"
+    layout.make(root)
+    dataset = opened(root, how, tmp_path)
+    assert dataset.layout == layout.name
+    assert dict(dataset.kinds) == {"good": layout.good, **layout.defects}
+    assert (dataset.masks, len(dataset.training)) == (layout.masks, layout.training)
+    assert taken_for(dataset) == layout.folders
+    assert not dataset.skipped
+    assert not dataset.unmatched_masks
+    # Every mask is of its own image's size, and shows its defect.
+    for sample in dataset.samples.values():
+        mask = dataset.mask(sample, (layouts.SIDE, layouts.SIDE))
+        assert (mask is None) == (not sample.masks)
+        assert mask is None or 12 <= mask.sum() <= 144
+    assert not dataset.mask_account.empty
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.title)
+def test_every_image_of_a_layout_is_accounted_for(tmp_path: Path, layout: Layout) -> None:
+    layout.make(tmp_path)
+    dataset = open_dataset(tmp_path, beside=False)
+    everything = set(FolderSource(tmp_path).names())
+    used = {sample.file for sample in dataset.samples.values()}
+    used |= {mask for sample in dataset.samples.values() for mask in sample.masks}
+    # Empty masks say that their images are good; they are used without being masks of defects.
+    left = sum(one.files for one in dataset.passed_over if not one.name.endswith((".txt", "1cls.csv")))
+    empty = sum(use.files for use in dataset.folders if use.taken_for == "masks: empty, of good parts")
+    assert len(everything) == len(used) + left + empty
+    tables = sum(use.taken_for == "table of labels" for use in dataset.folders)
+    assert sum(use.files for use in dataset.folders) == len(everything) + tables
+
+
+def test_the_table_in_the_documents_is_that_of_the_layouts() -> None:
+    text = (ROOT / "docs" / "reference" / "layouts.md").read_text(encoding="utf-8")
+    assert layouts.markdown() in text, "python -m tests.data.layouts prints the table"
+
+
+def test_unmatched_and_missing_masks_are_named(tmp_path: Path) -> None:
+    layouts.images(tmp_path, "test/good", 2)
+    layouts.images(tmp_path, "test/crack", 3)
+    layouts.masks(tmp_path, "ground_truth/crack", 2)
+    layouts.mask(tmp_path / "ground_truth/crack/777_mask.png")
+    layouts.mask(tmp_path / "ground_truth/good/000_mask.png", empty=True)
+    layouts.mask(tmp_path / "ground_truth/crack/001_mask.png", empty=True)
+    dataset = open_dataset(tmp_path)
+    for sample in dataset.samples.values():
+        dataset.mask(sample, (layouts.SIDE, layouts.SIDE))
+    account = dataset.mask_account
+    assert account.used == 1
+    assert account.unmatched == ("ground_truth/crack/777_mask.png",)
+    assert account.empty == ("ground_truth/crack/001_mask.png",)
+    assert account.missing == ("crack/002.png",)
+    assert len(account.notes) == 3
+    assert {(one.name, one.reason) for one in dataset.passed_over} == {
+        ("ground_truth/crack/777_mask.png", "mask without its image"),
+        ("ground_truth/good/000_mask.png", "mask of a good part"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("mask", "image"),
+    [
+        ("ground_truth/crack/000_mask.png", "crack/000.png"),
+        ("Ground_Truth/Crack/000_GT.PNG", "crack/000.jpg"),
+        ("GroundTruth/crack/000-mask.bmp", "crack/000.png"),
+        ("gt/crack/000.png", "crack/000.bmp"),
+        ("masks/000_seg.png", "crack/000.png"),
+        ("mask/crack/000.png", "crack/000.jpg"),
+        ("Masks/crack/000.jpg_mask.png", "crack/000.jpg"),
+        ("rgb_mask/crack/000_rgb_mask.png", "crack/000.png"),
+        ("crack/000_label.png", "crack/000.png"),
+        ("crack/000 mask.tif", "crack/000.tif"),
+        ("crack/masks/000.png", "crack/000.png"),
+        ("masks/crack/000_mask_1.png", "crack/000.png"),
+    ],
+)
+def test_masks_find_their_images(tmp_path: Path, mask: str, image: str) -> None:
+    layouts.images(tmp_path, "good", 1)
+    layouts.image(tmp_path / image)
+    layouts.mask(tmp_path / mask)
+    dataset = open_dataset(tmp_path)
+    assert dict(dataset.kinds) == {"good": 1, "crack": 1}
+    assert dataset.samples[image].masks == (mask,)
+
+
+def test_several_masks_of_one_image_are_united(tmp_path: Path) -> None:
+    layouts.images(tmp_path, "good", 1)
+    layouts.images(tmp_path, "crack", 1)
+    layouts.mask(tmp_path / "ground_truth/crack/000/000.png")
+    layouts.mask(tmp_path / "ground_truth/crack/000/001.png", empty=True)
+    dataset = open_dataset(tmp_path)
+    sample = dataset.samples["crack/000.png"]
+    assert len(sample.masks) == 2
+    mask = dataset.mask(sample, (layouts.SIDE, layouts.SIDE))
+    assert mask is not None
+    assert mask.sum() == 12
+
+
+def test_a_name_that_several_images_have_is_not_guessed(tmp_path: Path) -> None:
+    for kind in ("good", "crack", "hole"):
+        layouts.images(tmp_path, kind, 1)
+    layouts.mask(tmp_path / "masks/000.png")
+    dataset = open_dataset(tmp_path)
+    assert (dataset.masks, dataset.unmatched_masks) == (0, ("masks/000.png",))
+
+
+def test_where_no_folder_is_good_the_names_are_told(tmp_path: Path) -> None:
+    layouts.images(tmp_path, "Referenz", 3)
+    layouts.images(tmp_path, "Kratzspur", 2)
+    with pytest.raises(PadimError, match=r"Kratzspur, Referenz; name the folder .* good, ok, pass, io, gut"):
+        open_dataset(tmp_path)
+    assert dict(open_dataset(tmp_path, good_needed=False).kinds) == {"Referenz": 3, "Kratzspur": 2}
+
+
+@pytest.mark.parametrize("make", [layouts.mvtec, layouts.btad, layouts.dagm])
+def test_a_folder_of_several_data_sets_is_not_one(tmp_path: Path, make: object) -> None:
+    for name in ("bottle", "cable"):
+        make(tmp_path / name)  # type: ignore[operator]
+        inside = tmp_path / name / "Class1"
+        if inside.is_dir():
+            inside.rename(tmp_path / f"{name}_")
+            (tmp_path / name).rmdir()
+    with pytest.raises(PadimError, match="holds 2 data sets"):
+        open_dataset(tmp_path)
