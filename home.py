@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from padim.errors import PadimError
+from padim.errors import ChangedSinceOpenedError, PadimError
 from padim.output.file_names import flat_name
 from padim.storage import stopped_fits
+from padim.storage.holder import acting
 from ui import exports
 from ui import fit as fitting
-from ui.app import shell, workspace
+from ui.app import opened, shell, workspace
 from ui.app.text import count
-from ui.widgets import leftover_files
+from ui.widgets import leftover_files, panels
 
 if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
@@ -119,16 +120,19 @@ def _row(entry: Entry, in_use: bool) -> None:
     if not entry.broken and st.button("Open", key=f"open-{entry.id}", disabled=in_use):
         workspace.use(entry.id)
         st.rerun()
+    # As the page showed it when the user clicked: others may have changed it since.
+    seen = opened.models().rows.get(entry.id, entry)
+    opened.models().rows[entry.id] = entry
     with st.popover("Manage", key=f"manage-{entry.id}"):
         with st.form(f"rename-{entry.id}", border=False):
             name = st.text_input("Name", value=entry.name, max_chars=80, key=f"name-{entry.id}")
             if st.form_submit_button("Rename"):
-                _rename(entry, name)
+                _rename(entry, seen, name)
         if not entry.broken:
             _scorer(entry)
         st.caption("Deleting takes everything stored with the model along. It cannot be undone.")
         if st.button("Delete for good", key=f"delete-{entry.id}", icon=":material/delete:"):
-            _delete(entry, in_use)
+            _delete(seen, in_use)
 
 
 def _scorer(entry: Entry) -> None:
@@ -150,9 +154,10 @@ def _scorer(entry: Entry) -> None:
     )
 
 
-def _rename(entry: Entry, name: str) -> None:
+def _rename(entry: Entry, seen: Entry, name: str) -> None:
     try:
-        workspace.store().rename(entry.id, name)
+        with acting("a browser session", "renaming it"):
+            workspace.store().rename(entry.id, name, instead_of=seen.name)
     except (PadimError, OSError) as error:
         shell.failure("The model keeps its name.", error)
     else:
@@ -161,7 +166,17 @@ def _rename(entry: Entry, name: str) -> None:
 
 def _delete(entry: Entry, in_use: bool) -> None:
     try:
-        workspace.store().delete(entry.id, patience=2.0)
+        with acting("a browser session", "deleting it"):
+            workspace.store().delete(entry.id, patience=2.0, revision=entry.revision)
+    except ChangedSinceOpenedError:
+        now = workspace.store().get(entry.id)
+        changes = opened.changes(entry, now)
+        st.error(
+            f"“{panels.plain(now.name)}” was not deleted: someone else has changed it since this page showed "
+            f"it{f' ({panels.plain(changes)})' if changes else ''}. Delete it again if it is to go anyway.",
+            icon=":material/group:",
+        )
+        return
     except (PadimError, OSError) as error:
         shell.failure("The model was not deleted.", error)
         return

@@ -13,6 +13,7 @@ from ui.app.text import count, share_of
 from ui.components import viewer
 from ui.files import image_input
 from ui.jobs import watch
+from ui.views.changes import apply_change
 from ui.widgets import file_account, normals, panels
 
 if TYPE_CHECKING:
@@ -72,14 +73,14 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
             disabled=unchanged,
             icon=":material/check:",
         ):
-            try:
-                with st.spinner("Saving"):
-                    calibrate.apply_draft(entry, draft)
-            except (PadimError, OSError, ValueError) as error:
-                shell.failure("The threshold was not saved.", error)
-            else:
-                st.session_state["calibrate-saved"] = True
-                st.rerun()
+            apply_change(
+                entry,
+                calibrate.described(model, draft),
+                lambda now: calibrate.apply_draft(now, draft),
+                failed="The threshold was not saved.",
+                spinner="Saving",
+                done=_saved,
+            )
         # The key changes with every batch, so that the next popover starts closed.
         batch = len(review.job_keys)
         with st.popover(
@@ -97,6 +98,10 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
         st.caption(
             "This threshold is in use." if unchanged else "A draft: it decides nothing until you use it."
         )
+
+
+def _saved() -> None:
+    st.session_state["calibrate-saved"] = True
 
 
 def _problems(review: Review) -> None:
@@ -253,13 +258,13 @@ def _doubted(entry: Entry, model: Padim, index: int) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"doubted-{index}"):
         st.markdown(f"**{name}** is here as a good part, and was labelled as a defect.")
         if st.button("Take it out of the fit", key=f"doubted-out-{index}"):
-            try:
-                with st.spinner("Taking the part out of the fit"):
-                    normals.exclude(entry, index, "not_good")
-            except (PadimError, OSError) as error:
-                shell.failure("The part was not taken out.", error)
-            else:
-                st.rerun()
+            apply_change(
+                entry,
+                f"take {model.normals_[index].name} out of the fit",
+                lambda now: normals.exclude(now, model.normals_[index].sha256, "not_good"),
+                failed="The part was not taken out.",
+                spinner="Taking the part out of the fit",
+            )
 
 
 # -- the page ----------------------------------------------------------------------------------------------
@@ -267,9 +272,14 @@ def _doubted(entry: Entry, model: Padim, index: int) -> None:
 
 @st.fragment
 def _live(entry: Entry, model: Padim) -> None:
-    # Most changes run only this fragment, with the model that it was first called with.
+    # Most changes run only this fragment, with the model that it was first called with. If somebody else has
+    # saved the model since, the whole page runs once this run has handled a click, which would be lost else.
+    _draw(entry, model)
     if workspace.changed(entry):
         st.rerun()
+
+
+def _draw(entry: Entry, model: Padim) -> None:
     review = calibrate.tests(entry)
     held = viewing.held_out(entry, model)
     draft = calibrate.draft_of(entry, model)

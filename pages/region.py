@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from ui import region as regions
 from ui import viewing
 from ui.app import shell, workspace
 from ui.components import roi
+from ui.views.changes import apply_change
 
 if TYPE_CHECKING:
     from padim.analysis.region_preview import RegionPreview
@@ -94,16 +96,20 @@ def _effect(entry: Entry, model: Padim, region: EditedRegion, unchanged: bool) -
 
 
 def _save(entry: Entry, model: Padim, region: EditedRegion) -> None:
-    try:
-        with st.spinner("Saving"):
-            regions.save(entry, region, model.config.input_size)
-    except (PadimError, OSError, ValueError) as error:
-        shell.failure("The region was not saved.", error)
-    else:
-        st.session_state["region-notice"] = (
-            "This region is in use." if region.mask is not None else "Everything is scored."
-        )
-        st.rerun()
+    apply_change(
+        entry,
+        "the region of interest that you have drawn",
+        lambda now: regions.save(now, region, model.config.input_size),
+        failed="The region was not saved.",
+        spinner="Saving",
+        done=partial(
+            _notice, "This region is in use." if region.mask is not None else "Everything is scored."
+        ),
+    )
+
+
+def _notice(text: str) -> None:
+    st.session_state["region-notice"] = text
 
 
 def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, unchanged: bool) -> None:
@@ -138,14 +144,14 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
             if not model.decision.roi_shapes and model.decision.roi is not None:
                 st.markdown("It was not drawn on this page and cannot be brought back here.")
             if st.button("Remove the region", key="region-remove"):
-                try:
-                    with st.spinner("Saving"):
-                        regions.score_everywhere(entry, model)
-                except (PadimError, OSError) as error:
-                    shell.failure("The region was not removed.", error)
-                else:
-                    st.session_state["region-notice"] = "Everything is scored. Undo brings the shapes back."
-                    st.rerun()
+                apply_change(
+                    entry,
+                    "remove the region of interest",
+                    lambda now: regions.score_everywhere(now, model),
+                    failed="The region was not removed.",
+                    spinner="Saving",
+                    done=partial(_notice, "Everything is scored. Undo brings the shapes back."),
+                )
     if unchanged:
         st.caption(
             "No region is in use: everything is scored."
@@ -169,9 +175,14 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
 
 @st.fragment
 def _live(entry: Entry, model: Padim) -> None:
-    # Most changes run only this fragment, with the model that it was first called with.
+    # Most changes run only this fragment, with the model that it was first called with. If somebody else has
+    # saved the model since, the whole page runs once this run has handled a click, which would be lost else.
+    _show(entry, model)
     if workspace.changed(entry):
         st.rerun()
+
+
+def _show(entry: Entry, model: Padim) -> None:
     drawn = regions.drawing(entry, model)
     region = regions.draft(drawn, model)
     unchanged = regions.same(model, region)

@@ -79,9 +79,15 @@ def _level(model: Padim, draft: Draft) -> int | None:
         return None
 
 
+def described(model: Padim, draft: Draft) -> str:
+    """Describe a draft in a few words: "the threshold 2.90 with a smallest region of 16 px²"."""
+    value = model.state.fitted.quantizer.to_value(threshold(model, draft).level)
+    return f"the threshold {value:.2f} with a smallest region of {draft.min_area} px²"
+
+
 def apply_draft(entry: Entry, draft: Draft) -> None:
     """Save the draft as the model's threshold."""
-    with workspace.edit(entry) as model:
+    with workspace.edit(entry, what="setting the threshold") as model:
         if draft.basis == "manual":
             model.set_decision(value=draft.value, min_area=draft.min_area)
         else:

@@ -1,19 +1,24 @@
 """Background changes of a fitted model: restoring features, more good parts, other layers, excluding parts.
 
-A model has one change at a time, in all sessions together: the key of the job names the model alone.
+A model has one change at a time, in all sessions together. A change that another session asks for meanwhile
+is kept there, and can be repeated when the first has ended; each session is shown the result of its own.
 """
 
 from __future__ import annotations
 
+import threading
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from padim.errors import ImageError
-from ui.app import state, workspace
+from padim.errors import BusyError, ChangedSinceOpenedError, ImageError
+from ui.app import opened, refusals, state, workspace
 from ui.app.text import count
 from ui.files import uploads
 from ui.jobs import watch, work_queue
+from ui.widgets import normals
 
 if TYPE_CHECKING:
     from padim.data.account import PassedOver
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 
 REBUILD = "rebuild"
 ADD = "add"
+# Held while a change is started, so that two sessions do not start one each.
+_STARTING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,31 @@ class ChangeResult:
         summary: one sentence.
         failed: files that could not be used.
         passed_over: files that are no images of the user's.
+        revision: revision of the model as saved.
     """
 
     summary: str
     failed: tuple[ImageError, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
+    revision: str = ""
+
+
+@dataclass
+class StartedChange:
+    """A change that this session has started.
+
+    Attributes:
+        key: key of its job.
+        what: the change in a few words.
+        seen: the model as the page showed it.
+        again: makes the change to the model as it is then; None once it has ended other than by a refusal,
+            so that the images of the change are released.
+    """
+
+    key: str
+    what: str
+    seen: Entry
+    again: Callable[[Entry], None] | None
 
 
 @dataclass
@@ -46,27 +73,38 @@ class StartedChanges:
     """The changes that this session has started.
 
     Attributes:
-        models: ids of the models whose change has not been acknowledged.
+        of: the latest change by model id, until it has been acknowledged.
         times: how many changes were started.
     """
 
-    models: set[str] = field(default_factory=set)
+    of: dict[str, StartedChange] = field(default_factory=dict)
     times: int = 0
 
 
 def job(entry: Entry) -> Job[ChangeResult] | None:
     """Return the running change of a model, of any session, or this session's change that has ended."""
-    key = _key(entry)
-    mine = entry.id in state.of(StartedChanges).models
-    # The session that started it is shown its result; other sessions see its progress only.
-    found = watch.find(key) if mine else watch.registry().get(key)
-    if found is None or found.running or mine:
-        return found
-    return None
+    running = _under_way(entry)
+    if running is not None and not is_mine(entry, running):
+        # Other sessions see its progress only: its result is shown to the session that started it.
+        return running
+    mine = state.of(StartedChanges).of.get(entry.id)
+    return None if mine is None else watch.find(mine.key)
 
 
-def _key(entry: Entry) -> str:
-    return f"amend:{entry.id}"
+def _under_way(entry: Entry) -> Job[ChangeResult] | None:
+    prefix = f"amend:{entry.id}:"
+    return next((one for one in watch.registry().running() if one.key.startswith(prefix)), None)
+
+
+def is_mine(entry: Entry, job: Job[ChangeResult]) -> bool:
+    """Return whether this session has started a change of a model."""
+    mine = state.of(StartedChanges).of.get(entry.id)
+    return mine is not None and mine.key == job.key
+
+
+def others_text(job: Job[ChangeResult]) -> str:
+    """Describe another session's change: "another browser session (Adding good parts, since 14:03 UTC)"."""
+    return f"another browser session ({job.title}, since {job.begun:%H:%M} UTC)"
 
 
 def times() -> int:
@@ -75,54 +113,120 @@ def times() -> int:
 
 
 def acknowledge(entry: Entry) -> None:
-    """Discard the result of a model's change, once the user has read it."""
-    state.of(StartedChanges).models.discard(entry.id)
-    found = watch.registry().get(_key(entry))
-    if found is not None and not found.running:
-        watch.registry().discard(found.key)
+    """Discard the result of this session's change of a model, once the user has read it."""
+    mine = state.of(StartedChanges).of.get(entry.id)
+    found = None if mine is None else watch.find(mine.key)
+    if found is None or not found.running:
+        state.of(StartedChanges).of.pop(entry.id, None)
+        if found is not None:
+            watch.registry().discard(found.key)
+
+
+def collect_refused(entry: Entry) -> None:
+    """Take over this session's change of a model if it was refused, so that it can be repeated."""
+    mine = state.of(StartedChanges).of.get(entry.id)
+    found = None if mine is None else watch.find(mine.key)
+    if mine is None or found is None or mine.again is None:
+        return
+    if isinstance(found.error, ChangedSinceOpenedError | BusyError):
+        refusals.keep(entry, mine.what, found.error, mine.again, seen=mine.seen)
+        acknowledge(entry)
 
 
 def start_rebuilding(entry: Entry, image_set: ImageSet) -> None:
     """Read the model's own images again, so that normals can be excluded and put back."""
-    title = "Reading the model’s images again"
-    _start(entry, title, REBUILD, image_set, lambda job: rebuild(entry, image_set, job))
+    title, what = "Reading the model’s images again", "read its images again"
+    again = partial(start_rebuilding, image_set=image_set)
+    _begin(entry, title, what, again, partial(rebuild, image_set=image_set))
+    uploads.release(REBUILD, image_set.files)
 
 
 def start_adding(entry: Entry, image_set: ImageSet) -> None:
     """Continue the fit with further good parts."""
-    _start(entry, "Adding good parts", ADD, image_set, lambda job: add(entry, image_set, job))
+    what = f"add good parts ({image_set.label})"
+    again = partial(start_adding, image_set=image_set)
+    _begin(entry, "Adding good parts", what, again, partial(add, image_set=image_set))
+    uploads.release(ADD, image_set.files)
 
 
 def start_refit(entry: Entry, active: Sequence[str]) -> None:
     """Fit the model again with these layers, from the features on disk."""
-    _begin(entry, "Fitting with other layers", lambda job: refit(entry, active, job))
+    what = f"use {_listed(active)}"
+    _begin(
+        entry,
+        "Fitting with other layers",
+        what,
+        partial(start_refit, active=active),
+        partial(refit, active=active),
+    )
 
 
-def start_excluding(entry: Entry, index: int, reason: Reason) -> None:
-    """Exclude a part from the fit of a method that has to be trained again without it."""
-    _begin(entry, "Fitting without this part", lambda job: exclude(entry, index, reason, job))
+def start_excluding(entry: Entry, sha256: str, reason: Reason) -> None:
+    """Exclude a part from the fit of a method that has to be trained again without it.
+
+    Args:
+        entry: the model.
+        sha256: hash of an image of the part; an index would be another image's in a changed model.
+        reason: why it is excluded.
+    """
+    index, name = normals.find(workspace.open_model(entry), sha256)
+    again = partial(start_excluding, sha256=sha256, reason=reason)
+    work = partial(exclude, index=index, reason=reason)
+    _begin(entry, "Fitting without this part", f"take {name} out of the fit", again, work)
 
 
-def start_including(entry: Entry, index: int) -> None:
+def start_including(entry: Entry, sha256: str) -> None:
     """Put an excluded part back into the fit of a method that has to be trained again with it."""
-    _begin(entry, "Fitting with this part", lambda job: include(entry, index, job))
+    index, name = normals.find(workspace.open_model(entry), sha256)
+    again = partial(start_including, sha256=sha256)
+    _begin(
+        entry, "Fitting with this part", f"put {name} back into the fit", again, partial(include, index=index)
+    )
 
 
-def _start(
+def _begin(
     entry: Entry,
     title: str,
-    uploader: str,
-    image_set: ImageSet,
-    work: Callable[[Job[ChangeResult]], ChangeResult],
+    what: str,
+    again: Callable[[Entry], None],
+    work: Callable[..., ChangeResult],
 ) -> None:
-    _begin(entry, title, work)
-    uploads.release(uploader, image_set.files)
+    """Start a change, or keep it if another session is changing the model.
 
+    Args:
+        entry: the model.
+        title: the text above the progress bar.
+        what: the change in a few words.
+        again: makes the change to the model as it is then.
+        work: makes the change; called with the model as the page showed it, and with ``job``.
+    """
+    mine, models, seen = state.of(StartedChanges), opened.models(), opened.seen(entry)
+    with _STARTING:
+        running = _under_way(entry)
+        if running is None:
+            started = StartedChange(f"amend:{entry.id}:{uuid.uuid4().hex[:12]}", what, seen, again)
 
-def _begin(entry: Entry, title: str, work: Callable[[Job[ChangeResult]], ChangeResult]) -> None:
-    state.of(StartedChanges).models.add(entry.id)
-    state.of(StartedChanges).times += 1
-    watch.start(_key(entry), title, work, tag=entry.id, goes_on=True)
+            def perform(job: Job[ChangeResult]) -> ChangeResult:
+                try:
+                    result = work(seen, job=job)
+                except (ChangedSinceOpenedError, BusyError):
+                    raise  # it can be repeated, so its images are kept
+                except BaseException:
+                    started.again = None
+                    raise
+                started.again = None
+                models.own.add(result.revision)
+                return result
+
+            acknowledge(entry)
+            mine.of[entry.id] = started
+            mine.times += 1
+            watch.start(started.key, title, perform, tag=entry.id, goes_on=True)
+            return
+    if not is_mine(entry, running):
+        refusals.keep(entry, what, BusyError.by(others_text(running)), again)
+    elif mine.of[entry.id].what != what:  # the same again is a double click
+        refusals.keep(entry, what, BusyError.by(f"your other change ({running.title})"), again)
 
 
 def rebuild(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> ChangeResult:
@@ -135,12 +239,12 @@ def rebuild(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> Change
     from padim.worker.messages import Rebuild
 
     with work_queue.handed_over(image_set, job) as images:
-        request = Rebuild(root=workspace.root(), model=entry.id, images=images)
+        request = Rebuild(**_about(entry, "reading its images again"), images=images)
         done = work_queue.run("change", request, job)
     summary = "The working features are back: parts can be excluded and put back again."
     if done.was_stale:
         summary += " The calibration is up to date."
-    return ChangeResult(summary, done.unusable, done.files_passed_over)
+    return ChangeResult(summary, done.unusable, done.files_passed_over, done.revision)
 
 
 def add(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> ChangeResult:
@@ -157,16 +261,16 @@ def add(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> ChangeResu
 
     looked = survey(image_set.source, job)
     with work_queue.handed_over(image_set, job) as images:
-        request = Add(
-            root=workspace.root(), model=entry.id, images=images, shots=looked.shots("near_identical")
-        )
+        about = _about(entry, "adding good parts")
+        request = Add(**about, images=images, shots=looked.shots("near_identical"))
         done = work_queue.run("change", request, job)
     shots = (
         ""
         if done.parts == done.images
         else f" of {count(done.parts, 'new part')}; the others are repeat shots or copies"
     )
-    return ChangeResult(f"{count(done.images, 'image')} added{shots}.", looked.failed, looked.passed_over)
+    summary = f"{count(done.images, 'image')} added{shots}."
+    return ChangeResult(summary, looked.failed, looked.passed_over, done.revision)
 
 
 def refit(entry: Entry, active: Sequence[str], job: Job[ChangeResult]) -> ChangeResult:
@@ -178,13 +282,15 @@ def refit(entry: Entry, active: Sequence[str], job: Job[ChangeResult]) -> Change
     """
     from padim.worker.messages import SetLayers
 
-    request = SetLayers(root=workspace.root(), model=entry.id, active=list(active))
+    request = SetLayers(**_about(entry, "fitting with other layers"), active=list(active))
     done = work_queue.run("change", request, job)
     if not done.inactive:
-        return ChangeResult("The model uses all its layers again; its threshold has followed.")
+        text = "The model uses all its layers again; its threshold has followed."
+        return ChangeResult(text, revision=done.revision)
     return ChangeResult(
         f"The model now uses {_listed(done.active)}; {_listed(done.inactive)} "
-        f"{'is' if len(done.inactive) == 1 else 'are'} off. Its threshold has followed."
+        f"{'is' if len(done.inactive) == 1 else 'are'} off. Its threshold has followed.",
+        revision=done.revision,
     )
 
 
@@ -197,16 +303,29 @@ def exclude(entry: Entry, index: int, reason: Reason, job: Job[ChangeResult]) ->
     """
     from padim.worker.messages import Exclude
 
-    work_queue.run("change", Exclude(root=workspace.root(), model=entry.id, index=index, reason=reason), job)
-    return ChangeResult("The part was taken out, and the threshold has followed.")
+    request = Exclude(**_about(entry, "taking a part out of the fit"), index=index, reason=reason)
+    done = work_queue.run("change", request, job)
+    return ChangeResult("The part was taken out, and the threshold has followed.", revision=done.revision)
 
 
 def include(entry: Entry, index: int, job: Job[ChangeResult]) -> ChangeResult:
     """Fit with a part that had been excluded; runs as a job and raises as :func:`exclude`."""
     from padim.worker.messages import Include
 
-    work_queue.run("change", Include(root=workspace.root(), model=entry.id, index=index), job)
-    return ChangeResult("The part is back in, and the threshold has followed.")
+    request = Include(**_about(entry, "putting a part back into the fit"), index=index)
+    done = work_queue.run("change", request, job)
+    return ChangeResult("The part is back in, and the threshold has followed.", revision=done.revision)
+
+
+def _about(entry: Entry, what: str) -> dict[str, Any]:
+    """Return what every request states: the model, the revision that the user saw, and who asks."""
+    return {
+        "root": workspace.root(),
+        "model": entry.id,
+        "revision": entry.revision,
+        "who": "a browser session",
+        "what": what,
+    }
 
 
 def _listed(names: Sequence[str]) -> str:

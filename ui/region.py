@@ -236,7 +236,7 @@ def save(entry: Entry, region: EditedRegion, size: int) -> None:
 
     if region.empty:
         raise PadimError(EMPTY)
-    with workspace.edit(entry) as model:
+    with workspace.edit(entry, what="changing the region of interest") as model:
         if model.config.input_size != size:
             raise PadimError("the model was fitted again with another input size; draw the region again")
         model.set_roi(region.mask, region.shapes)

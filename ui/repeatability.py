@@ -85,7 +85,7 @@ def use_guard(entry: Entry, seen: Padim, guard: Guard | None) -> None:
     Raises:
         PadimError: the model has changed since, so that the band no longer applies to it.
     """
-    with workspace.edit(entry) as model:
+    with workspace.edit(entry, what="setting the guard band") as model:
         same = model.state.fitted.quantizer == seen.state.fitted.quantizer and model.config == seen.config
         if guard is not None and not same:
             raise PadimError("the model was changed meanwhile; measure the guard band again")

@@ -136,7 +136,8 @@ def add_to_fit(entry: Entry, found: Session) -> None:
     source = cast("Source", images)
     model_changes.start_adding(entry, image_input.ImageSet(source, "a second session", "Second session"))
     job = model_changes.job(entry)
-    if job is not None:
+    # Not another session's work, because of which this change may have been refused.
+    if job is not None and model_changes.is_mine(entry, job):
         state.of(_Outcomes).added[entry.id] = job
 
 

@@ -14,7 +14,8 @@ import streamlit as st
 from padim.errors import PadimError, StorageError
 from padim.storage.atomic import explain_os_error, refuses_writing
 from ui import fit, model_changes
-from ui.app import server, sessions, workspace
+from ui.app import opened as opened_models
+from ui.app import refusals, server, sessions, workspace
 from ui.app.text import count
 from ui.files import media
 from ui.jobs import missed_runs, watch
@@ -80,6 +81,11 @@ def begin(title: str, lead: str) -> Entry | None:
         entry = next((e for e in entries if not e.broken), None)
         if entry is not None:
             workspace.use(entry.id)
+    if entry is not None:
+        change = model_changes.job(entry)
+        mine = change is not None and change.running and model_changes.is_mine(entry, change)
+        opened_models.begin(entry, changing=mine)
+        model_changes.collect_refused(entry)
     with st.sidebar:
         _sidebar(entries, entry, title)
     if asked is not None and entry is None:
@@ -95,6 +101,8 @@ def begin(title: str, lead: str) -> Entry | None:
                 "Choose another in the sidebar.",
                 icon=":material/link_off:",
             )
+    if entry is not None:
+        _others(entry)
     if entry is not None and workspace.random_weights(entry):
         st.warning(
             f"The network of “{panels.plain(entry.name)}” has random weights: it is for trials only, and its "
@@ -102,6 +110,12 @@ def begin(title: str, lead: str) -> Entry | None:
             icon=":material/warning:",
         )
     return entry
+
+
+def _others(entry: Entry) -> None:
+    """Show what others have changed in a model, and the changes of this session that they have prevented."""
+    change = model_changes.job(entry)
+    refusals.draw(entry, failure, change if change is not None and change.running else None)
 
 
 def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
@@ -113,7 +127,7 @@ def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
     if not usable:
         st.caption("No model yet. Fit one on images of good parts.")
     else:
-        names = {e.id: e.name for e in usable}
+        names = workspace.distinct_names(usable)
         # The URL determines the model in use; the box only shows it, so its value is set before it is drawn.
         st.session_state[_CHOICE] = entry.id if entry is not None else None
         st.selectbox(
@@ -149,6 +163,8 @@ def _work_elsewhere(entry: Entry | None) -> None:
     if entry is not None:
         change = model_changes.job(entry)
         if change is not None and change.running:
+            if not model_changes.is_mine(entry, change):
+                st.caption(f":material/group: {panels.plain(model_changes.others_text(change))}")
             watch.glance(change)
 
 

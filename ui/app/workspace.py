@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.installation import workspace_folder
+from ui.app import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +78,20 @@ def random_weights(entry: Entry) -> bool:
     return bool(entry.manifest.get("config", {}).get("weights") == "random")
 
 
+def distinct_names(entries: Sequence[Entry]) -> dict[str, str]:
+    """Return the models' names by id; models of one name are told apart by when they were saved, or by id."""
+    times = {e.id: f"{e.name} · {e.created:%d %b %Y, %H:%M}" if e.created else e.name for e in entries}
+    named, timed = Counter(e.name for e in entries), Counter(times.values())
+    return {
+        e.id: e.name
+        if named[e.name] == 1
+        else times[e.id]
+        if timed[times[e.id]] == 1
+        else f"{times[e.id]} · {e.id.rpartition('-')[2]}"
+        for e in entries
+    }
+
+
 def scoring_identity(entry: Entry) -> str:
     """Return a string that changes whenever the model's scores would.
 
@@ -136,16 +152,15 @@ def open_model(entry: Entry) -> Padim:
 def _open(home: str, entry_id: str, revision: str) -> Padim:
     from padim.workspace import Workspace
 
-    kept = Workspace(home)
-    model = kept.open(entry_id)
+    model = Workspace(home).open(entry_id)
     # The cached model must be that revision, because scores are identified by it.
-    if kept.get(entry_id).revision != revision:
+    if model.revision != revision:
         raise _Changed
     return model
 
 
 @contextmanager
-def edit(entry: Entry, patience: float = 20.0) -> Iterator[Padim]:
+def edit(entry: Entry, patience: float = 20.0, *, what: str = "") -> Iterator[Padim]:
     """Yield a private copy of the model to change; save it when the block ends without an exception.
 
     The shared copy stays as it was, so a change that fails halfway is never visible. Changes of one model
@@ -154,13 +169,22 @@ def edit(entry: Entry, patience: float = 20.0) -> Iterator[Padim]:
     Args:
         entry: the saved model.
         patience: seconds to wait for a change in progress.
+        what: the work in a few words, for others who wait for it.
 
     Raises:
-        PadimError: another change takes longer than ``patience``, or the model was deleted.
+        ChangedSinceOpenedError: somebody else has saved the model since this session's page showed it.
+        BusyError: another change takes longer than ``patience``.
+        PadimError: the model was deleted.
         BundleError: the bundle is damaged; names the file.
         StorageError: the model cannot be saved: the workspace is read-only or the disk is full.
     """
+    from padim.storage.holder import acting
     from padim.workspace import Workspace
 
-    with Workspace(root()).edit(entry.id, patience) as model:
+    revision = opened.seen_revision(entry)
+    with (
+        acting("a browser session", what),
+        Workspace(root()).edit(entry.id, patience, revision=revision) as model,
+    ):
         yield model
+    opened.saved(store().get(entry.id), model.revision)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from padim.errors import Cancelled, PadimError
@@ -58,6 +59,7 @@ class Job(Generic[T]):
         tag: any value that the caller wants to find again with the job (a model id, for example).
         goes_on: finish the work even if its session ends, because its result is saved for all sessions.
         clock: returns seconds; tests replace it.
+        begun: when it was started, in UTC.
     """
 
     key: str
@@ -66,6 +68,7 @@ class Job(Generic[T]):
     tag: Any = None
     goes_on: bool = False
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()

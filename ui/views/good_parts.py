@@ -74,7 +74,15 @@ def _change_under_way(entry: Entry) -> bool:
     if job is None:
         return False
     if job.running:
-        watch.watch(job)
+        mine = model_changes.is_mine(entry, job)
+        if not mine:
+            others = model_changes.others_text(job)
+            st.info(
+                f"{others[:1].upper()}{panels.plain(others[1:])} is working on this model. When that has "
+                "ended, this page shows the result, and you can change the model.",
+                icon=":material/group:",
+            )
+        watch.watch(job, cancellable=mine)
         return True
     if job.state == "failed":
         shell.failure("The model was not changed.", job.error)
@@ -118,7 +126,9 @@ def _more_images(entry: Entry, model: Padim, busy: bool) -> None:
                     "but the calibration would be out of date until you give all its images again."
                 )
             image_input.choose(
-                model_changes.ADD, "images of more good parts", partial(model_changes.start_adding, entry)
+                model_changes.ADD,
+                "images of more good parts",
+                partial(model_changes.start_adding, entry),
             )
             st.caption(
                 "Images that agree so well that they must be shots of one part count as one, and so do "
@@ -137,7 +147,9 @@ def _more_images(entry: Entry, model: Padim, busy: bool) -> None:
                     "model was fitted on, as the very same files; their names do not matter."
                 )
                 image_input.choose(
-                    model_changes.REBUILD, "the same images", partial(model_changes.start_rebuilding, entry)
+                    model_changes.REBUILD,
+                    "the same images",
+                    partial(model_changes.start_rebuilding, entry),
                 )
             st.caption("Until then nothing can be excluded or put back.")
 
@@ -212,4 +224,4 @@ def _features(entry: Entry, model: Padim, busy: bool) -> None:
         if st.button(
             "Delete the working features", key="fit-delete-features", icon=":material/delete:", disabled=busy
         ):
-            apply_change(entry, partial(normals.delete_features, entry))
+            apply_change(entry, "delete the working features", normals.delete_features)

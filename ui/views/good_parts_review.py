@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -15,7 +14,7 @@ from ui.views.changes import apply_change
 from ui.widgets import layers, normals, panels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from padim.analysis.good_parts import RankedNormal
     from padim.model import Padim
@@ -38,10 +37,27 @@ def draw_excluded(entry: Entry, model: Padim, items: list[RankedNormal], busy: b
             image = normals.overlay_of(entry, model, item.index)
             st.html(panels.gallery([panels.Thumb(image, item.name, why)]))
             if st.button("Put back", key=f"back-{item.index}", icon=":material/undo:", disabled=locked):
-                if model.config.trains:
-                    model_changes.start_including(entry, item.index)
-                    st.rerun()
-                apply_change(entry, partial(normals.include, entry, item.index))
+                sha256 = model.normals_[item.index].sha256
+                include = model_changes.start_including if model.config.trains else normals.include
+                what = f"put {item.name} back into the fit"
+                _make(entry, model, what, _bound(include, sha256))
+
+
+def _bound(change: Callable[..., None], *arguments: Any) -> Callable[[Entry], None]:
+    return lambda entry: change(entry, *arguments)
+
+
+def _make(entry: Entry, model: Padim, what: str, change: Callable[[Entry], None]) -> None:
+    """Make a change at once, or start it in the background if the method has to be trained again."""
+    if not model.config.trains:
+        apply_change(entry, what, change)
+        return
+    try:
+        change(entry)
+    except PadimError as error:
+        shell.failure("Nothing was changed.", error)
+    else:
+        st.rerun()
 
 
 def _reason(model: Padim, item: RankedNormal) -> Reason:
@@ -113,10 +129,10 @@ def _normal(entry: Entry, model: Padim, item: RankedNormal, limit: float, locked
             st.caption(f"All {item.shots} images of this part leave together.")
         for reason, text in normals.REASONS.items():
             if st.button(text, key=f"{reason}-{item.index}", width="stretch"):
-                if model.config.trains:
-                    model_changes.start_excluding(entry, item.index, reason)
-                    st.rerun()
-                apply_change(entry, partial(normals.exclude, entry, item.index, reason))
+                sha256 = model.normals_[item.index].sha256
+                exclude = model_changes.start_excluding if model.config.trains else normals.exclude
+                what = f"take {item.name} out of the fit"
+                _make(entry, model, what, _bound(exclude, sha256, reason))
         st.caption(
             "A good part kept out stays in the calibration as an image the model has not seen, so that the "
             "false-reject rate stays honest."

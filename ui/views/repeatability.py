@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from padim.errors import PadimError
 from ui import repeatability
 from ui.app import shell
 from ui.app.text import count, multiple
 from ui.files import image_input
 from ui.reviews import unknown
 from ui.views import review_lists
+from ui.views.changes import apply_change
 from ui.widgets import panels
 
 if TYPE_CHECKING:
@@ -246,13 +246,19 @@ def _part(model: Padim, part: Shots) -> str:
 
 def _save_guard(entry: Entry, model: Padim, guard: Guard | None) -> None:
     """Save the guard band, or its removal, and run the page again."""
-    try:
-        with st.spinner("Saving"):
-            repeatability.use_guard(entry, model, guard)
-    except (PadimError, OSError) as error:
-        shell.failure("The guard band was not saved.", error)
-    else:
+
+    def done() -> None:
         st.session_state[MESSAGE] = (
             "The guard band was removed." if guard is None else "The guard band is in use."
         )
-        st.rerun()
+
+    apply_change(
+        entry,
+        "remove the guard band"
+        if guard is None
+        else f"the guard band ± {repeatability.amount(guard.half_width)}",
+        lambda now: repeatability.use_guard(now, model, guard),
+        failed="The guard band was not saved.",
+        spinner="Saving",
+        done=done,
+    )

@@ -33,7 +33,7 @@ def draw(entry: Entry, model: Padim) -> None:
     change = model_changes.job(entry)
     if change is not None and change.running:
         # The list waits: what it is scored by is about to change.
-        watch.watch(change)
+        watch.watch(change, cancellable=model_changes.is_mine(entry, change))
         return
     second_session.clear_joined(entry, model)
     review = second_session.review_of(entry)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
+from padim.errors import PadimError
 from ui.app import workspace
 from ui.files.media import ServedImage
 
@@ -51,19 +52,37 @@ def _overlay_of(_model: Padim, identity: str, index: int, level: int, min_area: 
     return overlay_jpeg(rgb, _model.state.held_out_map(index), level, min_area, box)
 
 
-def exclude(entry: Entry, index: int, reason: Reason) -> None:
-    """Exclude a part from the fit (an exact downdate of the statistics) and save the model."""
-    with workspace.edit(entry) as model:
-        model.exclude(index, reason)
+def find(model: Padim, sha256: str) -> tuple[int, str]:
+    """Return index and name of a normal, by its hash: an index may be another image's in a changed model.
+
+    Raises:
+        PadimError: the model has no such image any more.
+    """
+    for index, normal in enumerate(model.normals_):
+        if normal.sha256 == sha256:
+            return index, normal.name
+    raise PadimError("the image is no longer among the model's good parts")
 
 
-def include(entry: Entry, index: int) -> None:
+def exclude(entry: Entry, sha256: str, reason: Reason) -> None:
+    """Exclude a part from the fit (an exact downdate of the statistics) and save the model.
+
+    Args:
+        entry: the model.
+        sha256: hash of an image of the part.
+        reason: why it is excluded.
+    """
+    with workspace.edit(entry, what="taking a part out of the fit") as model:
+        model.exclude(find(model, sha256)[0], reason)
+
+
+def include(entry: Entry, sha256: str) -> None:
     """Include a part again, which restores the former model bit for bit, and save the model."""
-    with workspace.edit(entry) as model:
-        model.include(index)
+    with workspace.edit(entry, what="putting a part back into the fit") as model:
+        model.include(find(model, sha256)[0])
 
 
 def delete_features(entry: Entry) -> None:
     """Delete the normals' features from disk; a checkpoint stays."""
-    with workspace.edit(entry) as model:
+    with workspace.edit(entry, what="deleting its working features") as model:
         model.working_set.delete()

@@ -1,0 +1,133 @@
+"""Changes of this session that were not made because of somebody else: kept until repeated or dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from padim.errors import BusyError, ChangedSinceOpenedError, PadimError
+from ui.app import opened, state, workspace
+from ui.jobs import watch
+from ui.widgets.panels import plain
+
+if TYPE_CHECKING:
+    from padim.storage.model_folders import Entry
+    from ui.jobs.jobs import Job
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A change that was not made.
+
+    Attributes:
+        what: the change, as the continuation of "Your change was not saved:".
+        reason: why, as a sentence.
+        changed: whether the model had changed; otherwise somebody was at work on it.
+        again: makes the change to the model as it is then.
+    """
+
+    what: str
+    reason: str
+    changed: bool
+    again: Callable[[Entry], None]
+
+
+@dataclass
+class Refusals:
+    """The refused changes of one session, by model id."""
+
+    of: dict[str, list[Refusal]] = field(default_factory=dict)
+
+
+def keep(
+    entry: Entry,
+    what: str,
+    error: ChangedSinceOpenedError | BusyError,
+    again: Callable[[Entry], None],
+    *,
+    seen: Entry | None = None,
+) -> None:
+    """Keep a change that was refused; :func:`draw` offers to repeat it.
+
+    Args:
+        entry: the model.
+        what: the change, in a few words.
+        error: why it was refused.
+        again: makes the change to the model that it is called with.
+        seen: the model as it was when the user asked for the change; default: as the page showed it.
+    """
+    refused = Refusal(what, _reason(entry, error, seen), isinstance(error, ChangedSinceOpenedError), again)
+    kept = state.of(Refusals).of.setdefault(entry.id, [])
+    if all(other.what != what for other in kept):
+        kept.append(refused)
+    opened.models().notices.pop(entry.id, None)
+
+
+def _reason(entry: Entry, error: ChangedSinceOpenedError | BusyError, seen: Entry | None) -> str:
+    if isinstance(error, BusyError):
+        holder = error.holder.replace("a browser session", "another browser session", 1)
+        return f"{holder[:1].upper()}{holder[1:]} is working on this model."
+    changes = error.changes
+    if not changes:
+        try:
+            changes = opened.changes(seen or opened.seen(entry), workspace.store().get(entry.id))
+        except PadimError:  # the model was deleted
+            changes = ""
+    return f"Someone else changed this model{f' ({changes})' if changes else ''} since you opened it."
+
+
+def draw(entry: Entry, failure: Callable[[str, BaseException], None], busy: Job[Any] | None) -> None:
+    """Draw the refused changes of a model, or else a notice of what somebody else has changed.
+
+    Args:
+        entry: the model in use.
+        failure: shows an error.
+        busy: the job that is changing it, so that no other change can be made now; None if there is none.
+    """
+    kept = state.of(Refusals).of.get(entry.id, [])
+    for number, one in enumerate(list(kept)):
+        with st.container(key=f"refused-{number}"):
+            st.warning(
+                f"**{plain(one.reason)}** Your change was not saved: {plain(one.what)}. "
+                + ("The page shows the model as it is now." if one.changed else ""),
+                icon=":material/group:",
+            )
+            with st.container(horizontal=True, vertical_alignment="center"):
+                repeat = st.button(
+                    "Apply my change to it" if one.changed else "Try again",
+                    key=f"refused-again-{number}",
+                    type="primary",
+                    icon=":material/redo:",
+                    disabled=busy is not None,
+                )
+                if st.button("Drop my change", key=f"refused-drop-{number}", icon=":material/close:"):
+                    kept.remove(one)
+                    st.rerun()
+            if busy is not None:
+                st.caption("It can be repeated when this has ended:")
+                watch.glance(busy)  # runs the page again at the end
+        if repeat:
+            kept.remove(one)
+            opened.models().notices.pop(entry.id, None)
+            try:
+                one.again(entry)
+            except (ChangedSinceOpenedError, BusyError) as error:
+                keep(entry, one.what, error, one.again)
+            except (PadimError, OSError, ValueError) as error:
+                failure("Your change was not saved.", error)
+                return
+            st.rerun()
+    notice = opened.models().notices.get(entry.id)
+    if notice is not None and not any(one.changed for one in kept):
+        with st.container(key="changed-elsewhere", horizontal=True, vertical_alignment="center"):
+            st.info(
+                f"**Someone else changed this model{f' ({plain(notice)})' if notice else ''} since you "
+                "opened it.** This page shows it as it is now. A click made just before has changed nothing.",
+                icon=":material/group:",
+            )
+            if st.button("Got it", key="changed-elsewhere-read"):
+                del opened.models().notices[entry.id]
+                st.rerun()
