@@ -59,6 +59,7 @@ def _choose_images(entry: Entry, model: Padim) -> None:
         what[origin],
         lambda image_set: calibrate.take(entry, model, image_set, origin),
         sample=calibrate.sample(origin),
+        good_parts=origin == "good",
     )
 
 

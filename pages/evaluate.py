@@ -13,7 +13,7 @@ from ui.app import preload, shell, workspace
 from ui.app.text import count, in_hundred
 from ui.files import folders, uploads
 from ui.jobs import watch
-from ui.widgets import charts, downloads, file_account, panels
+from ui.widgets import charts, downloads, file_account, folder_uses, panels
 
 if TYPE_CHECKING:
     from padim.analysis.scored_dataset import Outcome
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from ui.evaluate import Evaluated
 
 _LAYOUTS = (
-    "One folder **good** and one folder for each kind of defect. Masks, where there are any, go into "
-    "**ground_truth**, in a folder of the same kind under the image’s name. MVTec AD’s and VisA’s layouts "
-    "are understood as they are, and so is a CSV with the columns path, label and mask."
+    "One folder **good** (or ok, pass, io, gut, normal) and one folder for each kind of defect. Masks, where "
+    "there are any, go into **ground_truth**, in a folder of the same kind under the image’s name. The "
+    "layouts of MVTec AD, VisA, BTAD, KolektorSDD, DAGM and anomalib’s Folder are understood as they are; so "
+    "are images with their masks, and a CSV with the columns path, label and mask."
 )
 
 
@@ -114,6 +115,7 @@ def _about(found: Evaluated) -> None:
             "those the model was fitted on: the figures flatter it.",
             icon=":material/warning:",
         )
+    folder_uses.draw(evaluation.folders, evaluation.mask_account)
     file_account.draw(evaluation.failed, evaluation.passed_over)
 
 

@@ -134,7 +134,9 @@ def add_to_fit(entry: Entry, found: Session) -> None:
     images = PileSelection(review_of(entry).pile, (item for part in found.parts for item in part))
     # The source keeps the pile's files on disk, even if the list is cleared meanwhile.
     source = cast("Source", images)
-    model_changes.start_adding(entry, image_input.ImageSet(source, "a second session", "Second session"))
+    # Which folder of labelled data is meant was asked when the images were chosen.
+    chosen = image_input.ImageSet(source, "a second session", "Second session", folder=".")
+    model_changes.start_adding(entry, chosen)
     job = model_changes.job(entry)
     # Not another session's work, because of which this change may have been refused.
     if job is not None and model_changes.is_mine(entry, job):

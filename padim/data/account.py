@@ -24,12 +24,15 @@ class PassedOver:
         system: whether it is hidden or a leftover of an operating system, and so no file of the user's. Such
             files are listed, but are no reason to fail.
         files: number of files that this entry stands for; more than one only for a folder.
+        by_layout: whether the layout of labelled data sets it aside, as training images are by an evaluation.
+            Such files are listed, but are no reason to fail either.
     """
 
     name: str
     reason: str
     system: bool = False
     files: int = 1
+    by_layout: bool = False
 
 
 class AccountedFor(Protocol):
@@ -88,8 +91,8 @@ class FileAccount:
 
     @property
     def of_user(self) -> tuple[PassedOver, ...]:
-        """Entries that the user may have meant to be used: not hidden, and no leftovers of a system."""
-        return tuple(one for one in self.passed_over if not one.system)
+        """Entries that the user may have meant to be used: not hidden, no leftovers, not set aside."""
+        return tuple(one for one in self.passed_over if not one.system and not one.by_layout)
 
     @property
     def unused(self) -> int:

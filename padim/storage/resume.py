@@ -204,6 +204,8 @@ class Request:
         replaces: revision of the model that it may replace; None if there was none.
         images: path of the images' folder or zip; None for uploads.
         files: name and path of each upload, stored where another process can read it.
+        folder: the folder in the images' folder, zip or uploads that is fitted on; ``.`` if all images are
+            known to be good parts; None for all of them.
         label: the user's name for the images.
         config: the settings, as plain JSON; None if the command contains them.
         parts: part by image name, if repeat shots were given.
@@ -218,6 +220,7 @@ class Request:
     label: str = ""
     config: dict[str, Any] | None = None
     parts: dict[str, str] | None = None
+    folder: str | None = None
 
     @classmethod
     def now(cls, total: int, **more: Any) -> Request:
@@ -244,6 +247,7 @@ class Request:
                 str(document["label"]),
                 None if document["config"] is None else dict(document["config"]),
                 None if document["parts"] is None else {str(k): str(v) for k, v in document["parts"].items()},
+                _text(document.get("folder")),
             )
         except (AttributeError, OSError, KeyError, TypeError, ValueError, RecursionError):
             return None

@@ -17,17 +17,29 @@ if TYPE_CHECKING:
 
 
 class AtPath(BaseModel):
-    """Images in a folder or a zip file."""
+    """Images in a folder or a zip file.
+
+    Attributes:
+        path: the folder or zip.
+        folder: the folder in it to use; ``.`` if all images are known to be good parts; None for all of it.
+    """
 
     kind: Literal["path"] = "path"
     path: Path
+    folder: str | None = None
 
 
 class Files(BaseModel):
-    """Uploaded files on disk with their original names; zips among them are opened."""
+    """Uploaded files on disk with their original names; zips among them are opened.
+
+    Attributes:
+        files: name and path of each.
+        folder: as for :class:`AtPath`.
+    """
 
     kind: Literal["files"] = "files"
     files: list[tuple[str, Path]]
+    folder: str | None = None
 
 
 class Labeled(BaseModel):
@@ -69,11 +81,11 @@ def open_images(given: AtPath | Files | Labeled) -> Source | Dataset:
         PadimError: the images do not exist (any more).
     """
     from padim.data.opening import expand_uploads, open_source
+    from padim.data.sub_folder import in_folder
 
-    if isinstance(given, AtPath):
-        return open_source(given.path)
-    if isinstance(given, Files):
-        return expand_uploads(given.files)
+    if isinstance(given, AtPath | Files):
+        source = open_source(given.path) if isinstance(given, AtPath) else expand_uploads(given.files)
+        return source if given.folder is None else in_folder(source, given.folder)
     for category in given.categories():
         if category.name == given.good_of:
             return category.normals

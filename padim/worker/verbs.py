@@ -118,6 +118,7 @@ def _kept_request(request: Fit, total: int) -> resume.Request:
         total,
         images=str(given.path) if isinstance(given, AtPath) else None,
         files=tuple((name, str(path)) for name, path in given.files) if isinstance(given, Files) else (),
+        folder=given.folder if isinstance(given, AtPath | Files) else None,
         label=request.label,
         config=request.config,
         parts=request.groups,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from padim.data.decode import FORMATS
-from padim.errors import PadimError
+from padim.errors import LabeledInputError, PadimError
 from padim.installation import application_folder
+from ui.app import state
 from ui.app.text import count
-from ui.files import folders, uploads
+from ui.files import folder_question, folders, uploads
 from ui.widgets.panels import plain
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class ImageSet:
         name: a short name, from which the names of models are made.
         files: the uploads behind the source, to be released once they are no longer needed.
         path: the folder or zip on the server behind the source; None for anything else.
+        folder: the folder in these files, or in this folder or zip, that the source is limited to; ``.`` if
+            the user has said that all images are good parts; None for all of it.
     """
 
     source: Source
@@ -38,6 +42,28 @@ class ImageSet:
     name: str
     files: list[Named] = field(default_factory=list)
     path: Path | None = None
+    folder: str | None = None
+
+    def inside(self, folder: str) -> ImageSet:
+        """Return the images of one folder of these; ``.`` for all of them, known to be good parts.
+
+        Raises:
+            InputError: there is no such folder.
+        """
+        from padim.data.sub_folder import EVERYTHING, in_folder
+
+        source = in_folder(self.source, folder, self.label)
+        if folder == EVERYTHING:
+            return replace(self, source=source, folder=self.folder or EVERYTHING)
+        above = f"{self.folder}/" if self.folder not in (None, EVERYTHING) else ""
+        return replace(self, source=source, label=f"{self.label}: {folder}", folder=f"{above}{folder}")
+
+
+@dataclass
+class _Questions:
+    """Chosen images that are labelled data, by the name of the control, with the question about them."""
+
+    of: dict[str, tuple[ImageSet, LabeledInputError]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,8 +81,11 @@ def choose(
     *,
     note: str = "",
     sample: SampleParts | None = None,
+    good_parts: bool = False,
 ) -> None:
     """Draw the control to choose images; pass the choice to ``take`` and then run the page again.
+
+    Where good parts are wanted and labelled data is chosen, the user is asked for the folder first.
 
     Args:
         name: distinguishes several such controls.
@@ -64,7 +93,13 @@ def choose(
         take: called with the chosen images.
         note: a caption below the control.
         sample: the sample, offered to users who have no images of their own.
+        good_parts: whether all of the images must be good parts.
     """
+    if good_parts:
+        if name in state.of(_Questions).of:
+            _ask(name, take)
+            return
+        take = partial(_take_good_parts, name, take)
     kinds = {"files": "Images or a zip", "folder": "A folder of this computer"}
     if folders.roots():
         kinds["server"] = "A folder on the server"
@@ -98,6 +133,34 @@ def choose(
                 take(sample.load())
                 st.rerun()
             st.caption(sample.note)
+
+
+def _take_good_parts(name: str, take: Callable[[ImageSet], None], image_set: ImageSet) -> None:
+    """Take images of good parts, or remember the question if they are labelled data."""
+    from padim.data.sub_folder import check_source
+
+    try:
+        check_source(image_set.source, image_set.label)
+    except LabeledInputError as question:
+        state.of(_Questions).of[name] = image_set, question
+    else:
+        take(image_set)
+
+
+def _ask(name: str, take: Callable[[ImageSet], None]) -> None:
+    """Draw the question which folder is meant, and take the images once it is answered."""
+    questions = state.of(_Questions).of
+    image_set, question = questions[name]
+    # In a folder that was chosen already, all of it is what was chosen.
+    answer = folder_question.ask(name, question, all_of_it=image_set.folder is None)
+    if answer is None:
+        return
+    del questions[name]
+    if answer.other:
+        uploads.release(name, image_set.files)
+    else:
+        _take_good_parts(name, take, image_set.inside(answer.folder))
+    st.rerun()
 
 
 def _on_server(name: str, take: Callable[[ImageSet], None]) -> None:

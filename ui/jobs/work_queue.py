@@ -126,7 +126,7 @@ def handed_over(image_set: ImageSet, job: Job[Any]) -> Iterator[AtPath | Files]:
     from padim.worker.images import AtPath, Files
 
     if image_set.path is not None:
-        yield AtPath(path=image_set.path.resolve())
+        yield AtPath(path=image_set.path.resolve(), folder=image_set.folder)
         return
     root = workspace.root() / "jobs"
     name = secrets.token_hex(8)
@@ -139,7 +139,9 @@ def handed_over(image_set: ImageSet, job: Job[Any]) -> Iterator[AtPath | Files]:
             files = list(_written(image_set, folder, job))
         except OSError as error:
             raise explain_os_error(error, workspace.root()) from error
-        yield Files(files=files)
+        # What is not an upload was written as the source yields it, from the chosen folder alone.
+        chosen = image_set.folder if image_set.files or image_set.folder is None else "."
+        yield Files(files=files, folder=chosen)
     finally:
         rmtree(folder, ignore_errors=True)
         lock.release()
@@ -158,12 +160,13 @@ def kept(fit: StoppedFit) -> Iterator[AtPath | Files]:
 
     assert fit.request is not None
     if fit.request.images is not None:
-        yield AtPath(path=Path(fit.request.images))
+        yield AtPath(path=Path(fit.request.images), folder=fit.request.folder)
         return
     folder = kept_uploads(fit)
     assert folder is not None
     with FileLock(folder.with_name(f"{folder.name}.lock")):
-        yield Files(files=[(name, Path(path)) for name, path in fit.request.files])
+        files = [(name, Path(path)) for name, path in fit.request.files]
+        yield Files(files=files, folder=fit.request.folder)
     rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)

@@ -129,6 +129,7 @@ def _more_images(entry: Entry, model: Padim, busy: bool) -> None:
                 model_changes.ADD,
                 "images of more good parts",
                 partial(model_changes.start_adding, entry),
+                good_parts=True,
             )
             st.caption(
                 "Images that agree so well that they must be shots of one part count as one, and so do "

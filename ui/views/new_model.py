@@ -47,7 +47,14 @@ def draw() -> None:
         if job is not None and running:
             watch.watch(job)
             return
-        image_input.choose(fit.UPLOADER, "images of good parts", fit.take, note=_NOTE, sample=fit.sample())
+        image_input.choose(
+            fit.UPLOADER,
+            "images of good parts",
+            fit.take,
+            note=_NOTE,
+            sample=fit.sample(),
+            good_parts=True,
+        )
         return
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         # As HTML, for the name of a file may spell Markdown.

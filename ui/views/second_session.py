@@ -49,6 +49,7 @@ def draw(entry: Entry, model: Padim) -> None:
             note="Twenty or more good parts that are not in the fit, each of them known to be good: what is "
             "rejected here counts as a false reject.",
             sample=second_session.sample_second() if with_sample else None,
+            good_parts=True,
         )
 
     items = review.pile.items

@@ -45,7 +45,8 @@ def draw(
 
 def _title(account: FileAccount) -> str:
     if account.unused == 0:
-        return f"{count(account.n_passed_over, 'hidden or system file')} passed over"
+        what = "hidden or system file" if account.of_system == account.passed_over else "file"
+        return f"{count(account.n_passed_over, what)} passed over"
     refused, passed_over = len(account.refused), account.n_passed_over
     if not passed_over:
         return f"{count(refused, 'file')} cannot be used"

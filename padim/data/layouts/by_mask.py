@@ -7,7 +7,7 @@ These are KolektorSDD (``kos01/Part0.jpg``, ``Part0_label.bmp``), KolektorSDD2 (
 from __future__ import annotations
 
 from padim.data.label_words import says_bad, says_good, split_of
-from padim.data.layouts.reading import DEFECT, GOOD, Reading
+from padim.data.layouts.reading import DEFECT, GOOD, TRAINING_MASK, Reading
 from padim.data.mask_names import beside_images, find_masks, match_masks
 from padim.data.masks import is_empty
 from padim.data.trees import SubTree
@@ -64,7 +64,7 @@ def _add(found: Reading, name: str, defect: bool, drawn: list[str], has_test: bo
     else:
         found.pass_over(name, "not in the test folder", "not used: outside the test set")
     for mask in drawn:
-        found.pass_over(mask, "mask of a training image", "not used: masks of training images")
+        found.pass_over(mask, TRAINING_MASK, "not used: masks of training images")
 
 
 def _has_label(name: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from padim.data.label_words import DataSplit, says_bad, says_good, says_nothing, split_of
-from padim.data.layouts.reading import DEFECT, GOOD, Reading
+from padim.data.layouts.reading import DEFECT, GOOD, GOOD_MASK, PRIVATE, VALIDATION, Reading
 from padim.data.mask_names import MaskMatch, find_masks, match_masks
 from padim.data.trees import SubTree
 from padim.errors import ImageError
@@ -159,18 +159,18 @@ def _leave(found: Reading, name: str, at: _Place, good: bool, tested: set[str]) 
     if good and (at.split == "train" or (at.split is None and tested)):
         found.add_training(name, folder=at.folder)
     elif at.split == "private":
-        found.pass_over(name, "image of a private test set, without a label", "not used: no labels")
+        found.pass_over(name, PRIVATE, "not used: no labels")
     elif at.split == "train":
         found.pass_over(name, "training image that is not good, not used", "not used: training defects")
     elif at.split == "validation":
-        found.pass_over(name, "validation image, not used to evaluate", "not used: validation images")
+        found.pass_over(name, VALIDATION, "not used: validation images")
     else:
         found.pass_over(name, "in no folder that says whether it is good", "not used: no label")
 
 
 def _why_unused(at: _Place, goods: set[str], chosen: bool) -> str:
     if at.label in goods:
-        return "mask of a good part"
+        return GOOD_MASK
     return "mask of an image that is not used" if not chosen else "mask of an image without a label"
 
 

@@ -15,6 +15,15 @@ GOOD = "good"
 DEFECT = "defect"
 
 
+# Reasons that say that a layout sets a file aside on purpose.
+TRAINING = "training image, not used to evaluate"
+VALIDATION = "validation image, not used to evaluate"
+PRIVATE = "image of a private test set, without a label"
+TRAINING_MASK = "mask of a training image"
+GOOD_MASK = "mask of a good part"
+SET_ASIDE = (TRAINING, VALIDATION, PRIVATE, TRAINING_MASK, GOOD_MASK)
+
+
 @dataclass(frozen=True)
 class LabeledSample:
     """One labelled image.
@@ -104,9 +113,9 @@ class Reading:
         for folder, files in inside.items():
             reasons = {self.left.get(file) for file in files}
             if folder and len(files) > 1 and len(reasons) == 1 and None not in reasons:
-                found.append(PassedOver(f"{prefix}{folder}/", str(reasons.pop()), files=len(files)))
+                found.append(_passed_over(f"{prefix}{folder}/", str(reasons.pop()), len(files)))
             else:
-                found += [PassedOver(prefix + file, self.left[file]) for file in files if file in self.left]
+                found += [_passed_over(prefix + file, self.left[file]) for file in files if file in self.left]
         return found
 
     def add(self, file: str, kind: str, *, folder: str, name: str = "", masks: tuple[str, ...] = ()) -> None:
@@ -130,7 +139,7 @@ class Reading:
         full = self.tree.prefix + file
         self.training.append(LabeledSample(full, GOOD, (), full))
         self._use(file, folder, "training good parts")
-        self.left[file] = "training image, not used to evaluate"
+        self.left[file] = TRAINING
 
     def add_masks(self, of: Mapping[str, list[str]]) -> None:
         """Count masks as used."""
@@ -175,6 +184,10 @@ class Reading:
         if file not in self._known:
             self._known.add(file)
             self._uses[folder or ".", taken_for] += 1
+
+
+def _passed_over(name: str, reason: str, files: int = 1) -> PassedOver:
+    return PassedOver(name, reason, files=files, by_layout=reason in SET_ASIDE)
 
 
 def _folder(file: str) -> str:

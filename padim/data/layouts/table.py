@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from padim.data.label_words import split_of
-from padim.data.layouts.reading import DEFECT, GOOD, Reading
+from padim.data.layouts.reading import DEFECT, GOOD, PRIVATE, VALIDATION, Reading
 from padim.data.tables import Columns, check_labels, label_of, read_table
 from padim.data.trees import FolderTree, SubTree
 from padim.errors import ImageError, PadimError
@@ -115,9 +115,9 @@ def _leave(found: Reading, file: str, folder: str, split: str | None, *, good: b
     elif split == "train":
         found.pass_over(file, "training image that is not good, not used", "not used: training defects")
     elif split == "validation":
-        found.pass_over(file, "validation image, not used to evaluate", "not used: validation images")
+        found.pass_over(file, VALIDATION, "not used: validation images")
     else:
-        found.pass_over(file, "image of a private test set", "not used: no labels")
+        found.pass_over(file, PRIVATE, "not used: no labels")
 
 
 def _leave_rest(found: Reading, table: str) -> None:
