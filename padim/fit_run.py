@@ -293,13 +293,17 @@ class FitRun:
                 found += [(name, item.samples) for name, item in zip(names, done, strict=True)]
             for index, (name, item) in enumerate(zip(names, done, strict=True)):
                 part = part_of(groups, name, index)
-                normals.append(Normal(name, item.sha256, part, "fit", item.original_size, item.thumbnail))
+                normals.append(
+                    Normal(
+                        name, item.sha256, part, "fit", item.original_size, item.thumbnail, item.color_kind
+                    )
+                )
         for batch in self.fresh(images, watch):
             working_files.append(batch, self.embed(batch))
             added = records_of(batch, working_files.thumbnails, groups, first_index + len(normals))
             if record is not None:
                 record.add(
-                    Done(item.sha256, item.original_size, item.thumbnail, read.samples)
+                    Done(item.sha256, item.original_size, item.thumbnail, read.samples, item.color_kind)
                     for item, read in zip(added, batch, strict=True)
                 )
             if found is not None:
@@ -362,6 +366,7 @@ def records_of(
             "fit",
             item.original_size,
             place,
+            item.color_kind,
         )
         for index, (item, place) in enumerate(zip(batch, places, strict=True), start=first_index)
     ]

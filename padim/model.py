@@ -8,6 +8,7 @@ opening in ``persistence.py``.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -19,6 +20,7 @@ from padim.config import PadimConfig
 from padim.data.good_inputs import as_good_parts
 from padim.data.inputs import as_images
 from padim.data.loading import Cancel, OnError, Progress, Watch
+from padim.data.shapes import mixed_shapes, shape_note
 from padim.decider import Decider
 from padim.decision.calibration import Choice
 from padim.decision.prediction import Prediction
@@ -194,6 +196,9 @@ class Padim(Decider):
                 error says which ``folder`` to choose.
             ImageError: an image cannot be used and ``on_error`` is not given.
             PadimError: no image could be used, or ``unfinished`` was begun with other images or settings.
+
+        Warns:
+            UserWarning: the images differ in shape and were stretched, as nothing said how to resize them.
         """
         check_can_fit(self.config)  # before anything is read
         watch, given = Watch(progress, cancel, on_error), as_good_parts(images, folder)
@@ -203,7 +208,22 @@ class Padim(Decider):
                 self.config = self.config.model_copy(update={"bit_depth": bit_depth})
                 self._network.use_bit_depth(bit_depth)
             self._install_extended(fitted)
+        self._warn_of_mixed_shapes()
         return self
+
+    def _warn_of_mixed_shapes(self) -> None:
+        """Warn if images of mixed shapes were stretched although the settings do not say so.
+
+        Images are read once, so that their shapes are known only after the fit; the command line and the
+        application look first, and pad them.
+        """
+        sizes = {normal.original_size for normal in self.normals_ if normal.status == "fit"}
+        if self.config.fit == "stretch" and "fit" not in self.config.model_fields_set and mixed_shapes(sizes):
+            warnings.warn(
+                f"{shape_note(sizes)}, and were stretched to squares, each differently; "
+                "Padim(fit='pad') keeps their proportions, fit='stretch' fits so without this warning",
+                stacklevel=3,
+            )
 
     def partial_fit(
         self,

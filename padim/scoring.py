@@ -15,6 +15,7 @@ import numpy.typing as npt
 from padim.config import PadimConfig
 from padim.data.loading import Prepared
 from padim.data.preprocess import Box, Preprocess
+from padim.data.shapes import Expected
 from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL, inside, level_map
 from padim.decision.calibration import (
     FEWEST_PARTS,
@@ -88,6 +89,12 @@ class ScoringState:
             files["roi.npy"] = sha256_stored(self.roi.view(np.uint8))
         return scoring_identity(self._config, self.fitted.quantizer, files)
 
+    @cached_property
+    def expected(self) -> Expected:
+        """Sizes and color kinds of the good parts in the fit, that scored images are held against."""
+        fit = [normal for normal in self.fitted.normals if normal.status == "fit"]
+        return Expected.of([normal.original_size for normal in fit], [normal.color_kind for normal in fit])
+
     @property
     def gaussians(self) -> PatchGaussians:
         """The Gaussians of every position.
@@ -144,6 +151,7 @@ class ScoringState:
                 scored_by=self.identity,
                 grid=grid,
                 thumbnail=item.thumbnail,
+                notes=self.expected.notes(item.original_size, item.color_kind),
             )
             for item, box, grid, levels in zip(batch, boxes, grids, maps, strict=True)
         ]

@@ -10,7 +10,7 @@ import streamlit as st
 from padim.errors import PadimError
 from ui import exports, inspect, viewing
 from ui.app import preload, shell, workspace
-from ui.app.text import size
+from ui.app.text import count, size
 from ui.components import viewer
 from ui.files import image_input
 from ui.jobs import watch
@@ -94,6 +94,7 @@ def _scores(rows: list[Row], model: Padim) -> None:
             "Name": [row.item.name for row in rows],
             "Score": [model.state.fitted.quantizer.to_value(row.score) for row in rows],
             "Size (px)": [size(row.item.original_size) for row in rows],
+            "Notes": [" ".join(row.item.notes) for row in rows],
         },
         key="inspect-scores",
         hide_index=True,
@@ -214,6 +215,13 @@ def _results(entry: Entry, model: Padim) -> None:
         if not running and not pile.answered:
             shell.empty("No images yet", "Drop test images above. The worst comes first.")
         return
+    with st.container():
+        if noted := sum(bool(row.item.notes) for row in found):
+            st.caption(
+                f":material/info: {noted:,} of {count(len(found), 'image')} "
+                f"{'is' if noted == 1 else 'are'} unlike the good parts in shape, size or colors. Each says "
+                "so; verdicts do not change."
+            )
     rows = _arrangement(model, found)
     if not rows:
         shell.empty("None of the images matches", "Show all, or search for something else.")

@@ -223,6 +223,7 @@ class Pile:
                 one.original_size,
                 one.content_box,
                 one.grid,
+                notes=one.notes,
                 _scores={area: one.score_level},
                 number=number,
                 file=file,

@@ -282,6 +282,7 @@ def message(
                 if box is None
                 else [box.left, box.top, box.width, box.height],
                 "score": one.score,
+                "notes": [] if one.item is None else list(one.item.notes),
                 "held": -1 if one.held is None else one.held,
                 "image": one.image.url() if one.image.data else None,
                 "map": numbers.url() if numbers is not None else None,

@@ -29,6 +29,7 @@ class StoredScore:
         original_size: (height, width) in pixels.
         content_box: the area of the map that the image covers; None if it covers all of it.
         grid: float32 ``(grid, grid)``, the distances.
+        notes: what is unlike the good parts in the image, see :attr:`padim.Prediction.notes`.
     """
 
     name: str
@@ -36,6 +37,7 @@ class StoredScore:
     original_size: tuple[int, int]
     content_box: Box | None
     grid: npt.NDArray[np.float32]
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
     _scores: dict[int, int] = field(default_factory=dict, repr=False, kw_only=True)
     _regions: dict[tuple[int, int], int] = field(default_factory=dict, repr=False, kw_only=True)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from padim.cli import options, summary
-from padim.cli.fit import GroupsBy, groups_of, weights_from
+from padim.cli.fit import GroupsBy, look_over, weights_from
 from padim.cli.good_parts import good_parts_at
 from padim.cli.options import config_of
 from padim.cli.resuming import check_output, revision_at, sweep_beside
@@ -122,8 +122,7 @@ def adapt(
     with weights_from(weights), Stop(terminal) as stop:
         try:
             with terminal.progress() as progress:
-                groups, hint, depth = groups_of(source, groups_by, progress, stop, settings.bit_depth)
-                settings = settings.model_copy(update={"bit_depth": depth})
+                settings, groups, hint = look_over(terminal, settings, source, groups_by, progress, stop)
                 model, outcome = adapting.adapt(
                     settings,
                     source,

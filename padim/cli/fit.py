@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from padim.data.account import FileAccount
     from padim.data.grouping import Rule
     from padim.data.sources import Source
+    from padim.data.survey import Survey
     from padim.model import Padim
 
 
@@ -200,7 +201,10 @@ def _report_complete(
 
     requested = Padim(config)
     decide(requested, percentile=percentile, value=value)
-    if not is_complete(output, config, requested.decision.choice, source):
+    # Where it is not said how images are resized, their shapes decided it.
+    padded = [] if "fit" in config.model_fields_set else [requested.set_params(fit="pad").config]
+    choice = requested.decision.choice
+    if not any(is_complete(output, one, choice, source) for one in (config, *padded)):
         raise PadimError(
             f"{output}: there is a model of other images or settings already, and no stopped fit to resume; "
             "choose another place or replace it with --force"
@@ -258,8 +262,10 @@ def _fit(
                 for part in registry.get(config.backbone).parts:
                     weights_files.origin(part, _download(progress, stop))
             _ = model.network.extractor  # loads the weights: their errors are raised before images are read
-            groups, hint, bit_depth = groups_of(source, groups_by, progress, stop, config.bit_depth)
-            model.set_params(bit_depth=bit_depth)
+            shaped, groups, hint = look_over(terminal, config, source, groups_by, progress, stop)
+            found = {name: getattr(shaped, name) for name in ("bit_depth", "fit")}
+            if changed := {name: one for name, one in found.items() if one != getattr(config, name)}:
+                model.set_params(**changed)
             model.fit(
                 source,
                 groups=groups,
@@ -372,38 +378,75 @@ def weights_from(path: Path | None) -> Iterator[None]:
         weights.use(None)
 
 
-def groups_of(
-    source: Source, by: GroupsBy, progress: Any, cancel: Stop, bit_depth: int | None
-) -> tuple[dict[str, str] | Any, str | None, int | None]:
-    """Return the grouping of images into parts, a hint at other repeat shots, and the images' bit depth.
+def look_over(
+    terminal: Terminal, config: PadimConfig, source: Source, by: GroupsBy, progress: Any, cancel: Stop
+) -> tuple[PadimConfig, dict[str, str] | Any, str | None]:
+    """Look over the images before a fit: how they are read and resized, and which show the same part.
+
+    Where neither the options nor a file say how images are resized, those of mixed shapes are padded, with a
+    warning.
 
     Args:
+        terminal: for the warning.
+        config: the settings as asked for.
         source: the images.
-        by: the rule.
+        by: the rule for the grouping.
         progress, cancel: callbacks of the survey.
-        bit_depth: the bit depth of the settings; None for the one that the files declare.
 
     Returns:
-        A mapping or function from an image's name to its part, or None where every image is its own part; a
-        sentence for the user on repeat shots that the rule does not group, or None; and the bit depth, None
-        if no image is deeper than 8 bits.
+        The settings to fit with, with the images' bit depth, None if no image is deeper than 8 bits; and the
+        grouping and the hint of :func:`groups_of`.
 
     Raises:
         PadimError: grouping by name prefix, where no names have one; or the bit depth is open.
     """
-    if by in (GroupsBy.none, GroupsBy.folder):
-        from padim.data.depth_survey import bit_depth_of
-
-        if bit_depth is None:
-            bit_depth = bit_depth_of(source, progress=progress, cancel=cancel)
-        return _folder_of if by is GroupsBy.folder else None, None, bit_depth
     from padim.data.bit_depth import BitDepthQuestion
-    from padim.data.survey import survey
+    from padim.data.depth_survey import bit_depth_of
+    from padim.data.shapes import for_shapes, shape_note
+    from padim.data.survey import sizes, survey
 
-    surveyed = survey(source, bit_depth=bit_depth, progress=progress, cancel=cancel)
-    depth = surveyed.bit_depth if bit_depth is None else bit_depth
-    if isinstance(depth, BitDepthQuestion):
-        raise depth.error()
+    surveyed, bit_depth = None, config.bit_depth
+    if by in (GroupsBy.likeness, GroupsBy.prefix):
+        surveyed = survey(source, bit_depth=bit_depth, progress=progress, cancel=cancel)
+        found = surveyed.bit_depth if bit_depth is None else bit_depth
+        if isinstance(found, BitDepthQuestion):
+            raise found.error()
+        bit_depth = found
+    elif bit_depth is None:
+        bit_depth = bit_depth_of(source, progress=progress, cancel=cancel)
+    groups, hint = groups_of(surveyed, by)
+    if bit_depth != config.bit_depth:
+        config = config.model_copy(update={"bit_depth": bit_depth})
+    if "fit" in config.model_fields_set:
+        return config, groups, hint
+    seen = sizes(source, progress=progress, cancel=cancel) if surveyed is None else surveyed.sizes
+    shaped = for_shapes(config, seen)
+    if shaped.fit != config.fit:
+        terminal.warn(
+            f"{shape_note(seen)}: they are padded to squares, which keeps their proportions; "
+            "--resize pad or --resize stretch decides it without this warning"
+        )
+    return shaped, groups, hint
+
+
+def groups_of(surveyed: Survey | None, by: GroupsBy) -> tuple[dict[str, str] | Any, str | None]:
+    """Return the grouping of images into parts, and a hint at repeat shots that the rule does not group.
+
+    Args:
+        surveyed: the survey of the images; None where the rule needs none.
+        by: the rule.
+
+    Returns:
+        A mapping or function from an image's name to its part, or None where every image is its own part; and
+        a sentence for the user, or None.
+
+    Raises:
+        PadimError: grouping by name prefix, where no names have one.
+    """
+    if by is GroupsBy.folder:
+        return _folder_of, None
+    if surveyed is None:
+        return None, None
     rules: set[Rule] = {"identical", "near_identical"}
     if by is GroupsBy.prefix:
         rules.add("name_prefix")
@@ -424,7 +467,7 @@ def groups_of(
             break
     hint = " ".join(hints) or None
     # Images that are the only one of their part need no entry.
-    return surveyed.shots(*rules), hint, depth
+    return surveyed.shots(*rules), hint
 
 
 def _folder_of(name: str) -> str | None:

@@ -155,7 +155,7 @@ Fit = Annotated[
     typer.Option(
         "--resize",
         metavar="HOW",
-        help="stretch (default) or pad images to a square.",
+        help="stretch or pad images to a square; default stretch, or pad where the good parts differ in shape.",
         rich_help_panel=NETWORK,
     ),
 ]

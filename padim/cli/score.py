@@ -153,6 +153,11 @@ def score(
     if pending.n_reused:
         terminal.note(f"{count(pending.n_reused, 'image')} scored before: results reused")
     _show_results(terminal, results, worst, output)
+    if results.noted:
+        terminal.note(
+            f"{count(results.noted, 'image is', 'images are')} unlike the good parts in shape, size or "
+            "colors; the column notes of results.csv says how"
+        )
     used = results.counts.total() - results.counts["unreadable"]
     account = FileAccount(used, tuple(unreadable), tuple(results.passed_over))
     terminal.files(account, results.counts["unreadable"])
@@ -201,6 +206,7 @@ def _rows(
             scored.quantizer,
             decision,
             model.verdict(scored.score_level),
+            scored.notes,
         )
         row |= _evidence(
             file.stem, file.content, scored, decision, output, panel_side, masks, model.config.bit_depth

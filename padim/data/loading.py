@@ -17,6 +17,7 @@ from padim.data.bit_depth import Samples
 from padim.data.decode import decoded
 from padim.data.decode_budget import Cancel
 from padim.data.preprocess import Preprocess, thumbnail
+from padim.data.shapes import color_kind
 from padim.errors import Cancelled, ImageError
 
 RGB = npt.NDArray[np.uint8]
@@ -75,6 +76,7 @@ class Prepared:
         original_size: (height, width) in pixels.
         thumbnail: a small JPEG, if requested.
         samples: the file's samples, if they are integers of 9 to 16 bits; None for all other images.
+        color_kind: see :func:`padim.data.shapes.color_kind`.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Prepared:
     original_size: tuple[int, int]
     thumbnail: bytes | None
     samples: Samples | None = None
+    color_kind: str | None = None
 
 
 def prepare(
@@ -123,7 +126,9 @@ def _prepared(
 ) -> Prepared:
     height, width = rgb.shape[:2]
     small = None if thumbnail_side is None else thumbnail(rgb, thumbnail_side)
-    return Prepared(name, content_hash(content), preprocess(rgb), (height, width), small, samples)
+    resized = preprocess(rgb)
+    kind = color_kind(resized, content)
+    return Prepared(name, content_hash(content), resized, (height, width), small, samples, kind)
 
 
 def content_hash(content: bytes | RGB) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sized
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from padim.data.bit_depth import AS_PROPOSED, BitDepthQuestion, Samples, propose
 from padim.data.decode import decoded, sha256
 from padim.data.grouping import GroupProposal, Rule, fingerprint, propose_groups, resolve
 from padim.data.preprocess import thumbnail
+from padim.data.shapes import mixed_shapes
 from padim.errors import Cancelled, ImageError, InputError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from padim.data.sources import Source
 
-__all__ = ["Group", "Survey", "SurveyedImage", "alike", "survey"]
+__all__ = ["Group", "Survey", "SurveyedImage", "alike", "sizes", "survey"]
 
 # Positions of images that show the same part.
 Group = tuple[int, ...]
@@ -89,9 +91,8 @@ class Survey:
 
     @property
     def mixed_shapes(self) -> bool:
-        """Whether aspect ratios differ by more than 1 %, so that stretching distorts images differently."""
-        ratios = [w / h for h, w in self.sizes]
-        return bool(ratios) and max(ratios) > 1.01 * min(ratios)
+        """Whether the images' aspect ratios differ, see :func:`padim.data.shapes.mixed_shapes`."""
+        return mixed_shapes(self.sizes)
 
     def parts(self, confirmed: Iterable[Group]) -> dict[str, str]:
         """Return the part of each image, by image name: images of one part have the same label.
@@ -197,6 +198,34 @@ def _common_depth(seen: list[SurveyedImage]) -> int | None:
         return None  # images of different depths: they are not fitted on
     common = found.proposed if isinstance(found, BitDepthQuestion) else found
     return common if any(proposed(one.largest) != common for one in open_ones) else None
+
+
+def sizes(
+    source: Source,
+    *,
+    progress: Callable[[int, int | None, str], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Counter[tuple[int, int]]:
+    """Decode every image of a source once; return the number of usable images of each (height, width).
+
+    Args:
+        source: the named files.
+        progress: called as (done, total or None, stage).
+        cancel: polled between images and while one is decoded; True stops.
+
+    Raises:
+        Cancelled: ``cancel`` returned True.
+    """
+    total = len(source) if isinstance(source, Sized) else None
+    found: Counter[tuple[int, int]] = Counter()
+    for done, (name, data) in enumerate(source):
+        if cancel is not None and cancel():
+            raise Cancelled("The images were not read to the end.")
+        if progress is not None:
+            progress(done, total, "Looking at the images")
+        with suppress(ImageError), decoded(data, name, bit_depth=AS_PROPOSED, cancel=cancel) as rgb:
+            found[rgb.shape[0], rgb.shape[1]] += 1
+    return found
 
 
 def alike(names: list[str], hashes: list[str], fingerprints: npt.NDArray[np.float32]) -> list[int]:

@@ -47,6 +47,8 @@ class Prediction:
         scored_by: identity of the scoring state that computed the map; only its thresholds apply to it.
         grid: float32 ``(G, G)``, the distances that the map was computed from; empty for a bare level map.
         thumbnail: a small JPEG, if requested.
+        notes: what is unlike the good parts in the image's shape, size and colors, as sentences; they never
+            change the verdict.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Prediction:
     scored_by: str = ""
     grid: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     thumbnail: bytes | None = None
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         if self.threshold_level is None:

@@ -64,6 +64,7 @@ def results_csv(
             model.state.fitted.quantizer,
             decision,
             verdict,
+            image.notes,
         )
         lines.append(
             results.csv_line(results.csv_cells({**facts, **shared, "file": results.USED}, CSV_COLUMNS))

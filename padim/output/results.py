@@ -12,7 +12,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path, PurePosixPath
@@ -49,6 +49,7 @@ CSV_COLUMNS = (
     "model_id",
     "min_area",
     "scoring_identity",
+    "notes",
 )
 # Additional columns in the CSV of the command line, after the others.
 MORE_COLUMNS = ("error", "panel", "mask", "backbone", "random_weights", "regions_json", "file")
@@ -64,6 +65,7 @@ def decision_document(
     quantizer: Quantizer,
     decision: Prediction | None,
     verdict: str | None,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Build the row of one image, with scores in map units and regions in image pixels.
 
@@ -77,6 +79,7 @@ def decision_document(
             on it.
         verdict: accept, reject or, with a guard band, review; None without a threshold. ``above_threshold``
             states whether the mask has a pixel, which differs from the verdict in the guard band.
+        notes: sentences on the image, see :attr:`padim.Prediction.notes`.
 
     Returns:
         The row as plain JSON.
@@ -94,6 +97,7 @@ def decision_document(
         "width": width,
         "height": height,
         "sha256": sha256,
+        "notes": list(notes),
     }
     if decision is not None:
         level = decision.decision_level
@@ -143,7 +147,7 @@ def model_columns(model: Padim, name: str, identity: str) -> dict[str, Any]:
 def csv_cells(row: Mapping[str, Any], columns: tuple[str, ...] = CSV_COLUMNS) -> list[str]:
     """Convert a row to the cells of a CSV line; missing values and None become empty cells."""
     regions = row.get("regions")
-    known: dict[str, Any] = dict(row)
+    known: dict[str, Any] = {**row, "notes": " ".join(row.get("notes") or ())}
     if regions is not None:
         known["regions"] = len(regions)
         known["regions_json"] = json.dumps(regions, separators=(",", ":")) if regions else ""
@@ -252,6 +256,7 @@ class Results:
     Attributes:
         folder: the folder of the files.
         counts: number of rows by verdict, and of unreadable files.
+        noted: number of rows with notes.
         passed_over: files of the input that are no images; each gets a last row, without a verdict.
         interrupted: why the results are incomplete; None if they are not.
     """
@@ -272,6 +277,7 @@ class Results:
         """
         self.folder = folder
         self.counts: Counter[str] = Counter()
+        self.noted = 0
         self.passed_over: list[PassedOver] = []
         self.interrupted: str | None = None
         self._shared = dict(shared)
@@ -309,6 +315,7 @@ class Results:
 
     def _place(self, row: Mapping[str, Any], place: int, order: int | None) -> None:
         self._positions.append((len(self._positions) if order is None else order, place))
+        self.noted += bool(row.get("notes"))
         self.counts["unreadable" if row.get("error") else str(row["verdict"])] += 1
 
     def interrupt(self, reason: str) -> None:

@@ -23,6 +23,7 @@ class Normal:
         status: ``fit`` (in the Gaussians), ``kept_out`` (good, but scored as unseen) or ``not_good``.
         original_size: (height, width) in pixels.
         thumbnail: (offset, length) in the thumbnails file.
+        color_kind: see :func:`padim.data.shapes.color_kind`; None if it was saved before that was recorded.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Normal:
     status: Status
     original_size: tuple[int, int]
     thumbnail: tuple[int, int]
+    color_kind: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON values."""
@@ -40,6 +42,8 @@ class Normal:
     def from_json(cls, data: Any) -> Normal:
         """Create a record from :meth:`to_json`'s result; raise BundleError for any other data."""
         try:
+            # Absent in models saved before it was recorded.
+            data = {"color_kind": None, **data}
             values = {field.name: data[field.name] for field in fields(cls)}
             height, width = map(int, values["original_size"])
             offset, length = map(int, values["thumbnail"])
@@ -52,6 +56,8 @@ class Normal:
                 "not_good",
             ):
                 raise ValueError("unexpected value")
+            if not isinstance(values["color_kind"], str | None):
+                raise ValueError("a color kind that is no text")
         except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise BundleError(f"normals.json: not a list of normal images ({error})") from error
         return cls(**{**values, "original_size": (height, width), "thumbnail": (offset, length)})

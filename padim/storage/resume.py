@@ -51,12 +51,14 @@ class Done:
         thumbnail: (offset, length) in the thumbnails file.
         samples: the file's samples, if they are deeper than 8 bits; None otherwise, and in records of former
             versions.
+        color_kind: as in the record of a normal image.
     """
 
     sha256: str
     original_size: tuple[int, int]
     thumbnail: tuple[int, int]
     samples: Samples | None = None
+    color_kind: str | None = None
 
 
 class Rest(Iterable[Named]):
@@ -358,11 +360,12 @@ def _recorded(folder: Path) -> list[list[Done]]:
                         _pair(item["original_size"]),
                         _pair(item["thumbnail"]),
                         Samples(**item["samples"]) if item.get("samples") else None,
+                        _text(item.get("color_kind")),
                     )
                     for item in json.loads(text)
                 ]
             )
-        except (ValueError, TypeError, KeyError):
+        except (AttributeError, ValueError, TypeError, KeyError):
             break
     return found
 

@@ -27,6 +27,7 @@ export class Headline {
     this.badge = find(root, ".verdict", HTMLElement);
     this.details = find(root, ".headline .details", HTMLElement);
     this.place = find(root, ".place", HTMLElement);
+    this.notes = find(root, ".headline .notes", HTMLElement);
     this.labels = find(root, ".labels", HTMLElement);
     this.files = find(root, ".files", HTMLElement);
     this.takeMask = find(root, ".take-mask", HTMLButtonElement);
@@ -66,6 +67,8 @@ export class Headline {
     const stretched = shownRatio(item) === item.width / item.height ? "" : ", shown stretched";
     const of = at >= 0 ? ` · ${whole.format(at + 1)} of ${whole.format(list.length)}` : "";
     this.place.textContent = `${item.width} × ${item.height} px${stretched}${of}`;
+    this.notes.textContent = item.notes.join(" ");
+    this.notes.hidden = !item.notes.length;
     for (const button of this.labels.querySelectorAll("button")) {
       const { label } = button.dataset;
       button.setAttribute("aria-pressed", String(label === "kept" ? item.kept : item.label === label));

@@ -33,6 +33,7 @@
  * @property {string | null} image URL of a small copy
  * @property {string | null} map URL of its level map
  * @property {string | null} full URL of the image as it came
+ * @property {string[]} notes sentences on what is unlike the good parts in its shape, size or colors
  * @property {number} [regions] of its mask, at the threshold in use
  * @property {string} [mask_name] file name of its mask
  */

@@ -106,11 +106,13 @@ export class ResultTable {
     const score = element("td", { class: "number" });
     const verdict = element("td");
     const regions = element("td", { class: "number" });
+    const notes = item.notes.join(" ");
+    const noted = notes ? [element("span", { class: "notes", title: notes }, notes)] : [];
     const root = element(
       "tr",
       {},
       element("td", { class: "thumb" }, image),
-      element("td", { class: "file", title: item.name }, item.name),
+      element("td", { class: "file", title: item.name }, item.name, ...noted),
       score,
       verdict,
       regions,
