@@ -113,14 +113,13 @@ def test_a_stopped_fit_keeps_what_it_knows_of_colors(tmp_path: Path) -> None:
 
 def test_python_warns_of_mixed_shapes() -> None:
     images = [*normals(3), ("wide.png", png(part(9, size=(60, 120))))]
-    settings = {"input_size": 64, "n_features": 20}
     with pytest.warns(
         UserWarning, match=r"differ in shape, from 96 × 96 to 120 × 60 pixels.*fit='pad'"
     ) as told:
-        Padim(**settings).fit(images)
+        Padim(input_size=64, n_features=20).fit(images)
     assert told[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         for fit in ("pad", "stretch"):
-            Padim(**settings, fit=fit).fit(images)
-        Padim(**settings).fit(normals(3))
+            Padim(input_size=64, n_features=20, fit=fit).fit(images)
+        Padim(input_size=64, n_features=20).fit(normals(3))

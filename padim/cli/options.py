@@ -155,7 +155,7 @@ Fit = Annotated[
     typer.Option(
         "--resize",
         metavar="HOW",
-        help="stretch or pad images to a square; default stretch, or pad where the good parts differ in shape.",
+        help="stretch or pad images to a square; default stretch, or pad for good parts of mixed shapes.",
         rich_help_panel=NETWORK,
     ),
 ]

@@ -122,12 +122,12 @@ class Expected:
             alphas.pop() if len(alphas) == 1 else None,
         )
 
-    def notes(self, size: Size, kind: str) -> tuple[str, ...]:
+    def notes(self, size: Size, kind: str | None) -> tuple[str, ...]:
         """Return what is unlike the good parts in an image, as sentences; empty if nothing is.
 
         Args:
             size: (height, width) in pixels.
-            kind: the image's :func:`color_kind`.
+            kind: the image's :func:`color_kind`; None where it is not known.
         """
         found = []
         if self.sizes and not self._has_size(size):
@@ -137,6 +137,8 @@ class Expected:
             else:
                 parts = self._named_sizes()
                 found.append(f"The image has another shape, {named}; the good parts have {parts}.")
+        if kind is None:
+            return tuple(found)
         color, alpha = kind.removesuffix(ALPHA), kind.endswith(ALPHA)
         if color == GRAY and self.gray is False:
             found.append("The image is gray; the good parts are in color.")
