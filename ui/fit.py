@@ -21,6 +21,7 @@ from ui.jobs.jobs import Job
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
+    from padim.data.bit_depth import BitDepthQuestion
     from padim.data.survey import Survey
     from padim.storage.model_folders import ModelFolders
     from padim.storage.stopped_fits import StoppedFit
@@ -40,6 +41,7 @@ class FitState:
         sets: number of image sets chosen so far; part of the widgets' keys, which differ for each set.
         suggested_name: name suggested for the model.
         survey_key: key of the job that reads the images.
+        shown_with: bit depth with which the images are shown; None for the one proposed.
         fit_key: key of the job that fits.
         sample_asked: another page requested that the sample be loaded.
         afresh: another page requested a new model.
@@ -54,6 +56,7 @@ class FitState:
     sets: int = 0
     suggested_name: str = ""
     survey_key: str | None = None
+    shown_with: int | None = None
     fit_key: str | None = None
     sample_asked: bool = False
     afresh: bool = False
@@ -121,8 +124,25 @@ def take(image_set: ImageSet) -> None:
         watch.registry().discard(now.survey_key)
     now.image_set, now.sets, now.confirmed = image_set, now.sets + 1, Confirmed()
     now.suggested_name = f"{image_set.name} {datetime.now():%d %b %H:%M}"
+    _survey(image_set, None)
+
+
+def show_with(bit_depth: int, question: BitDepthQuestion) -> None:
+    """Show the chosen images, and group repeat shots, with this range of their values."""
+    now = memory()
+    if now.image_set is None or bit_depth == (now.shown_with or question.proposed):
+        return
+    if now.survey_key:
+        watch.registry().discard(now.survey_key)
+    now.confirmed = Confirmed()
+    _survey(now.image_set, bit_depth)
+
+
+def _survey(image_set: ImageSet, bit_depth: int | None) -> None:
+    now = memory()
+    now.shown_with = bit_depth
     now.survey_key = f"survey:{state.session_id()}"
-    watch.start(now.survey_key, "Looking at the images", lambda job: survey(image_set.source, job))
+    watch.start(now.survey_key, "Looking at the images", lambda job: survey(image_set.source, job, bit_depth))
 
 
 def take_sample() -> None:

@@ -256,10 +256,11 @@ def add(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> ChangeResu
         PadimError: none of the images could be used.
         Cancelled: the user stopped it; the model is as it was.
     """
+    from padim.config import BIT_DEPTH_BEFORE
     from padim.worker.messages import Add
     from ui.files.survey import survey
 
-    looked = survey(image_set.source, job)
+    looked = survey(image_set.source, job, entry.manifest["config"].get("bit_depth", BIT_DEPTH_BEFORE))
     with work_queue.handed_over(image_set, job) as images:
         about = _about(entry, "adding good parts")
         request = Add(**about, images=images, shots=looked.shots("near_identical"))

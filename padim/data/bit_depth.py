@@ -28,6 +28,7 @@ __all__ = [
     "BitDepthQuestion",
     "OtherDepth",
     "Samples",
+    "choices",
     "proposed",
     "settle",
     "to_levels",
@@ -145,6 +146,11 @@ def to_levels(values: npt.NDArray[Any], white: int) -> npt.NDArray[np.uint8]:
 def proposed(largest: int) -> int:
     """Return the smallest of the usual depths (8, 10, 12, 14, 16 bits) that contains the value."""
     return next((depth for depth in (8, *COMMON) if largest < 1 << depth), FULL)
+
+
+def choices(largest: int) -> tuple[int, ...]:
+    """Return the usual depths that contain a value, smallest first: the possible answers to the question."""
+    return tuple(depth for depth in (8, *COMMON) if depth >= proposed(largest))
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,23 @@ if TYPE_CHECKING:
 THUMB_SIDE = 192
 
 
-def survey(source: Source, job: Job[Any]) -> Survey:
-    """Read every image of a source once and return what was found; the work of a background job."""
+def survey(source: Source, job: Job[Any], bit_depth: int | None = None) -> Survey:
+    """Read every image of a source and return what was found; the work of a background job.
+
+    Args:
+        source: the images.
+        job: the background job.
+        bit_depth: the range of images deeper than 8 bits; None as the files declare, or their values propose.
+    """
     from padim.data import survey as engine
 
-    return engine.survey(source, thumbnail_side=THUMB_SIDE, progress=job.progress, cancel=job.cancelled)
+    return engine.survey(
+        source,
+        thumbnail_side=THUMB_SIDE,
+        bit_depth=bit_depth,
+        progress=job.progress,
+        cancel=job.cancelled,
+    )
 
 
 def size_note(found: Survey) -> str:

@@ -15,7 +15,7 @@ from ui.app.text import count
 from ui.files import grouping, image_input, uploads
 from ui.files.survey import size_note
 from ui.jobs import watch
-from ui.widgets import costs, file_account, networks, panels, settings
+from ui.widgets import bit_depth, costs, file_account, networks, panels, settings
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
@@ -121,11 +121,14 @@ def _settings(survey: Survey, accepted: list[Group], running: Job[fit.FitOutcome
         persist_state="session",
     )
     # The default settings suit most users, so the resulting cost and the button are above them.
+    known, depth = bit_depth.choose(survey, disabled=running is not None)
     start = st.container()
     st.subheader("Settings")
     config = settings.form(mixed_shapes=survey.mixed_shapes, images=len(survey.seen))
+    if config is not None:
+        config = config.model_copy(update={"bit_depth": depth})
     with start:
-        _costs_and_start(survey, parts, name, config, running)
+        _costs_and_start(survey, parts, name, config, running, known)
 
 
 def _costs_and_start(
@@ -134,6 +137,7 @@ def _costs_and_start(
     name: str,
     config: PadimConfig | None,
     running: Job[fit.FitOutcome] | None,
+    known: bool,
 ) -> None:
     n_parts = len(set(parts.values()))
     if config is not None:
@@ -167,9 +171,13 @@ def _costs_and_start(
         "Fit the model",
         type="primary",
         key="fit-go",
-        disabled=not ready,
+        disabled=not (ready and known),
         width="stretch",
-        help="The network’s weights are missing: see below." if config is not None and not here else None,
+        help="Say above which range the images have."
+        if not known
+        else "The network’s weights are missing: see below."
+        if config is not None and not here
+        else None,
     ):
         assert config is not None
         try:

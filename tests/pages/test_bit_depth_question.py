@@ -1,0 +1,70 @@
+"""Fit page: the range of 16-bit images is asked where only their values would tell it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from padim import Workspace
+from padim.data.decode import decode
+from tests.pages.session import Session
+from tests.pages.test_fit import only_model, small
+from tests.test_bit_depth_of_models import deep, files, sbit
+
+QUESTION = "fit-bit-depth-1"
+
+
+def question(page: Session) -> str:
+    return str(page.app.radio(key=QUESTION).label)
+
+
+def disabled(page: Session) -> bool:
+    return bool(page.app.button(key="fit-go").disabled)
+
+
+def test_nothing_is_fitted_before_the_range_is_told(home: Path) -> None:
+    page = small(Session("fit").upload(files(6)))
+    largest = max(int(deep(i).max()) for i in range(6))
+    assert f"These 6 16-bit images use values up to {largest:,}. Which range do they have?" in question(page)
+    radio = page.app.radio(key=QUESTION)
+    assert radio.value is None
+    assert radio.options == [
+        "12 bits, up to 4,095 (proposed)",
+        "14 bits, up to 16,383",
+        "16 bits, up to 65,535",
+    ]
+    assert disabled(page)
+    page.set("radio", QUESTION, 12)
+    assert not disabled(page)
+    page.click("fit-go")
+    model = only_model(home)
+    assert model.config.bit_depth == 12
+    assert Workspace(home).models()[0].manifest["config"]["bit_depth"] == 12
+    # Parts that are added later have the model's range, and one above it is refused.
+    assert model.network.preprocess.bit_depth == 12
+
+
+def test_another_answer_shows_the_images_with_its_range(home: Path) -> None:
+    page = small(Session("fit").upload(files(4)))
+    page.set("radio", QUESTION, 16)
+    assert page.app.radio(key=QUESTION).value == 16  # asked once, though the images were read again
+    assert not disabled(page)
+    page.click("fit-go")
+    model = only_model(home)
+    assert model.config.bit_depth == 16
+    shown = decode(model.working_set.thumbnail(0), "a")
+    assert shown.max() <= 20  # dark, as the user said that they are
+
+
+def test_declared_ranges_are_said_and_not_asked(home: Path) -> None:
+    page = small(Session("fit").upload(files(4, extra=sbit(12))))
+    assert not page.app.radio or all(radio.key != QUESTION for radio in page.app.radio)
+    assert "The files declare 12 bits, up to 4,095" in page.text
+    page.click("fit-go")
+    assert only_model(home).config.bit_depth == 12
+
+
+def test_images_of_different_depths_cannot_be_fitted_on_together(home: Path) -> None:
+    mixed = [*files(2, extra=sbit(12)), *files(2, first=2, extra=sbit(10), depth=10)]
+    page = Session("fit").upload(mixed)
+    assert "10 bits: 02.png, 03.png; 12 bits: 00.png, 01.png" in page.text
+    assert disabled(page)
