@@ -172,7 +172,7 @@ class BitDepthQuestion:
     @property
     def text(self) -> str:
         """The question in one sentence."""
-        these = f"These {self.images:,} 16-bit images use" if self.images > 1 else "This 16-bit image uses"
+        these = "These 16-bit images use" if self.images > 1 else "This 16-bit image uses"
         return f"{these} values up to {self.largest:,}. Which range do they have?"
 
     def error(self) -> InputError:

@@ -24,7 +24,7 @@ def disabled(page: Session) -> bool:
 def test_nothing_is_fitted_before_the_range_is_told(home: Path) -> None:
     page = small(Session("fit").upload(files(6)))
     largest = max(int(deep(i).max()) for i in range(6))
-    assert f"These 6 16-bit images use values up to {largest:,}. Which range do they have?" in question(page)
+    assert f"These 16-bit images use values up to {largest:,}. Which range do they have?" in question(page)
     radio = page.app.radio(key=QUESTION)
     assert radio.value is None
     assert radio.options == [
