@@ -98,8 +98,10 @@ def main(argv: list[str] | None = None) -> int:
     for name, depth, shift in (("16 bits, as before", 16, 0), ("12 bits", 12, 0), ("8-bit files", None, 4)):
 
         def files(pixels: list[npt.NDArray[np.uint16]], shift: int = shift) -> Named:
-            kind = np.uint8 if shift else np.uint16
-            return [(f"{i:03d}.png", png((one >> shift).astype(kind))) for i, one in enumerate(pixels)]
+            return [
+                (f"{i:03d}.png", png((one >> shift).astype(np.uint8) if shift else one))
+                for i, one in enumerate(pixels)
+            ]
 
         model = Padim(config.model_copy(update={"bit_depth": depth})).fit(files(deep[:NORMALS]))
         caught[name] = rejected(model, files(spoiled))
