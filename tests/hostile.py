@@ -85,8 +85,9 @@ def animated_webp(frames: int = 3) -> bytes:
     return _animation(images, "WEBP")
 
 
-def gif() -> bytes:
-    return encode(np.zeros((4, 5, 3), np.uint8), "GIF")
+def gif(frames: int = 3) -> bytes:
+    images = [Image.new("L", (8, 6), 60 * i) for i in range(frames)]
+    return encode(np.full((4, 5, 3), 90, np.uint8), "GIF") if frames == 1 else _animation(images, "GIF")
 
 
 def _animation(images: Sequence[Image.Image], format: str) -> bytes:

@@ -30,7 +30,9 @@ _COLORS = {"reject": "bold red", "review": "yellow", "accept": "green"}
 def score(
     terminal: Terminal,
     path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
-    images: Annotated[Path, typer.Argument(metavar="DIR", help="Images to score: a folder or a zip.")],
+    images: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Images to score: a folder, a zip or an image.")
+    ],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="OUT", help="Folder for the results; created if missing."),

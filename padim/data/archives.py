@@ -17,9 +17,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from padim.data.account import PassedOver
-from padim.data.decode import ARCHIVE_SUFFIXES, MAX_BYTES, MIB, Refusal, megabytes, too_large
+from padim.data.decode import MAX_BYTES, MIB, megabytes, too_large
+from padim.data.formats import ARCHIVE_SUFFIXES, HEAD
+from padim.data.refusal import Refusal
 from padim.data.sources import (
-    HEAD,
     LARGEST_TABLE,
     TABLE_SUFFIXES,
     File,

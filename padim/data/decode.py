@@ -8,25 +8,33 @@ from RGB to model input is in :mod:`padim.data.preprocess` (docs/design.md, sect
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from padim.data import decode_limits, deep_pixels, image_headers, jpeg_check
+from padim.data import decode_limits, deep_pixels, formats, image_headers, jpeg_check, optional_readers, pnm
 from padim.data.bit_depth import FULL, OtherDepth, Samples, to_levels
 from padim.data.decode_budget import Cancel, memory_budget
 from padim.data.decode_pool import TooSlow, shared_pool
+from padim.data.formats import FORMATS
 from padim.data.image_headers import Header
+from padim.data.optional_readers import SampleValues
+from padim.data.refusal import Refusal
 from padim.errors import ImageError, PadimError
 
 MIB = 1024 * 1024
@@ -35,25 +43,6 @@ MAX_BYTES = 256 * MIB
 MAX_SCANS = 50
 # Memory that reading any image takes beside its pixels.
 _READING_BYTES = 16 * MIB
-
-FORMATS = "PNG, JPEG, BMP, TIFF or WebP"
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp")
-# Image formats that cannot be read. A source reports such files instead of ignoring them: otherwise a folder
-# of thirty HEIC photographs would look empty, without a reason.
-UNREADABLE_SUFFIXES = (
-    ".gif",
-    ".heic",
-    ".heif",
-    ".avif",
-    ".jp2",
-    ".jxl",
-    ".psd",
-    ".dng",
-    ".cr2",
-    ".nef",
-    ".arw",
-)
-ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
 
 # Transparent pixels carry arbitrary hidden colours. They are put on white, as paper and image viewers show
 # them, so that the model scores what the engineer sees.
@@ -72,10 +61,6 @@ def sha256(data: bytes) -> str:
 
 
 # --- decoding -----------------------------------------------------------------------------------------------
-
-
-class Refusal(Exception):
-    """Raised with the reason why an image is not used; `decode` turns it into an ImageError with the name."""
 
 
 class _Tiff(TiffImageFile):
@@ -97,11 +82,16 @@ _READERS: dict[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
     "BMP": BmpImageFile,
     "TIFF": _Tiff,
     "WebP": WebPImageFile,
+    "GIF": GifImageFile,
+    "JPEG 2000": Jpeg2KImageFile,
+    "AVIF": AvifImageFile,
+    "PNM": PpmImageFile,  # of masks only; images are read by `padim.data.pnm`
 }
 
 _TIFF_BITS_PER_SAMPLE, _TIFF_SAMPLE_FORMAT, _TIFF_PHOTOMETRIC = 258, 339, 262
 _TIFF_PLANAR, _TIFF_SUBFILE = 284, 254
 EXIF_ORIENTATION = 274
+_MPO_ENTRIES = 0xB002
 
 
 def decode(
@@ -210,7 +200,8 @@ def decode_here(
     kind = ""
     try:
         kind = _recognise(data)
-        return _decode(data, kind, image_headers.read(data, kind), max_pixels, bit_depth, on_samples)
+        header = image_headers.read(data, kind)
+        return _decode(data, kind, header, max_pixels, bit_depth, on_samples)
     except MemoryError:
         return "needs more memory to be decoded than an image of its size should; save it anew as PNG"
     except Exception as error:  # as in `decoded`; the parent process adds the file's name
@@ -264,7 +255,9 @@ def _decode_within(
 
 
 def _admit(header: Header, length: int, max_pixels: int) -> None:
-    """Raise Refusal if decoding would cost too much, according to the file's header."""
+    """Raise Refusal if the file cannot be used or would cost too much, according to its header."""
+    if header.refusal:
+        raise Refusal(header.refusal)
     if header.size is not None:
         _check_pixels(header.size, max_pixels)
     if header.run_length:
@@ -295,7 +288,13 @@ def _reason(error: Exception, kind: str) -> str:
         return "needs more memory than is free; close other programs or make it smaller"
     if isinstance(error, SyntaxError) and "unknown pixel mode" in str(error):
         return "has a kind of pixels that is not supported; save it as 8- or 16-bit grey or RGB"
+    if _UNSUPPORTED.search(str(error)):
+        return f"is a {kind} of a kind that is not supported ({str(error)[:80]}); save it anew as PNG"
     return f"is damaged or cut short and cannot be read as {kind}; copy it again or save it anew as PNG"
+
+
+# The words of Pillow and of its libraries for files that are not damaged.
+_UNSUPPORTED = re.compile(r"unsupported|not supported|cannot handle|not implemented", re.IGNORECASE)
 
 
 def too_large(max_bytes: int) -> str:
@@ -308,49 +307,24 @@ def megabytes(n: int) -> str:
     return f"{n / MIB:.0f} MB" if n >= MIB else f"{n} bytes"
 
 
-def image_format(head: bytes) -> str | None:
-    """Return the format of an image file by its first bytes, such as ``PNG``; None if it is not an image.
-
-    BMP is left out: its two letters begin many a text.
-
-    Args:
-        head: at least the first 32 bytes, or the whole of a shorter file.
-    """
-    try:
-        kind = _recognise(head)
-    except Refusal:
-        return None
-    return None if kind == "BMP" else kind
-
-
 def _recognise(data: bytes) -> str:
     """Return the file's format by its first bytes; raise Refusal, with what it is, for any other content."""
-    head = bytes(data[:32])
-    if not head:
+    if not data:
         raise Refusal("is empty (0 bytes); copy it again")
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"BM"):
-        return "BMP"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "TIFF"
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "WebP"
-    if head.startswith((b"PK\3\4", b"PK\5\6")):
+    kind = formats.image_format(data[: formats.HEAD])
+    if kind is not None:
+        return kind
+    if data.startswith((b"PK\3\4", b"PK\5\6")):
         raise Refusal("is a zip archive; give it the ending .zip to have its images read")
-    if head.startswith(b"GIF8"):
-        what = "is a GIF"
-    elif head[4:8] == b"ftyp":
-        what = "is a HEIC, AVIF or video file"
-    elif head.startswith(b"%PDF"):
-        what = "is a PDF"
-    elif all(byte in b"\t\n\r\f" or byte >= 32 for byte in head):
-        what = "is text, not an image"
-    else:
-        what = "is not an image of a known format"
-    raise Refusal(f"{what}; save it as {FORMATS}")
+    head = bytes(data[:512])
+    remedy = "unpack it and give its images" if formats.archive_kind(head) else f"save it as {FORMATS}"
+    raise Refusal(f"is {formats.describe(head)}; {remedy}")
+
+
+def prepare(data: bytes) -> None:
+    """Import in the helper process what this file's reader needs, before the limits of the file apply."""
+    with suppress(Exception):  # the file's own reading reports it
+        optional_readers.prepare(image_headers.read(data, _recognise(data)).reader)
 
 
 def _decode(
@@ -365,10 +339,14 @@ def _decode(
     if header.size is not None:
         # Pillow's WebP reader allocates the canvas while it opens the file.
         _check_pixels(header.size, max_pixels)
+    if header.reader != "pillow":
+        return _decode_samples(data, header, max_pixels, bit_depth, on_samples)
+    if kind == "PNG":
+        data = image_headers.without_metadata(data)
     image = _READERS[kind](BytesIO(data))
     _check_pixels(image.size, max_pixels)
-    # Pillow turns the size of a TIFF along with its pixels.
-    if header.size is not None and sorted(image.size) != sorted(header.size):
+    # Pillow turns the size of a TIFF along with its pixels. An AVIF may be a cut-out of what is stored.
+    if header.size is not None and kind != "AVIF" and sorted(image.size) != sorted(header.size):
         raise ValueError(f"declares the sizes {header.size} and {image.size}")
     if isinstance(image, PngImageFile):
         # Pillow decodes IDAT chunks without checking their checksums: flipped bits would become pixels.
@@ -378,11 +356,8 @@ def _decode(
         _check_tiff(image)
     elif getattr(image, "n_frames", 1) > 1:
         raise Refusal("is an animation; save the frame to be inspected as an image of its own")
-    if kind == "JPEG" and jpeg_check.is_damaged(data):
-        raise Refusal(
-            "is a JPEG that is damaged or cut short: parts of its data are missing, and would show as gray "
-            "or shifted areas; copy it again from where it was taken"
-        )
+    if isinstance(image, JpegImageFile):
+        _check_jpeg(image, data)
     deep_color = deep_pixels.is_deep_color(image)
     image.load()
     if isinstance(image, WebPImageFile):
@@ -401,6 +376,44 @@ def _decode(
     return np.ascontiguousarray(turned(rgb, orientation))
 
 
+def _decode_samples(
+    data: bytes, header: Header, max_pixels: int, bit_depth: int | None, on_samples: OnSamples | None
+) -> Rgb:
+    """Decode a file that Pillow does not read to upright RGB."""
+    if header.reader == "pnm":
+        head = pnm.header(data)
+        found = SampleValues(pnm.read(data, head), head.top or 1, "maxval" if head.top < 65535 else "")
+    else:
+        found = optional_readers.read(header.reader, data)
+    height, width = found.values.shape[:2]
+    _check_pixels((width, height), max_pixels)
+    samples = found.samples()
+    if samples is not None and on_samples is not None:
+        on_samples(samples)
+    return np.ascontiguousarray(turned(_samples_to_rgb(found, samples, bit_depth), found.orientation))
+
+
+def _samples_to_rgb(found: SampleValues, samples: Samples | None, bit_depth: int | None) -> Rgb:
+    """Convert samples in their own range to uint8 (h, w, 3)."""
+    values = found.values
+    if values.dtype.kind == "f":
+        levels = _float_levels(values)
+    elif samples is not None:
+        white = samples.white(bit_depth)
+        levels = to_levels(np.minimum(values, white), white)
+        if found.has_alpha and int(values[..., -1].max()) > white:
+            levels[..., -1] = values[..., -1] // 256  # transparency of the full range beside such colours
+    elif found.top == 255:
+        levels = values.astype(np.uint8, copy=False)
+    else:
+        levels = np.rint(values * (255 / found.top)).astype(np.uint8)
+    if levels.ndim == 2 or levels.shape[2] == 1:
+        return np.repeat(levels.reshape(*levels.shape[:2], 1), 3, axis=2)
+    if found.has_alpha:
+        return np.array(_on_background(Image.fromarray(np.ascontiguousarray(levels))))
+    return levels
+
+
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
@@ -408,6 +421,24 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
             f"has {width} x {height} pixels ({width * height / 1e6:.1f} megapixels), over the limit of "
             f"{max_pixels / 1e6:g} megapixels; make it smaller, or raise {decode_limits.MEGAPIXELS}"
         )
+
+
+def _check_jpeg(image: JpegImageFile, data: bytes) -> None:
+    """Raise Refusal for JPEGs with missing data and for those that hold several views of equal rank."""
+    if jpeg_check.is_damaged(data):
+        raise Refusal(
+            "is a JPEG that is damaged or cut short: parts of its data are missing, and would show as gray "
+            "or shifted areas; copy it again from where it was taken"
+        )
+    views: Any = None
+    with suppress(Exception):  # a broken list of views does not cost the image, as with EXIF
+        views = (image._getmp() or {}).get(_MPO_ENTRIES)
+    for view in views or ():
+        if str(view["Attribute"]["MPType"]).startswith("Multi-Frame Image"):
+            raise Refusal(
+                "holds several views (a stereo pair, a panorama or other angles); save the view to be "
+                "inspected as an image of its own"
+            )
 
 
 def _check_tiff(image: TiffImageFile) -> None:
@@ -445,6 +476,9 @@ def _check_tiff(image: TiffImageFile) -> None:
 
 def _to_rgb(image: ImageFile.ImageFile) -> Rgb:
     """Convert a loaded image to uint8 (h, w, 3), not yet turned upright."""
+    if isinstance(image, BmpImageFile) and image.mode == "RGBA" and not np.asarray(image)[..., 3].any():
+        # Many programs leave the fourth byte of a BMP zero, and viewers show such an image as opaque.
+        return np.array(image.convert("RGB"))
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or image.has_transparency_data:
         return np.array(_on_background(image))
     # An RGB image is not converted, because that would copy it.
@@ -494,6 +528,8 @@ def _deep_gray_to_rgb(
         gray = _long_integer_levels(values, signed=2 in tags.get(_TIFF_SAMPLE_FORMAT, ()))
     else:
         values = np.maximum(values, 0) if values.dtype.kind == "i" else values
+        if isinstance(image, Jpeg2KImageFile):
+            values = deep_pixels.as_stored(values, data)
         samples = deep_pixels.samples_of(image, data, values, int(values.max()))
         gray = to_levels(values, samples.white(bit_depth))
     if tags.get(_TIFF_PHOTOMETRIC) == 0:  # "white is zero", which Pillow applies up to 8 bits only

@@ -30,13 +30,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = _streams()
     # Imported before the first request, so that it does not count toward a request's limits.
-    from PIL import Image
+    from PIL import AvifImagePlugin, Image
 
     from padim.data.bit_depth import Samples
-    from padim.data.decode import decode_here
+    from padim.data.decode import decode_here, prepare
 
     # Each request has its own limit, and nothing else in this process relies on Pillow's.
     Image.MAX_IMAGE_PIXELS = None
+    # The stacks of further threads would count toward the limit on memory.
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     answers.write(READY)
     answers.flush()
     while True:
@@ -48,6 +50,7 @@ def main() -> None:
         data = requests.read(length)
         if len(data) < length:
             return
+        prepare(data)
         with _memory_limit(memory):
             notes: list[Samples] = []
             found = decode_here(data, pixels, bit_depth or None, notes.append)

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import ImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from padim.data import container_headers
 from padim.data.bit_depth import FULL, Samples
 
-__all__ = ["color_samples", "is_deep_color", "samples_of"]
+__all__ = ["as_stored", "color_samples", "is_deep_color", "samples_of"]
 
 _BITS_PER_SAMPLE, _SAMPLE_FORMAT, _MAX_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE = 258, 339, 281, 341
 _PLANAR = 284
@@ -44,7 +46,20 @@ def samples_of(image: ImageFile.ImageFile, data: bytes, values: npt.NDArray[Any]
         return _of_png(data, values, largest)
     if isinstance(image, TiffImageFile):
         return _of_tiff(image.tag_v2, largest)
+    if isinstance(image, Jpeg2KImageFile):
+        bits = _bits_of_jpeg_2000(data)
+        return Samples(largest, bits, bits if bits < FULL else None, "JPEG 2000's precision")
     return Samples(largest)
+
+
+def as_stored(values: npt.NDArray[Any], data: bytes) -> npt.NDArray[Any]:
+    """Return the samples of a gray JPEG 2000 in their own range; Pillow has scaled them to 16 bits."""
+    return values >> (FULL - _bits_of_jpeg_2000(data))
+
+
+def _bits_of_jpeg_2000(data: bytes) -> int:
+    head = container_headers.jpeg2000(data)
+    return FULL if head is None else head.bits
 
 
 def _of_png(data: bytes, values: npt.NDArray[Any], largest: int) -> Samples:

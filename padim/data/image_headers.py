@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from padim.data import container_headers, pnm, tiff_header
+from padim.data.refusal import Refusal
 
 # Files with more metadata than this are decoded in a helper process instead of the server's own: real files
 # have far less, and the readers take time for every item.
@@ -17,6 +20,7 @@ _MAX_SEGMENTS = 2000
 _MAX_METADATA = 4_000_000
 _MAX_PNG_CHUNKS = 20_000
 _MAX_PNG_TEXTS = 8
+_MAX_TEXT = 100_000
 _MAX_ENTRIES = 256
 _MAX_STRIPS = 16_384
 _MAX_VALUES = 1_000_000
@@ -42,6 +46,9 @@ class Header:
         most_pixels: largest number of pixels that a file of this length can hold; None without a bound.
         scans: passes over the pixels in a JPEG, counted up to one more than `max_scans` of `read`.
         run_length: whether it is a run-length BMP.
+        reader: what decodes the pixels: "pillow", "pnm", or a name in
+            :data:`padim.data.optional_readers.MODULES`.
+        refusal: why the file cannot be used, as far as the header tells; empty if nothing speaks against it.
         bounded: whether the size bounds the decoding time, whatever the bytes are.
     """
 
@@ -51,6 +58,8 @@ class Header:
     scans: int = 1
     run_length: bool = False
     bounded: bool = True
+    reader: str = "pillow"
+    refusal: str = ""
 
     @property
     def pixels(self) -> int | None:
@@ -63,13 +72,13 @@ def read(data: bytes, kind: str, *, max_scans: int = 50) -> Header:
 
     Args:
         data: the whole file.
-        kind: "PNG", "JPEG", "BMP", "TIFF" or "WebP".
+        kind: a format of :mod:`padim.data.formats`.
         max_scans: a JPEG's scans are counted up to one more than this number.
     """
     try:
         if kind == "JPEG":
             return _jpeg(data, max_scans)
-        return {"PNG": _png, "BMP": _bmp, "TIFF": _tiff, "WebP": _webp}[kind](data)
+        return _READERS[kind](data)
     except (struct.error, IndexError):
         # Cut short within the header. The decoder will report it, before it has allocated any pixels.
         return _UNKNOWN[kind]
@@ -119,18 +128,37 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         at += 12 + length
 
 
+def without_metadata(data: bytes) -> bytes:
+    """Return a PNG without the metadata that Pillow would unpack, refusing the image where they are large.
+
+    Color profiles are not applied in any case. Of texts only those remain that may hold the orientation.
+    """
+    kept = [data[:8]]
+    at = 8
+    for name, start, length in _png_chunks(data):
+        end = start + length + 4
+        text = name in (b"zTXt", b"iTXt", b"tEXt")
+        orientation = length < _MAX_TEXT and data.startswith((b"XML:com.adobe.xmp", b"Raw profile"), start)
+        if name != b"iCCP" and not (text and not orientation):
+            kept.append(data[at:end])
+        at = end
+    return data if sum(map(len, kept)) == at else b"".join((*kept, data[at:]))
+
+
 # --- JPEG ---
 
 # A marker that is neither a stuffed zero, a restart marker nor padding; the search runs in C.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 _START_OF_FRAME = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC}
-_END, _SCAN, _APP1, _START = 0xD9, 0xDA, 0xE1, 0xD8
+_END, _SCAN, _APP1, _START, _JPEG_LS = 0xD9, 0xDA, 0xE1, 0xD8, 0xF7
+# Lossless and differential coding in forms that nothing writes.
+_RARE_FRAMES = {0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
 _EXIF = b"Exif\0\0"
 
 
 def _jpeg(data: bytes, max_scans: int) -> Header:
     size: tuple[int, int] | None = None
-    components, frame = 3, 0
+    components, frame, bits = 3, 0, 8
     segments = metadata = scans = 0
     exif = b""
     valid = True
@@ -148,10 +176,12 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
             scans += 1
             if scans > max_scans or (frame in (0xC0, 0xC1) and data[at + 2] == components):
                 break  # in most files the first pass is the only one, and only pixels follow
-        elif marker in _START_OF_FRAME:
+        elif marker in _START_OF_FRAME or marker == _JPEG_LS:
             frame = marker
-            height, width, components = struct.unpack_from(">HHB", data, at + 3)
+            bits, height, width, components = struct.unpack_from(">BHHB", data, at + 2)
             size = (width, height)
+            if marker == _JPEG_LS:
+                break  # what follows has other rules for markers
         elif 0xE0 <= marker <= 0xEF or marker == 0xFE:
             metadata += length
             if marker == _APP1 and data.startswith(_EXIF, at + 2):
@@ -164,13 +194,19 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
     # The samples of all passes but the first are kept until the last one, two bytes each.
     kept = 2 * components if frame not in (0xC0, 0xC1) or scans > 1 else 0
     pixels = 0 if size is None else size[0] * size[1]
+    refusal = ""
+    if frame in _RARE_FRAMES or components not in (1, 3, 4):
+        refusal = f"is a JPEG of a rare kind ({components} channels, SOF {frame & 15}); save it as PNG"
     return Header(
         size=size,
-        bytes_per_pixel=(16 if components == 4 else 13) + kept,
+        reader="jpeg-ls" if frame == _JPEG_LS else "pillow" if bits == 8 else "jpeg",
+        refusal=refusal,
+        bytes_per_pixel=(16 if components == 4 else 13) + kept + (12 if bits > 8 or frame == _JPEG_LS else 0),
         most_pixels=_JPEG_PIXELS_PER_BYTE * len(data) if frame in (0xC0, 0xC1, 0xC2) else None,
         scans=scans,
         bounded=(
             frame in (0xC0, 0xC1, 0xC2)
+            and bits == 8
             and segments <= _MAX_SEGMENTS
             and metadata <= _MAX_METADATA
             and valid
@@ -220,6 +256,75 @@ def _webp(data: bytes) -> Header:
     return Header(size, _UNKNOWN["WebP"].bytes_per_pixel, bounded=False)
 
 
+# --- GIF ---
+
+
+def _gif(data: bytes) -> Header:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return Header((width, height), _UNKNOWN["GIF"].bytes_per_pixel, bounded=False)
+
+
+# --- PBM, PGM, PPM, PAM and PFM ---
+
+
+def _pnm(data: bytes) -> Header:
+    try:
+        head = pnm.header(data)
+    except Refusal as error:
+        return replace(_UNKNOWN["PNM"], refusal=str(error))
+    width, height = head.size
+    most = (len(data) - head.data) * width * height // max(1, head.length)
+    return Header(
+        size=head.size,
+        bytes_per_pixel=(24 if head.text else 12) + 4 * head.channels * head.sample_bytes,
+        most_pixels=most,
+        bounded=not head.text,
+        reader="pnm",
+    )
+
+
+# --- JPEG 2000, AVIF, HEIC and JPEG XL: the size never bounds the cost ---
+
+
+def _jpeg2000(data: bytes) -> Header:
+    head = container_headers.jpeg2000(data)
+    if head is None:
+        return _UNKNOWN["JPEG 2000"]
+    refusal = ""
+    if head.images > 1:
+        refusal = "holds several images; save the one to be inspected as an image of its own"
+    elif head.channels > 4 or (head.channels in (2, 4) and not head.opacity):
+        refusal = (
+            f"has {head.channels} channels, not all of them color or transparency; save the channels to be "
+            "inspected as a gray or an RGB image"
+        )
+    elif head.signed or head.bits > 16:
+        refusal = "holds signed pixels or more than 16 bits; save it as ordinary 8-bit or 16-bit"
+    per_pixel = 12 + 12 * max(3, head.channels)
+    # Of colors of more than 8 bits Pillow keeps the upper 8 bits of the declared depth; where that is 16, the
+    # values may use a part of it only.
+    reader = "jpeg 2000" if head.bits == 16 and head.channels > 1 else "pillow"
+    return Header(head.size, per_pixel, bounded=False, refusal=refusal, reader=reader)
+
+
+def _iso(data: bytes) -> Header:
+    return Header(container_headers.iso_size(data), _UNKNOWN["AVIF"].bytes_per_pixel, bounded=False)
+
+
+def _heic(data: bytes) -> Header:
+    return replace(_iso(data), reader="heic")
+
+
+def _jpeg_xl(data: bytes) -> Header:
+    head = container_headers.jpeg_xl(data)
+    if head is None:
+        return _UNKNOWN["JPEG XL"]
+    refusal = (
+        "is an animation; save the frame to be inspected as an image of its own" if head.animated else ""
+    )
+    return replace(_UNKNOWN["JPEG XL"], size=head.size, refusal=refusal)
+
+
 # --- TIFF, and the directory of EXIF data, which has the same form ---
 
 # Bytes of one value by TIFF type, and the `struct` formats of integers.
@@ -250,7 +355,19 @@ _OFFSETS = {273, 324}
 
 
 def _tiff(data: bytes) -> Header:
-    """Read a TIFF header; the size bounds the cost only for uncompressed files with common tags only."""
+    """Read a TIFF header: see :mod:`padim.data.tiff_header` for what is refused by it."""
+    found = tiff_header.directory(data)
+    cost = _tiff_cost(data)
+    if found is None:
+        return cost
+    why = tiff_header.refusal(found)
+    if found.needs_extra and not why:
+        return replace(cost, reader="tiff", bounded=False)
+    return replace(cost, refusal=why)
+
+
+def _tiff_cost(data: bytes) -> Header:
+    """Return the cost of a TIFF; the size bounds it only for uncompressed files with common tags only."""
     order = "<" if data[:2] == b"II" else ">"
     if 43 in data[2:4]:  # BigTIFF is rare; its size is left open
         return _UNKNOWN["TIFF"]
@@ -326,4 +443,23 @@ _UNKNOWN = {
     "BMP": Header(None, 16, bounded=False),
     "TIFF": Header(None, 28, bounded=False),
     "WebP": Header(None, 24, bounded=False),
+    "GIF": Header(None, 24, bounded=False),
+    "PNM": Header(None, 24, bounded=False, reader="pnm"),
+    "JPEG 2000": Header(None, 48, bounded=False),
+    "AVIF": Header(None, 32, bounded=False),
+    "HEIC": Header(None, 40, bounded=False, reader="heic"),
+    # libjxl keeps all of an image as 32-bit floating-point numbers.
+    "JPEG XL": Header(None, 64, bounded=False, reader="jpeg xl"),
+}
+_READERS = {
+    "PNG": _png,
+    "BMP": _bmp,
+    "TIFF": _tiff,
+    "WebP": _webp,
+    "GIF": _gif,
+    "PNM": _pnm,
+    "JPEG 2000": _jpeg2000,
+    "AVIF": _iso,
+    "HEIC": _heic,
+    "JPEG XL": _jpeg_xl,
 }

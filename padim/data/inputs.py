@@ -24,7 +24,8 @@ from PIL import Image as PillowImage
 
 from padim.data.account import FileAccount, grouped
 from padim.data.archives import ZipSource
-from padim.data.decode import FORMATS, MAX_BYTES, too_large
+from padim.data.decode import MAX_BYTES, too_large
+from padim.data.formats import FORMATS
 from padim.data.loading import Named
 from padim.data.sources import FolderSource, Source, unique_names
 from padim.errors import ImageError, InputError

@@ -6,8 +6,8 @@ libjpeg-turbo in its strict mode, which reads all of the compressed data and rep
 pixels stay Pillow's.
 
 What the format cannot tell stays unseen: most flipped bits change pixels but leave data that decode without a
-complaint. Three rare kinds are not checked: arithmetic coding, which has no invalid data; lossless JPEG; and
-sampling factors that libjpeg-turbo's interface does not name, as 4:1:0.
+complaint. In three rare kinds still less is seen: arithmetic coding, which has hardly any invalid data;
+lossless JPEG; and sampling factors that libjpeg-turbo's interface does not name, as 4:1:0.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ _MARKER = re.compile(rb"\xff([^\x00\x01\xff])")
 _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN, _END, _ADOBE, _COMMENT = 0xDA, 0xD9, 0xEE, 0xFE
 _RESTARTS = range(0xD0, 0xD8)
-_SEQUENTIAL = (0xC0, 0xC1)
+_SEQUENTIAL = (0xC0, 0xC1, 0xC9)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# Baseline, extended and progressive Huffman coding. simplejpeg must see no other kind: for a lossless JPEG,
-# which cannot be scaled, it allocates an eighth of the size and libjpeg-turbo writes the whole.
-_CHECKED = (0xC0, 0xC1, 0xC2)
+# Baseline, extended and progressive, with Huffman or arithmetic coding. simplejpeg must see no other kind: of
+# a lossless JPEG, which cannot be scaled, libjpeg-turbo writes all pixels where it has room for an eighth.
+_CHECKED = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
+_PROGRESSIVE = (0xC2, 0xCA)
 
 
 def is_damaged(data: bytes) -> bool:
@@ -51,6 +52,8 @@ def is_damaged(data: bytes) -> bool:
     """
     if _frame(data) not in _CHECKED:
         return False
+    if not _all_scans(data):
+        return True
     complaint = _complaint(data)
     if complaint is None or _DAMAGE.search(complaint):
         return complaint is not None
@@ -89,6 +92,42 @@ def _frame(data: bytes) -> int:
         if marker not in _RESTARTS and marker != 0xD8:
             at += int.from_bytes(data[at : at + 2], "big")
     return 0
+
+
+def _all_scans(data: bytes) -> bool:
+    """Return whether the scans of a JPEG send every component, and of a progressive one every bit of it.
+
+    A file that was cut between two scans and closed is as valid as a whole one, only coarse.
+    """
+    components: list[int] = []
+    progressive = False
+    # The lowest bit sent so far of the first and of the last coefficient of each component.
+    left: dict[int, list[int]] = {}
+    at = 2
+    while (found := _MARKER.search(data, at)) is not None:
+        marker, at = found[1][0], found.end()
+        if marker == _END:
+            break
+        if marker in _RESTARTS or marker == 0xD8:
+            continue
+        length = int.from_bytes(data[at : at + 2], "big")
+        segment = data[at + 2 : at + length]
+        at += length
+        if marker in _FRAMES and len(segment) > 5:
+            progressive = marker in _PROGRESSIVE
+            components = list(segment[6::3])[: segment[5]]
+            left = {component: [99, 99] for component in components}
+        elif marker == _START_OF_SCAN and segment and len(segment) >= 2 * segment[0] + 4:
+            first, last, bits = segment[-3:]
+            for component in segment[1 : 1 + 2 * segment[0] : 2]:
+                sent = left.setdefault(component, [99, 99])
+                if not progressive or first == 0:
+                    sent[0] = bits & 15 if progressive else 0
+                if not progressive or last == 63:
+                    sent[1] = bits & 15 if progressive else 0
+            if not progressive and segment[0] == len(components):
+                return True
+    return all(left[component] == [0, 0] for component in components)
 
 
 def _complaint(data: bytes) -> str | None:

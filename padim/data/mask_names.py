@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from padim.data.decode import IMAGE_SUFFIXES
+from padim.data.formats import IMAGE_SUFFIXES
 from padim.data.label_words import (
     may_say_masks,
     says_masks,

@@ -1,26 +1,64 @@
-"""Open a folder, a zip file or a mixed set of uploads as one source of images."""
+"""Open a folder, a zip file, an image file or a mixed set of uploads as one source of images."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from copy import copy
 from pathlib import Path, PurePosixPath
 
 from padim.data.archives import ZipSource
 from padim.data.decode import MAX_BYTES
+from padim.data.formats import archive_kind, describe, image_format
 from padim.data.leftovers import outermost
 from padim.data.sources import File, FolderSource, Source, UploadSource, _Log, _order
 from padim.errors import ImageError
 
+# What tells the kinds of files apart that are given as a source; a tar archive is recognized by byte 257.
+_HEAD = 512
 
-def open_source(path: str | Path, *, max_bytes: int = MAX_BYTES) -> FolderSource | ZipSource:
-    """Open a folder or a zip file as a source of images; raise ImageError if the path does not exist."""
+
+def open_source(path: str | Path, *, max_bytes: int = MAX_BYTES) -> FolderSource | ZipSource | UploadSource:
+    """Open a folder, a zip file or a single image file as a source of images.
+
+    A file is told by its content: a zip archive may have any name, and so may an image.
+
+    Raises:
+        ImageError: the path does not exist, or the file is of another kind; the message says of which.
+    """
     path = Path(path)
     if path.is_dir():
         return FolderSource(path, max_bytes=max_bytes)
-    if path.is_file():
+    if not path.exists():
+        raise ImageError(str(path), "does not exist; give a folder of images, a zip file or an image")
+    head = _head(path)
+    if image_format(head) is not None:
+        return UploadSource([(path.name, path)], max_bytes=max_bytes)
+    if head.startswith((b"PK\3\4", b"PK\5\6")) or zipfile.is_zipfile(path):
         return ZipSource(path, max_bytes=max_bytes)
-    raise ImageError(str(path), "does not exist; give a folder of images or a zip file")
+    raise ImageError(path.name, _no_source(path, head))
+
+
+def _head(path: Path) -> bytes:
+    try:
+        if not path.is_file():  # opening a named pipe would wait for ever
+            raise ImageError(path.name, "is not an ordinary file")
+        with path.open("rb") as file:
+            return file.read(_HEAD)
+    except OSError as error:
+        raise ImageError(path.name, f"cannot be read ({error.strerror}); check its permissions") from error
+
+
+def _no_source(path: Path, head: bytes) -> str:
+    """Return why a file with this beginning is no source of images."""
+    if not head:
+        return "is empty (0 bytes); copy it again"
+    if path.suffix.lower() == ".zip":
+        return f"is not a zip archive or is damaged: it is {describe(head)}; copy it again or make it anew"
+    what = describe(head)
+    if archive_kind(head) is not None:
+        return f"is {what}, of which only zip is read; unpack it and give the folder, or make a zip"
+    return f"is {what}; give a folder of images, a zip file or an image"
 
 
 def expand_uploads(files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BYTES) -> Source:

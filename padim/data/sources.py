@@ -20,17 +20,16 @@ from natsort import natsort_keygen, ns
 
 from padim.data import leftovers
 from padim.data.account import PassedOver
-from padim.data.decode import (
+from padim.data.decode import MAX_BYTES, MIB, too_large
+from padim.data.formats import (
     ARCHIVE_SUFFIXES,
     FORMATS,
+    HEAD,
     IMAGE_SUFFIXES,
-    MAX_BYTES,
-    MIB,
     UNREADABLE_SUFFIXES,
-    Refusal,
     image_format,
-    too_large,
 )
+from padim.data.refusal import Refusal
 from padim.errors import ImageError, InputError
 
 T = TypeVar("T")
@@ -380,10 +379,6 @@ def read_plain(path: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
     except OSError as error:
         raise ImageError(name, f"cannot be read ({error.strerror}); check its permissions") from error
     return data
-
-
-# Number of bytes at a file's beginning from which its format is recognized.
-HEAD = 32
 
 
 def _head(path: Path) -> bytes:

@@ -20,7 +20,6 @@ from padim.data.decode import (
     EXIF_ORIENTATION,
     MAX_BYTES,
     MAX_SCANS,
-    Refusal,
     _admit,
     _check_pixels,
     _orientation,
@@ -30,6 +29,7 @@ from padim.data.decode import (
     too_large,
 )
 from padim.data.decode_budget import Cancel, memory_budget
+from padim.data.refusal import Refusal
 from padim.errors import ImageError, PadimError
 
 __all__ = ["orientation_of", "stored"]
@@ -60,6 +60,8 @@ def stored(data: bytes, name: str, *, cancel: Cancel | None = None) -> Iterator[
         pixels = limits.pixels if header.pixels is None else header.pixels
         need = pixels * header.bytes_per_pixel + 2 * len(data) + _READING_BYTES
         with memory_budget(limits.memory).holding(need, cancel):
+            if header.reader not in ("pillow", "pnm"):
+                raise Refusal(f"is a {kind} of a kind in which masks are not read; save the mask as PNG")
             image = _READERS[kind](BytesIO(data))
             _check_pixels(image.size, limits.pixels)
             if isinstance(image, PngImageFile):

@@ -34,7 +34,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bad = png(part(500, defect=True))
     write(folder, [("a.png", bad), ("a.PNG", png(part(61))), ("a.bmp", bad), ("=1+1.png", png(part(62)))])
     (folder / "broken.png").write_bytes(b"no image")
-    (folder / "old.heic").write_bytes(b"another kind")
+    (folder / "old.psd").write_bytes(b"another kind")
     return folder
 
 
@@ -84,7 +84,7 @@ def test_results_are_the_engines_decisions(
         "results.csv",
         "results.json",
     }
-    assert {row["name"] for row in images if "error" in row} == {"broken.png", "old.heic"}
+    assert {row["name"] for row in images if "error" in row} == {"broken.png", "old.psd"}
     assert document["counts"] == {"accept": 4, "review": 0, "reject": 4, "unreadable": 2}
 
 

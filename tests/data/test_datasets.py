@@ -61,10 +61,10 @@ def test_plain_folders_have_masks_in_them_or_beside_them(tmp_path: Path, masks: 
 
 def test_broken_files_are_named_with_their_folder(tmp_path: Path) -> None:
     lay(tmp_path, "good/a.png")
-    (tmp_path / "good" / "b.heic").write_bytes(b"another kind")
+    (tmp_path / "good" / "b.psd").write_bytes(b"another kind")
     dataset = open_dataset(tmp_path)
     assert [name for name, _ in dataset] == ["good/a.png"]
-    assert [error.name for error in dataset.skipped] == ["good/b.heic"]
+    assert [error.name for error in dataset.skipped] == ["good/b.psd"]
 
 
 def test_what_holds_no_labels_is_refused(tmp_path: Path) -> None:

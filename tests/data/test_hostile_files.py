@@ -41,6 +41,7 @@ BROKEN: dict[str, Callable[[], bytes]] = {
 # Unusual, and images all the same.
 ODD: dict[str, Callable[[], bytes]] = {
     "one pixel.png": lambda: png(np.full((1, 1, 3), 90, np.uint8)),
+    "one frame.gif": lambda: hostile.gif(1),
     "strip.png": lambda: png(part(4, size=(2, 300))),
     "sixteen bit.png": lambda: hostile.png(part(4)[..., 0].astype(np.uint16) * 257),
     "alpha.png": lambda: hostile.png(np.dstack([part(4), np.full((96, 96), 128, np.uint8)])),

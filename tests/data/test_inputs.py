@@ -453,15 +453,15 @@ def test_an_error_in_the_place_of_an_image_is_passed_on() -> None:
 
 def test_an_unreadable_file_of_a_folder_comes_in_its_place_as_an_error(folder: Path) -> None:
     (folder / "a5.png").symlink_to(folder / "nowhere.png")
-    (folder / "b" / "z.heic").write_bytes(b"x")
+    (folder / "b" / "z.psd").write_bytes(b"x")
     for _ in range(2):  # each reading reports them once
         found: dict[str, Any] = dict(as_images(folder))
         errors = {name: content.reason for name, content in found.items() if isinstance(content, ImageError)}
         assert errors == {
             "a5.png": "is a link that leads nowhere; put the image itself there",
-            "b/z.heic": errors["b/z.heic"],
+            "b/z.psd": errors["b/z.psd"],
         }
-        assert errors["b/z.heic"].startswith("is a HEIC file; save it as ")
+        assert errors["b/z.psd"].startswith("is a PSD file; save it as ")
         assert [name for name in found if name not in errors] == ["a2.png", "a10.png", "b/a.png"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from padim.data.formats import IMAGE_SUFFIXES
 from padim.errors import PadimError
 
 VARIABLE = "PADIM_FOLDERS"
@@ -49,12 +50,12 @@ def resolve(named: str) -> Path:
         if path != root and root not in path.parents:
             continue
         inside = True
-        if path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
+        if path.is_dir() or (path.is_file() and path.suffix.lower() in (".zip", *IMAGE_SUFFIXES)):
             return path
     if not inside:
         # The same message whether or not the path exists, so that it reveals nothing about other folders.
         raise FolderError(f"“{named}” lies outside the folders that are open to the app.")
-    raise FolderError(f"There is no folder or zip file “{named}” here.")
+    raise FolderError(f"There is no folder, zip file or image “{named}” here.")
 
 
 def suggestions(limit: int = 50) -> list[str]:

@@ -1,0 +1,104 @@
+"""A folder, a zip or one image is a source of images; whatever else is given is called by its true kind."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from padim.data.archives import ZipSource
+from padim.data.decode import decode
+from padim.data.inputs import as_images
+from padim.data.opening import open_source
+from padim.data.sources import FolderSource, UploadSource
+from padim.errors import ImageError
+from tests import hostile
+
+PHOTO = np.arange(8 * 9 * 3, dtype=np.uint8).reshape(8, 9, 3)
+PNG = hostile.encode(PHOTO)
+
+
+@pytest.mark.parametrize("name", ["part.png", "part.jpg", "part", "part.zip"])
+def test_one_image_is_a_source_whatever_its_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(PNG)
+    source = open_source(path)
+    assert isinstance(source, UploadSource)
+    assert len(source) == 1
+    for _ in range(2):
+        ((found, data),) = source
+        assert found == name
+        np.testing.assert_array_equal(decode(data, found), PHOTO)
+    assert source.skipped == []
+    assert source.passed_over == []
+
+
+@pytest.mark.parametrize("name", ["set.zip", "set.dat"])
+def test_a_zip_is_told_by_its_content(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(hostile.zip_of({"a.png": PNG}))
+    source = open_source(path)
+    assert isinstance(source, ZipSource)
+    assert list(source) == [("a.png", PNG)]
+    assert isinstance(open_source(tmp_path), FolderSource)
+
+
+def tar() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        info = tarfile.TarInfo("a.png")
+        info.size = len(PNG)
+        archive.addfile(info, io.BytesIO(PNG))
+    return out.getvalue()
+
+
+OTHERS = {
+    "set.7z": (b"7z\xbc\xaf\x27\x1c\0\4" + bytes(40), "a 7z archive, of which only zip is read"),
+    "set.rar": (b"Rar!\x1a\7\1\0" + bytes(40), "a RAR archive, of which only zip is read"),
+    "set.tar": (tar(), "a tar archive, of which only zip is read"),
+    "set.tgz": (gzip.compress(tar()), "a gzip archive"),
+    "report.pdf": (b"%PDF-1.7\n", "a PDF; give a folder"),
+    "list.txt": (b"a.png\nb.png\n", "text, not an image; give a folder"),
+    "film.mp4": (b"\0\0\0\x18ftypisom" + bytes(20), "a video or sound file"),
+    "cut.zip": (b"%PDF-1.7\n", "is not a zip archive or is damaged: it is a PDF"),
+    "nothing.zip": (b"", "is empty"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_files_are_called_what_they_are(tmp_path: Path, name: str) -> None:
+    content, words = OTHERS[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImageError) as caught:
+        open_source(tmp_path / name)
+    assert caught.value.name == name
+    assert words in caught.value.reason
+
+
+def test_a_broken_image_is_no_broken_zip(tmp_path: Path) -> None:
+    path = tmp_path / "part.jpg"
+    path.write_bytes(hostile.encode(PHOTO, "JPEG")[:300])
+    ((name, data),) = open_source(path)
+    with pytest.raises(ImageError, match=r"part\.jpg: .*damaged or cut short"):
+        decode(data, name)
+
+
+def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="does not exist"):
+        open_source(tmp_path / "missing")
+
+
+def test_python_takes_the_same_files(tmp_path: Path) -> None:
+    for name, content in {"part.pgm": b"P5 2 2 255\n" + bytes(4), "set.7z": OTHERS["set.7z"][0]}.items():
+        (tmp_path / name).write_bytes(content)
+    ((name, data),) = as_images(tmp_path / "part.pgm")
+    assert isinstance(data, bytes)
+    assert decode(data, name).shape == (2, 2, 3)
+    ((name, data),) = as_images(tmp_path / "set.7z")
+    assert isinstance(data, bytes)
+    with pytest.raises(ImageError, match="7z archive"):
+        decode(data, name)
