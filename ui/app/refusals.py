@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedChange:
     """A change that was not made.
 
     Attributes:
@@ -39,7 +39,7 @@ class Refusal:
 class Refusals:
     """The refused changes of one session, by model id."""
 
-    of: dict[str, list[Refusal]] = field(default_factory=dict)
+    of: dict[str, list[RefusedChange]] = field(default_factory=dict)
 
 
 def keep(
@@ -59,7 +59,7 @@ def keep(
         again: makes the change to the model that it is called with.
         seen: the model as it was when the user asked for the change; default: as the page showed it.
     """
-    refused = Refusal(what, _reason(entry, error, seen), isinstance(error, ChangedSinceOpenedError), again)
+    refused = RefusedChange(what, _reason(entry, error, seen), isinstance(error, ChangedSinceOpenedError), again)
     kept = state.of(Refusals).of.setdefault(entry.id, [])
     if all(other.what != what for other in kept):
         kept.append(refused)
