@@ -56,6 +56,7 @@ class Evaluation:
         passed_over: files of the data set that were not read, with the reason.
         folders: what each folder of the data set was taken for.
         mask_account: masks without an image, empty masks, and defects without a mask.
+        masks_and_tables: the number of files used beside the images.
     """
 
     layout: str
@@ -67,11 +68,13 @@ class Evaluation:
     passed_over: tuple[PassedOver, ...] = ()
     folders: tuple[FolderUse, ...] = ()
     mask_account: MaskAccount = field(default_factory=MaskAccount)
+    masks_and_tables: int = 0
 
     @property
     def account(self) -> FileAccount:
-        """Return what became of every file of the data set."""
-        return FileAccount(len(self.images), self.failed, self.passed_over)
+        """Return what became of every file of the data set; masks and tables are used as images are."""
+        used = len(self.images) + self.masks_and_tables
+        return FileAccount(used, self.failed, self.passed_over)
 
     @property
     def kinds(self) -> Counter[str]:
@@ -170,4 +173,12 @@ def evaluate_dataset(
         tuple(dataset.passed_over),
         dataset.folders,
         dataset.mask_account,
+        _masks_and_tables(dataset, failed),
     )
+
+
+def _masks_and_tables(dataset: Dataset, failed: list[ImageError]) -> int:
+    """Return the number of files of a data set that are used beside its images."""
+    others = sum(use.files for use in dataset.folders if use.taken_for.startswith(("masks", "table")))
+    masks = {mask for sample in dataset.samples.values() for mask in sample.masks}
+    return others - len(masks & {error.name for error in failed})

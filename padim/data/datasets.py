@@ -6,6 +6,7 @@ zip file, a table or uploads, and return a :class:`Dataset`.
 
 from __future__ import annotations
 
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -249,11 +250,16 @@ def open_dataset(path: str | Path, *, beside: bool = True, good_needed: bool = T
     path = Path(path)
     if path.is_file() and path.suffix.lower() in TABLE_SUFFIXES:
         return _read_named(path.name, lambda: _of_table(path))
-    if path.is_file() and path.suffix.lower() == ".zip":
+    if _is_zip(path):
         return _read_named(str(path), lambda: read_layout(ZipSource(path).open(), good_needed=good_needed))
     if not path.is_dir():
         raise PadimError(f"{path}: is not a folder, a zip or a CSV; give one with labelled images")
     return _read_named(str(path), lambda: read_layout(FolderTree(path, beside), good_needed=good_needed))
+
+
+def _is_zip(path: Path) -> bool:
+    """Return whether a path is a zip file, by its name or its content."""
+    return path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path))
 
 
 def _of_table(path: Path) -> Reading:
@@ -270,7 +276,7 @@ def open_good(path: str | Path) -> Dataset:
         LabeledInputError: folders in it say that not all of its images are good parts.
     """
     path = Path(path)
-    if path.is_file() and path.suffix.lower() == ".zip":
+    if _is_zip(path):
         return _all_good(ZipSource(path).open(), str(path))
     if path.is_dir():
         return _all_good(FolderTree(path), str(path))

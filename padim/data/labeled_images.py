@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from padim.data.account import PassedOver
 from padim.data.datasets import GOOD, open_dataset
+from padim.data.label_words import says_bad
 from padim.data.opening import open_source
 from padim.errors import ImageError, PadimError
 
@@ -57,7 +58,14 @@ class LabeledImages:
         return GOOD if self.kinds is None else self.kinds[name]
 
     def all_good(self) -> LabeledImages:
-        """Return the same images without their labels."""
+        """Return the same images without their labels.
+
+        Raises:
+            PadimError: all labels say that the images show defects.
+        """
+        if self.kinds and all(map(says_bad, self.kinds.values())):
+            listed = ", ".join(sorted(set(self.kinds.values()))[:5])
+            raise PadimError(f"{self.label}: holds images of defects alone ({listed}); give good parts")
         return LabeledImages(self.images, self.count, self.label)
 
 

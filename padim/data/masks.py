@@ -23,7 +23,7 @@ Mask = npt.NDArray[np.bool_]
 
 # In a lossy file, values up to this are noise, whatever the brightest one is.
 _NOISE = 16
-_LOSSY = ("JPEG", "MPO")
+_LOSSY = ("JPEG", "MPO", "AVIF", "HEIF")
 _TIFF_PHOTOMETRIC = 262
 
 
@@ -35,8 +35,8 @@ def read_mask(data: bytes, name: str, size: tuple[int, int], orientation: int = 
       what is visible is the defect.
     * In a palette image, index 0 is no defect and the others are, whatever their colors; but if index 0 is
       not black and another index in use is, it is a plain image: black is no defect.
-    * In a JPEG, where compression changes values, a pixel is defect above half of the brightest value; a JPEG
-      with no value above 16 is empty.
+    * In a JPEG or another lossy file, where compression changes values, a pixel is defect above half of the
+      brightest value; a lossy file with no value above 16 is empty.
 
     The mask's own orientation (EXIF) is applied. A mask without one is used as it is if only so it has the
     size of its upright image, and turned as its image if only so; if both fit, as with square images, it is
@@ -98,7 +98,7 @@ def _values(image: Image.Image, data: bytes) -> Mask:
     if values.dtype == np.bool_:
         return values
     values = _white_is_zero(image, values)
-    if image.format in _LOSSY:
+    if _is_lossy(image, data):
         brightest = values if values.ndim == 2 else values.max(axis=2)
         most = int(brightest.max())
         return np.asarray(brightest > max(_NOISE, most / 2), np.bool_)
@@ -106,6 +106,16 @@ def _values(image: Image.Image, data: bytes) -> Mask:
     if values.ndim == 3:
         defect = defect.any(axis=2) | _low_bytes(image, data)
     return np.asarray(defect & ~_keyed(image, values), np.bool_)
+
+
+def _is_lossy(image: Image.Image, data: bytes) -> bool:
+    """Return whether the compression of a file changes values, so that small ones may be noise."""
+    if image.format == "WEBP":
+        return b"VP8 " in data[12:] and b"VP8L" not in data[12:64]
+    if image.format == "JPEG2000":
+        at = data.find(b"\xff\x52")  # coding style; its last value is the transform, 0 the irreversible one
+        return at < 0 or data[at + 13 : at + 14] == b"\0"
+    return image.format in _LOSSY
 
 
 def _visible(colored: Mask, shown: Mask) -> Mask:

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from padim.data import decode_limits, image_headers
+from padim.data import decode_limits, image_headers, jpeg_check
 from padim.data.decode import (
     _READERS,
     _READING_BYTES,
@@ -68,6 +68,8 @@ def stored(data: bytes, name: str, *, cancel: Cancel | None = None) -> Iterator[
                 PngImageFile(BytesIO(data)).verify()
             if getattr(image, "n_frames", 1) > 1 and kind != "JPEG":
                 raise Refusal("has several pages; save the mask as an image of its own")
+            if kind == "JPEG" and jpeg_check.is_damaged(data):
+                raise Refusal("is a JPEG that is damaged or cut short; copy it again or save the mask as PNG")
             yield image
     except PadimError:
         raise

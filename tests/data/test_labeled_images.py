@@ -66,3 +66,10 @@ def test_at_most_so_many_evenly_over_all(good: int, bad: int, most: int, known: 
         gaps = [b - a for a, b in itertools.pairwise(places)]
         assert not gaps or max(gaps) - min(gaps) <= 1, "evenly"
         assert not here or places[0] == 0
+
+
+def test_defects_alone_are_not_taken_for_good_parts(tmp_path: Path) -> None:
+    found = open_labeled(folder(tmp_path, "NG/a.png", "defects/b.png"))
+    with pytest.raises(PadimError, match="defects alone"):
+        found.all_good()
+    assert open_labeled(folder(tmp_path / "lines", "line 1/a.png")).all_good().good == 1

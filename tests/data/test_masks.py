@@ -112,6 +112,22 @@ def test_a_jpeg_mask_has_no_noise(quality: int) -> None:
     assert np.mean(found != (drawn > 0)) < 0.01
 
 
+@pytest.mark.parametrize(("kind", "how"), [("WEBP", {"quality": 60}), ("AVIF", {"quality": 60})])
+def test_masks_in_other_lossy_formats_have_no_noise(kind: str, how: dict[str, Any]) -> None:
+    drawn = np.zeros((64, 64, 3), np.uint8)
+    drawn[16:40, 8:32] = 255
+    found = read_mask(saved(Image.fromarray(drawn), kind, **how), "m", (64, 64))
+    assert np.mean(found != (drawn[..., 0] > 0)) < 0.01
+
+
+def test_a_jpeg_mask_that_is_cut_short_is_refused() -> None:
+    drawn = np.zeros((64, 64), np.uint8)
+    drawn[16:40, 8:32] = 255
+    data = saved(Image.fromarray(drawn), "JPEG")
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        read_mask(data[: len(data) * 3 // 4] + b"\xff\xd9", "m", (64, 64))
+
+
 def test_16_bit_colors_below_256_do_not_vanish() -> None:
     import struct
     import zlib

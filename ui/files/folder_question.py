@@ -45,8 +45,8 @@ def ask(name: str, question: LabeledInputError, *, all_of_it: bool = True) -> An
         st.markdown(f"**Which folder of “{plain(question.given)}” holds the good parts?**")
         st.caption(
             f"Not all of these images seem to be good parts: {plain('; '.join(signs))}"
-            f"{f' and {more} more' if more > 0 else ''}. Defects, masks or test images in the fit would be "
-            "accepted ever after."
+            f"{f' and {more} more' if more > 0 else ''}. A model that is fitted on defects or masks accepts "
+            "such defects."
         )
         images = dict(question.folders)
         options = [folder for folder, _ in question.folders if folder != _EVERYTHING]
