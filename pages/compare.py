@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from padim.data.account import PassedOver
+from padim.data.bit_depth import COMMON
 from padim.errors import ImageError, PadimError
 from padim.methods.catalogue import METHODS
 from padim.network import backbone
@@ -147,6 +148,16 @@ def _choices() -> tuple[Variant, ...]:
             persist_state="session",
             width=260,
         )
+        depth = st.selectbox(
+            "Bit depth of 16-bit images",
+            [None, *COMMON],
+            format_func=lambda bits: "As the files declare" if bits is None else f"{bits} bits",
+            key="compare-bit-depth",
+            persist_state="session",
+            width=260,
+            help="10, 12 or 14 for a camera of so many bits whose 16-bit files do not say it: values alone "
+            "do not decide, and nothing is compared before it is told.",
+        )
     if not (methods and chosen and ways and sizes):
         st.error("Choose at least one of each.", icon=":material/error:")
         return ()
@@ -156,6 +167,7 @@ def _choices() -> tuple[Variant, ...]:
         tuple(way for way in LAYER_CHOICES if way in ways),
         tuple(sorted(sizes)),
         stride,
+        depth,
     )
     try:
         return wanted.variants()

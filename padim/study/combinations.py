@@ -33,6 +33,7 @@ class Combinations:
         layers: choices of each network's standard layers.
         sizes: sides of the input in pixels.
         stride: pixels per grid position.
+        bit_depth: the range of images deeper than 8 bits; None as the files declare.
     """
 
     methods: tuple[str, ...]
@@ -40,6 +41,7 @@ class Combinations:
     layers: tuple[LayerChoice, ...]
     sizes: tuple[int, ...]
     stride: int = 8
+    bit_depth: int | None = None
 
     def variants(self) -> tuple[Variant, ...]:
         """Return all configurations, named after the choices in which they differ.
@@ -66,6 +68,7 @@ class Combinations:
                     "layers": layers_of(network, layers),
                     "input_size": size,
                     "grid_stride": self.stride,
+                    **({} if self.bit_depth is None else {"bit_depth": self.bit_depth}),
                 }
             )
         variants = StudyPlan.of({"configurations": entries}).variants()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 from padim import Workspace
 from padim.data.decode import decode
+from tests import hostile
 from tests.pages.session import Session
+from tests.pages.test_compare import shown
 from tests.pages.test_fit import only_model, small
 from tests.test_bit_depth_of_models import deep, files, sbit
 
@@ -68,3 +72,27 @@ def test_images_of_different_depths_cannot_be_fitted_on_together(home: Path) -> 
     page = Session("fit").upload(mixed)
     assert "10 bits: 02.png, 03.png; 12 bits: 00.png, 01.png" in page.text
     assert disabled(page)
+
+
+def test_the_compare_page_takes_the_range_among_its_choices(tmp_path: Path) -> None:
+    buffer = BytesIO()
+    with ZipFile(buffer, "w") as archive:
+        for folder, named in (
+            ("train/good", files(10)),
+            ("test/good", files(4, first=200)),
+            ("test/chip", [(f"{i}.png", hostile.png(deep(300 + i, defect=True))) for i in range(3)]),
+        ):
+            for name, data in named:
+                archive.writestr(f"ring/{folder}/{name}", data)
+    page = Session("compare").upload([("ring.zip", buffer.getvalue())])
+    page.set("pills", "compare-methods", ["padim"])
+    page.set("pills", "compare-sizes", [128])
+    page.set("selectbox", "compare-stride", 16)
+    page.click("compare-start")
+    assert "they are probably 12-bit data" in page.text
+    page.set("selectbox", "compare-bit-depth", 12)
+    page.click("compare-start")
+    (run,) = shown(page).runs
+    assert run.result is not None
+    assert run.result.config.bit_depth == 12
+    assert not run.result.failed
