@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 
 from padim import Padim, PadimConfig
+from padim.adaptation.adapt import adapt
 from padim.errors import Cancelled, ImageError, InputError
 from padim.scoring_identity import of_manifest
 from padim.storage import bundle
@@ -200,3 +201,21 @@ def test_exports_say_the_range_and_the_examples_keep_to_it(model: Padim, tmp_pat
         (found,) = model.predict([(name, images[name])])
         assert float(rows[name][0]) == pytest.approx(found.at(min_area=1).score, rel=1e-4)
     assert rows["eight.png"] == rows["good.png"]
+
+
+def test_adapting_asks_before_anything_is_trained() -> None:
+    with pytest.raises(InputError, match="--bit-depth 12"):
+        adapt(SMALL, files(20))
+    mixed = [*files(10, extra=sbit(12)), *files(10, first=10, extra=sbit(10), depth=10)]
+    with pytest.raises(InputError, match="different bit depths"):
+        adapt(SMALL, mixed)
+
+
+def test_a_rebuilt_working_set_is_read_with_the_models_range(tmp_path: Path) -> None:
+    images = files(5)
+    model = Padim(TWELVE, work_dir=tmp_path / "a").fit(images)
+    saved = model.save(tmp_path / "m.padim")
+    again = Padim.load(saved, work_dir=tmp_path / "b")
+    again.working_set.rebuild(images)
+    again.exclude(0, "kept_out").include(0)
+    assert np.array_equal(again.state.fitted.held_out, model.state.fitted.held_out)

@@ -19,7 +19,8 @@ from ui import viewing
 
 def shown(path: Path, bit_depth: int | None) -> bytes:
     item: Any = SimpleNamespace(file=path, name=path.name)
-    served = viewing._full.__wrapped__(item, "", bit_depth)
+    plain: Any = viewing._full
+    served = plain.__wrapped__(item, "", bit_depth)  # without the cache
     assert served is not None
     return bytes(served.data)
 
@@ -28,11 +29,11 @@ def test_originals_are_shown_with_the_models_range(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(viewing.runtime, "exists", lambda: True)
     path = tmp_path / "a.png"
     path.write_bytes(hostile.png(deep(1)))
-    picture = shown(path, 12)
+    served = shown(path, 12)
     # Browsers show 16-bit files over their full range, nearly black.
     assert Image.open(path).mode == "I;16"
-    np.testing.assert_array_equal(decode(picture, "a"), np.repeat((deep(1) >> 4)[..., None], 3, axis=2))
-    assert picture != path.read_bytes()
+    np.testing.assert_array_equal(decode(served, "a"), np.repeat((deep(1) >> 4)[..., None], 3, axis=2))
+    assert served != path.read_bytes()
 
 
 def test_8_bit_originals_are_served_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
