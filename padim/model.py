@@ -37,7 +37,7 @@ from padim.storage.normals import Groups, Normal, regrouped, with_status
 from padim.storage.revisions import revision_of
 from padim.storage.thumbnails import Readable, Thumbnails
 from padim.storage.work_folder import WorkFolder
-from padim.working_state import WorkingSet
+from padim.working_state import WorkingSet, check_working_files
 
 __all__ = ["Choice", "Padim", "Prediction"]
 
@@ -136,7 +136,8 @@ class Padim(Decider):
     @property
     def working_set(self) -> WorkingSet:
         """The normals' features on disk and the checkpoints, with the operations on them."""
-        return WorkingSet(self._work.path, self._run, self._writing, self._install)
+        check = self._check_shared_files
+        return WorkingSet(self._work.path, self._run, self._writing, self._install, check)
 
     def _run(self, config: PadimConfig | None = None) -> FitRun:
         """Return the start of a fit: the present model, optionally with another configuration."""
@@ -145,6 +146,11 @@ class Padim(Decider):
         return FitRun(
             config or self.config, self._network, self._work.path, by_hand, former, self._thumbnails
         )
+
+    def _check_shared_files(self) -> None:
+        """Raise an error if somebody else has saved the model that the working files belong to by now."""
+        if self._work.given:
+            check_working_files(self._work.path, self._opened)
 
     def _install(self, fitted: FittedState) -> None:
         channels = self._network.channels(self.config)
@@ -203,6 +209,7 @@ class Padim(Decider):
         check_can_fit(self.config)  # before anything is read
         watch, given = Watch(progress, cancel, on_error), as_good_parts(images, folder)
         with self._writing:
+            self._check_shared_files()
             fitted, bit_depth = self._run().fit(given, groups, watch, unfinished)
             if bit_depth != self.config.bit_depth:
                 self.config = self.config.model_copy(update={"bit_depth": bit_depth})
@@ -246,6 +253,7 @@ class Padim(Decider):
             )
         given = as_good_parts(images, folder)
         with self._writing:
+            self._check_shared_files()
             fitted = extend(self._run(), given, groups, Watch(progress, cancel, on_error))
             if fitted is not None:
                 self._install_extended(fitted)

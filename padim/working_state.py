@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -11,10 +11,28 @@ from padim.errors import DamagedError
 from padim.fit_run import FitRun
 from padim.fitting import FittedState
 from padim.methods.moments import PatchStatistics
+from padim.storage import bundle
 from padim.storage.feature_store import FeatureStore
+from padim.storage.revisions import Manifest, check_unchanged
 from padim.storage.working_set import checkpoint_bytes, feature_bytes, forget_features
 
-__all__ = ["WorkingSet"]
+__all__ = ["WorkingSet", "check_working_files"]
+
+
+def check_working_files(folder: Path, opened: Mapping[Path, Manifest]) -> None:
+    """Check that the working files in a saved model's folder still belong to the model that was opened.
+
+    Args:
+        folder: the working folder.
+        opened: manifests of the saved models that were opened or saved, by place.
+
+    Raises:
+        ChangedSinceOpenedError: somebody else has saved the model since; writing the files would destroy
+            what belongs to that save.
+    """
+    place = folder.resolve().parent
+    if place in opened:
+        check_unchanged(place, bundle.manifest_at(place), opened[place])
 
 
 class WorkingSet:
@@ -26,6 +44,7 @@ class WorkingSet:
         now: Callable[[], FitRun],
         writing: AbstractContextManager[object],
         install: Callable[[FittedState], None],
+        check: Callable[[], None],
     ) -> None:
         """Connect the working set to its model.
 
@@ -34,11 +53,13 @@ class WorkingSet:
             now: returns the current model as the start of a fit.
             writing: reentrant lock that every change of the model holds.
             install: called with a fitted state to make it the model's state.
+            check: raises an error if the files belong to a model that somebody else has saved.
         """
         self.folder = folder
         self._now = now
         self._writing = writing
         self._install = install
+        self._check = check
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -113,11 +134,13 @@ class WorkingSet:
             PadimError: images are missing; the message names the first of them.
         """
         with self._writing:
+            self._check()
             self._install(self._now().rebuild(images, Watch(progress, cancel, on_error)))
 
     def delete(self) -> None:
         """Delete the features to free disk space; a checkpoint is kept so that the fit can be continued."""
         with self._writing:
+            self._check()
             now = self._now()
             # A method that is fitted to images cannot continue without them, so it needs no checkpoint.
             if now.has_features and not now.config.needs_images:

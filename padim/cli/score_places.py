@@ -53,19 +53,20 @@ def journal_in(
         raise PadimError(f"{output}: is a file; give a folder for the results")
     if output.resolve().is_relative_to(images.resolve()):
         raise PadimError(f"{output}: is inside {images}, the images to score; choose a folder outside it")
-    earlier = [name for name in _NAMES if (output / name).exists()]
-    own = _own(output)
-    foreign = [name for name in earlier if name not in own]
-    if foreign:
-        raise PadimError(
-            f"{output}: holds {' and '.join(foreign)} not written by an earlier run; choose another "
-            "folder, or move its contents away"
-        )
     output.mkdir(parents=True, exist_ok=True)
     with leftovers.held_folder(output) as acquired:
         if not acquired:
             raise PadimError(
                 f"{output}: another scoring is running there; wait for it, or choose another folder"
+            )
+        # Looked at under the lock: another scoring may just have ended there.
+        earlier = [name for name in _NAMES if (output / name).exists()]
+        own = _own(output)
+        foreign = [name for name in earlier if name not in own]
+        if foreign:
+            raise PadimError(
+                f"{output}: holds {' and '.join(foreign)} not written by an earlier run; choose another "
+                "folder, or move its contents away"
             )
         journal = _journal(output, begun_with, earlier, terminal, resume=resume, force=force)
         # Not earlier: temporary files of former versions identify the results beside them as acquired.

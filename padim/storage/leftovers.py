@@ -156,7 +156,11 @@ class ScratchFolder(tempfile.TemporaryDirectory[str]):
                 super().__init__(prefix=f".{beside.name}.", suffix=".tmp", dir=beside.parent)
             if os.name == "nt":
                 return
-            handle = os.open(self.name, os.O_RDONLY)
+            try:
+                handle = os.open(self.name, os.O_RDONLY)
+            except FileNotFoundError:  # swept by another process before it could be locked
+                self.cleanup()
+                continue
             hold(handle, wait=True)
             if still_there(handle, Path(self.name)):
                 break

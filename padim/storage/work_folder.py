@@ -23,6 +23,12 @@ class WorkFolder:
         self._making = threading.Lock()
 
     @property
+    def given(self) -> bool:
+        """Whether the folder was given, so that other models and processes may use it too."""
+        with self._making:
+            return self._path is not None and self._temporary is None
+
+    @property
     def path(self) -> Path:
         """Path of the folder; a temporary folder is created at the first access."""
         with self._making:

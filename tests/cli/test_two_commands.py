@@ -10,6 +10,7 @@ import pytest
 
 from padim import Padim
 from padim.analysis import percentile_table
+from padim.storage import leftovers
 from tests.cli.conftest import SMALL, Run
 
 
@@ -80,3 +81,32 @@ def test_a_fit_replaces_only_what_it_was_told_to(
     )
     assert run("fit", good, "-o", own_model, "--force", *SMALL).code == 0
     assert Padim.load(own_model).config.min_area == 8
+
+
+def test_results_written_while_a_scoring_waited_to_begin_are_not_replaced(
+    run: Run, own_model: Path, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other scoring ends in the same folder after this one was called, and before it has the lock."""
+    output, held_folder = tmp_path / "results", leftovers.held_folder
+    command = ("score", own_model, good, "--output", output)
+
+    def late(folder: Path) -> Any:
+        monkeypatch.setattr(leftovers, "held_folder", held_folder)
+        assert run(*command).code == 0
+        return held_folder(folder)
+
+    monkeypatch.setattr(leftovers, "held_folder", late)
+    assert "holds earlier results" in run(*command).sentence
+    before = (output / "results.csv").read_bytes()
+    assert "holds earlier results" in run(*command).sentence
+    assert (output / "results.csv").read_bytes() == before
+
+
+def test_two_scorings_in_one_folder(run: Run, own_model: Path, good: Path, tmp_path: Path) -> None:
+    output = tmp_path / "results"
+    output.mkdir()
+    with leftovers.held_folder(output) as acquired:
+        assert acquired
+        sentence = run("score", own_model, good, "--output", output).sentence
+    assert "another scoring is running there" in sentence
+    assert list(output.iterdir()) == []

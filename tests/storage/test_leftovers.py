@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,23 @@ def test_records_made_in_a_scratch_folder_leave_it_held() -> None:
         ImageStore(Path(place), 4).start()
         assert leftovers.is_held(Path(place))
         assert not (Path(place) / "older.bin").exists()
+
+
+def test_a_folder_swept_before_it_could_be_locked_is_created_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process sweeps it in the moment between its creation and its lock."""
+    created: list[Path] = []
+    make = tempfile.mkdtemp
+
+    def swept(*args: object, **more: object) -> str:
+        name = make(*args, **more)  # type: ignore[call-overload]
+        created.append(Path(name))
+        if len(created) == 1:
+            created[0].rmdir()
+        return str(name)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", swept)
+    with leftovers.ScratchFolder() as place:
+        assert len(created) == 2
+        assert Path(place) == created[1]
+        assert leftovers.is_held(created[1])
+    assert not created[1].exists()

@@ -419,3 +419,21 @@ def test_a_lock_beside_a_file_is_one_thread_at_a_time(tmp_path: Path) -> None:
         thread.join()
     assert len(turns) == 200
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stale_model_does_not_touch_the_features_of_the_saved_one(tmp_path: Path) -> None:
+    place = tmp_path / "m"
+    Padim(CONFIG, work_dir=place / "work").fit(normals(4)).save(place)
+    one, other = (Padim.load(place, work_dir=place / "work") for _ in range(2))
+    one.partial_fit(normals(2, first=10)).save(place)
+    for change in (
+        lambda: other.partial_fit(normals(1, first=20)),
+        lambda: other.fit(normals(3, first=20)),
+        lambda: other.working_set.rebuild(normals(4)),
+        lambda: other.working_set.delete(),
+    ):
+        with pytest.raises(ChangedSinceOpenedError, match="images 4 → 6"):
+            change()
+    found = Padim.load(place, work_dir=place / "work")
+    assert found.working_set.has_features
+    assert found.exclude(5, "not_good").state.fitted.calibration == "exact"

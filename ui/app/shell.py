@@ -115,7 +115,9 @@ def begin(title: str, lead: str) -> Entry | None:
 def _others(entry: Entry) -> None:
     """Show what others have changed in a model, and the changes of this session that they have prevented."""
     change = model_changes.job(entry)
-    refusals.draw(entry, failure, change if change is not None and change.running else None)
+    # A container, because elements that come and go would make the browser rebuild what is below.
+    with st.container():
+        refusals.draw(entry, failure, change if change is not None and change.running else None)
 
 
 def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:

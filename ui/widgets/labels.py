@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 import json
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from padim.storage.atomic import write_atomic
+from padim.storage.leftovers import locked_beside
 from ui.app import state
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Label = Literal["good", "defect"]
 _FILE = "labels.json"
-_WRITING = threading.Lock()
 
 
 @dataclass
@@ -63,7 +62,8 @@ def put(
     """
     if not entry.path.is_dir():
         raise FileNotFoundError(errno.ENOENT, "the model was deleted", str(entry.path))
-    with _WRITING:
+    # One writer at a time, in all threads and processes: each writes the labels of all.
+    with locked_beside(entry.path / _FILE):
         known = labels(entry)
         now = known.get(sha256)
         if now == label or instead_of not in ("any", now):
