@@ -59,7 +59,9 @@ def keep(
         again: makes the change to the model that it is called with.
         seen: the model as it was when the user asked for the change; default: as the page showed it.
     """
-    refused = RefusedChange(what, _reason(entry, error, seen), isinstance(error, ChangedSinceOpenedError), again)
+    refused = RefusedChange(
+        what, _reason(entry, error, seen), isinstance(error, ChangedSinceOpenedError), again
+    )
     kept = state.of(Refusals).of.setdefault(entry.id, [])
     if all(other.what != what for other in kept):
         kept.append(refused)
