@@ -295,7 +295,14 @@ class FitRun:
                 part = part_of(groups, name, index)
                 normals.append(
                     Normal(
-                        name, item.sha256, part, "fit", item.original_size, item.thumbnail, item.color_kind
+                        name,
+                        item.sha256,
+                        part,
+                        "fit",
+                        item.original_size,
+                        item.thumbnail,
+                        item.color_kind,
+                        item.input_sha256,
                     )
                 )
         for batch in self.fresh(images, watch):
@@ -303,7 +310,14 @@ class FitRun:
             added = records_of(batch, working_files.thumbnails, groups, first_index + len(normals))
             if record is not None:
                 record.add(
-                    Done(item.sha256, item.original_size, item.thumbnail, read.samples, item.color_kind)
+                    Done(
+                        item.sha256,
+                        item.original_size,
+                        item.thumbnail,
+                        read.samples,
+                        item.color_kind,
+                        item.input_sha256,
+                    )
                     for item, read in zip(added, batch, strict=True)
                 )
             if found is not None:
@@ -367,6 +381,7 @@ def records_of(
             item.original_size,
             place,
             item.color_kind,
+            item.input_sha256,
         )
         for index, (item, place) in enumerate(zip(batch, places, strict=True), start=first_index)
     ]

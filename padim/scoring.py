@@ -152,6 +152,7 @@ class ScoringState:
                 grid=grid,
                 thumbnail=item.thumbnail,
                 notes=self.expected.notes(item.original_size, item.color_kind),
+                input_sha256=item.input_sha256,
             )
             for item, box, grid, levels in zip(batch, boxes, grids, maps, strict=True)
         ]

@@ -105,10 +105,20 @@ def _saved() -> None:
     st.session_state["calibrate-saved"] = True
 
 
-def _problems(review: Review) -> None:
+def _in_fit(model: Padim, review: Review) -> None:
+    """Say how many test images were in the fit: they are marked, and count in no table or suggestion."""
+    from padim.analysis.fit_overlap import KnownImages, left_out
+
+    known, items = KnownImages.of(model), review.pile.items
+    if number := sum(map(known.in_fit, items)):
+        st.warning(f"Of the test images, {left_out(number, len(items))}.", icon=":material/warning:")
+
+
+def _problems(model: Padim, review: Review) -> None:
     unsaved = st.session_state.pop("calibrate-unsaved", None)
     if unsaved:
         shell.failure("The label was not saved.", unsaved)
+    _in_fit(model, review)
     for job in review.jobs:
         if job.state == "failed":
             shell.failure("The test images were not all scored.", job.error)
@@ -295,7 +305,7 @@ def _draw(entry: Entry, model: Padim) -> None:
     _tests(entry, model, review, draft)
     # In a container, because elements that come and go above the viewer would make the browser rebuild it.
     with st.container():
-        _problems(review)
+        _problems(model, review)
     images = _view(entry, model, held, draft)
     if model.state.fitted.calibration != "none":
         level = calibrate.threshold(model, draft).level

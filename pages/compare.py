@@ -223,13 +223,8 @@ def _notes(study: Study) -> None:
             "parts that were not fitted on. Real ones look different: try the best with real parts.",
             icon=":material/info:",
         )
-    known = max((one.result.known for one in study.runs if one.result is not None), default=0)
-    if known:
-        st.warning(
-            f"{count(known, 'image')} {'is' if known == 1 else 'are'} both fitted on and scored: the "
-            "figures flatter every configuration.",
-            icon=":material/warning:",
-        )
+    for note in study.overlap_notes:
+        st.warning(panels.plain(note), icon=":material/warning:")
 
 
 def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:

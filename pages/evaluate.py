@@ -105,16 +105,12 @@ def _about(found: Evaluated) -> None:
                 ("Good parts", f"{good:,}"),
                 ("Defects", f"{defects:,} of {count(len(kinds) - (good > 0), 'kind')}" if defects else "0"),
                 ("With a mask", f"{evaluation.masks:,}"),
-                ("Time per image", f"{evaluation.seconds / len(found.scored.images) * 1000:.0f} ms"),
+                ("Time per image", f"{evaluation.milliseconds:.0f} ms"),
             ]
         )
     )
-    if evaluation.known:
-        st.warning(
-            f"{count(evaluation.known, 'image')} of these {'is' if evaluation.known == 1 else 'are'} among "
-            "those the model was fitted on: the figures flatter it.",
-            icon=":material/warning:",
-        )
+    for note in evaluation.overlap_notes:
+        st.warning(panels.plain(note), icon=":material/warning:")
     folder_uses.draw(evaluation.folders, evaluation.mask_account)
     file_account.draw(evaluation.failed, evaluation.passed_over)
 

@@ -37,6 +37,14 @@ def _choose_images(entry: Entry, model: Padim) -> None:
     )
 
 
+def _in_fit(found: list[Row]) -> None:
+    """Say how many of the images were in the fit; each is marked in the list and in the files."""
+    from padim.analysis.fit_overlap import marked
+
+    if known := sum(row.in_fit for row in found):
+        st.warning(f"{marked(known, len(found))}.", icon=":material/warning:")
+
+
 # -- the list --------------------------------------------------------------------------------------------
 
 
@@ -95,6 +103,7 @@ def _scores(rows: list[Row], model: Padim) -> None:
             "Score": [model.state.fitted.quantizer.to_value(row.score) for row in rows],
             "Size (px)": [size(row.item.original_size) for row in rows],
             "Notes": [" ".join(row.item.notes) for row in rows],
+            "Was in the fit": ["yes" if row.in_fit else "" for row in rows],
         },
         key="inspect-scores",
         hide_index=True,
@@ -222,6 +231,7 @@ def _results(entry: Entry, model: Padim) -> None:
                 f"{'is' if noted == 1 else 'are'} unlike the good parts in shape, size or colors. Each says "
                 "so; verdicts do not change."
             )
+    _in_fit(found)
     rows = _arrangement(model, found)
     if not rows:
         shell.empty("None of the images matches", "Show all, or search for something else.")

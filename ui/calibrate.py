@@ -337,7 +337,8 @@ def known(entry: Entry, model: Padim, images: Sequence[viewing.ViewerImage], min
     good: list[int] = []
     defect: list[int] = []
     for one in images:
-        if one.item is None:
+        # A test image that is in the fit scores lower than a new one.
+        if one.item is None or one.in_fit:
             continue
         group = event.get(one.sha256) or one.group
         if group != "unknown":

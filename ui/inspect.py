@@ -66,24 +66,29 @@ class Row:
         score: its score, as a level.
         verdict: its verdict; None without a threshold.
         regions: number of regions in its mask.
+        in_fit: whether the model was fitted on it, so that it scores it lower than a new image.
     """
 
     item: ScoredUpload
     score: int
     verdict: Verdict | None
     regions: int
+    in_fit: bool = False
 
 
 def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
     """Return a row for every scored image, decided at this threshold (a level), in order of arrival."""
+    from padim.analysis.fit_overlap import KnownImages
+
     found = []
-    area = model.config.min_area
+    area, known = model.config.min_area, KnownImages.of(model)
     for item in review(entry).pile.items:
         score = item.score(model, area)
         if level is None:
-            found.append(Row(item, score, None, 0))
+            found.append(Row(item, score, None, 0, known.in_fit(item)))
             continue
-        found.append(Row(item, score, model.verdict(score, level), item.regions(model, level, area)))
+        regions = item.regions(model, level, area)
+        found.append(Row(item, score, model.verdict(score, level), regions, known.in_fit(item)))
     return found
 
 

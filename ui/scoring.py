@@ -225,6 +225,7 @@ class Pile:
                 one.grid,
                 notes=one.notes,
                 _scores={area: one.score_level},
+                input_sha256=one.input_sha256,
                 number=number,
                 file=file,
                 thumb=ServedImage(one.thumbnail or b""),

@@ -55,6 +55,7 @@ class ViewerImage:
         box: the part of the map that the image covers; None if it covers the whole map.
         held: row of the image in the held-out scores; None for a test image.
         item: the scored test image; None for a good part of the fit.
+        in_fit: whether a test image was in the fit: it is marked, and not counted.
     """
 
     id: str
@@ -68,6 +69,7 @@ class ViewerImage:
     box: Box | None
     held: int | None = None
     item: ScoredUpload | None = None
+    in_fit: bool = False
 
 
 # -- the good parts, each scored by a model without it ----------------------------------------------------
@@ -162,6 +164,9 @@ def test_id(item: ScoredUpload) -> str:
 
 def tests_shown(model: Padim, items: Sequence[ScoredUpload], min_area: int) -> list[ViewerImage]:
     """Return the test images as the viewer shows them."""
+    from padim.analysis.fit_overlap import KnownImages
+
+    known = KnownImages.of(model)
     return [
         ViewerImage(
             test_id(item),
@@ -175,6 +180,7 @@ def tests_shown(model: Padim, items: Sequence[ScoredUpload], min_area: int) -> l
             item.content_box,
             None,
             item,
+            known.in_fit(item),
         )
         for item in items
     ]
@@ -283,6 +289,7 @@ def message(
                 else [box.left, box.top, box.width, box.height],
                 "score": one.score,
                 "notes": [] if one.item is None else list(one.item.notes),
+                "in_fit": one.in_fit,
                 "held": -1 if one.held is None else one.held,
                 "image": one.image.url() if one.image.data else None,
                 "map": numbers.url() if numbers is not None else None,

@@ -38,6 +38,7 @@ from scipy.stats import binom
 
 from padim.adaptation.finetune import EPOCHS, fine_tune
 from padim.analysis import sensitivity
+from padim.analysis.fit_overlap import KnownImages
 from padim.analysis.significance import SIGNIFICANCE, Difference, against, delong, resampled
 from padim.config import PadimConfig
 from padim.data.datasets import Dataset
@@ -447,8 +448,14 @@ def _by_labeled_defects(
     models: tuple[Padim, Padim], labeled: Dataset, callbacks: Sequence[dict[str, Any]]
 ) -> tuple[tuple[NetworkResult, NetworkResult], Difference, int]:
     """Compare two models by the image AUROC of the same labelled images."""
+    # Images that one of the models was fitted on, or its network adapted with, are no evidence.
+    known = [KnownImages.of(model) for model in models]
     scores = [
-        {scored.name: scored.score_level for scored in model.predict(labeled, **own)}
+        {
+            scored.name: scored.score_level
+            for scored in model.predict(labeled, **own)
+            if not any(each.in_fit(scored) for each in known)
+        }
         for model, own in zip(models, callbacks, strict=True)
     ]
     names = [name for name in labeled.samples if name in scores[0]]

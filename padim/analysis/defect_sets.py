@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.analysis.embedding_scores import level_maps
+from padim.analysis.fit_overlap import KnownImages
 from padim.analysis.sensitivity import default_sizes, painted_images, place_at
 from padim.analysis.synthetic_defects import KINDS
 from padim.data.decode import decode
@@ -118,16 +119,15 @@ class LabeledDefects(_Embedded):
         Raises:
             PadimError: none of the images can be used.
         """
-        own = {
-            normal.sha256 for normal in model.normals_ if normal.status != "not_good"
-        } | model.network.adapted_with
+        own = KnownImages.of(model)
         feature_store = _start_feature_store(model, folder)
         names: list[str] = []
         sizes: list[tuple[int, int]] = []
         passed_over = 0
         size = model.network.extractor.batch_size()
         for batch in batches(images, model.network.preprocess, size, watch, "Reading images of defects"):
-            fresh = [item for item in batch if item.sha256 not in own]
+            # An image marked as not good may well be a defect, and the model has not seen it.
+            fresh = [item for item in batch if own.status(item) in (None, "not_good")]
             passed_over += len(batch) - len(fresh)
             if fresh:
                 _append(model, feature_store, [item.rgb for item in fresh], [item.sha256 for item in fresh])

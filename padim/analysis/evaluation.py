@@ -12,9 +12,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from padim.analysis import metrics
+from padim.analysis.fit_overlap import (
+    KnownImages,
+    LabelConflicts,
+    all_known,
+    left_out,
+    passed_over,
+    two_labels,
+)
 from padim.data.account import FileAccount, PassedOver
 from padim.data.datasets import GOOD, Dataset, FolderUse, MaskAccount, at_map_resolution
 from padim.errors import ImageError, PadimError
+from padim.text import count
 
 if TYPE_CHECKING:
     from padim.model import Cancel, Padim, Prediction, Progress
@@ -51,8 +60,11 @@ class Evaluation:
         images: the images in the order of the data set.
         pixels: the pixel statistics of the good images and of the defects with a mask.
         failed: files that could not be used: images, and masks of usable images.
-        known: the number of images that the model was fitted on.
+        known: the number of images that were in the fit; they are left out of the images and of all figures.
         seconds: the time for scoring, including reading and decoding but not the pixel statistics.
+        calibrated: the number of images, counted, that take part in the calibration: good parts kept out of
+            the fit.
+        conflicts: the names of identical images of which one is labeled good and one as a defect, good first.
         passed_over: files of the data set that were not read, with the reason.
         folders: what each folder of the data set was taken for.
         mask_account: masks without an image, empty masks, and defects without a mask.
@@ -69,6 +81,28 @@ class Evaluation:
     folders: tuple[FolderUse, ...] = ()
     mask_account: MaskAccount = field(default_factory=MaskAccount)
     masks_and_tables: int = 0
+    calibrated: int = 0
+    conflicts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def milliseconds(self) -> float:
+        """Return the scoring time per image, of all images scored."""
+        return self.seconds / (len(self.images) + self.known) * 1000
+
+    @property
+    def overlap_notes(self) -> list[str]:
+        """Return sentences on images that the model knows, and on images under two labels."""
+        notes = []
+        if self.known:
+            notes.append(f"{left_out(self.known, self.known + len(self.images))}.")
+        if self.calibrated:
+            notes.append(
+                f"{count(self.calibrated, 'good part')} kept out of the fit took part in the calibration: "
+                "scored as unseen and counted, but no evidence about the promised rate."
+            )
+        if self.conflicts:
+            notes.append(f"{two_labels(self.conflicts)}.")
+        return notes
 
     @property
     def account(self) -> FileAccount:
@@ -109,6 +143,7 @@ def evaluate_dataset(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     on_scored: Callable[[Prediction, str], None] | None = None,
+    on_known: Callable[[str], None] | None = None,
     thumbnail_side: int | None = None,
     batch_size: int | None = None,
 ) -> Evaluation:
@@ -118,19 +153,19 @@ def evaluate_dataset(
         model: scores the images.
         dataset: the labelled images.
         progress, cancel, thumbnail_side, batch_size: as for :meth:`padim.Padim.predict`.
-        on_scored: called with each scored image and its kind.
+        on_scored: called with each scored image that is counted, and its kind.
+        on_known: called with the name of each image that was in the fit, which is not counted.
 
     Raises:
         Cancelled: ``cancel`` returned True.
-        PadimError: none of the images can be used.
+        PadimError: none of the images can be used, or all were in the fit.
     """
-    fitted_on = {
-        normal.sha256 for normal in model.normals_ if normal.status == "fit"
-    } | model.network.adapted_with
+    own, conflicts = KnownImages.of(model), LabelConflicts.of(model)
     pixels = metrics.Pixels()
     failed: list[ImageError] = []
     images: list[EvaluatedImage] = []
-    known, seconds = 0, 0.0
+    known: list[str] = []
+    calibrated, seconds = 0, 0.0
     predictions = model.predict(
         dataset,
         progress=progress,
@@ -146,7 +181,14 @@ def evaluate_dataset(
         if scored is None:
             break
         sample = dataset.samples[scored.name]
-        known += scored.sha256 in fitted_on
+        conflicts.add(scored.name, scored, good=sample.good)
+        status = own.status(scored)
+        if status == "fit":
+            known.append(scored.name)
+            if on_known is not None:
+                on_known(scored.name)
+            continue
+        calibrated += status == "kept_out"
         mask = None
         if not sample.good:
             try:
@@ -162,18 +204,20 @@ def evaluate_dataset(
             on_scored(scored, sample.kind)
     failed = [*dataset.skipped, *failed]
     if not images:
-        raise PadimError("none of the images could be used")
+        raise PadimError(all_known(len(known)) if known else "none of the images could be used")
     return Evaluation(
         dataset.layout,
         tuple(images),
         pixels,
         tuple(failed),
-        known,
+        len(known),
         seconds,
-        tuple(dataset.passed_over),
+        (*dataset.passed_over, *passed_over(known)),
         dataset.folders,
         dataset.mask_account,
         _masks_and_tables(dataset, failed),
+        calibrated,
+        conflicts.pairs,
     )
 
 

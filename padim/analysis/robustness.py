@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from padim.analysis.fit_overlap import ContentHashes, KnownImages
 from padim.analysis.image_changes import KINDS, MOST, SEVERITIES, ChangeKind, alter, words
 from padim.analysis.robustness_examples import ChangedExampleKeeper, ChangedExamples
 from padim.data.datasets import GOOD
@@ -117,7 +118,7 @@ class Robustness:
     Attributes:
         series: the counts of each kind of change, in the order requested.
         good, defects: the number of good and of defective images scored.
-        in_fit: the number of good images skipped because the model was fitted on them.
+        in_fit: the number of images skipped because the model was fitted on them.
         limit: the promised 95 % upper bound of the false-reject rate at the threshold; None without a
             promise. It is a share of parts, and is compared here with a share of images.
         threshold: the threshold used, a level.
@@ -156,8 +157,8 @@ def measure(
 
     Args:
         model: a fitted model with a threshold; is not modified.
-        images: (name, file bytes or uint8 RGB array) pairs. Good images that the model was fitted on are
-            skipped and counted, because it rejects fewer of them than of new ones.
+        images: (name, file bytes or uint8 RGB array) pairs. Images that the model was fitted on are skipped
+            and counted, because it rejects fewer of them than of new ones.
         kind_of: returns ``good`` or the kind of defect for a name; None if all images are good.
         severities: for each kind of change to try, severities above 0, increasing; None is ``SEVERITIES``.
         seed: the seed of noise and directions; combined with the content of each image.
@@ -179,7 +180,7 @@ def measure(
     }
     _check(chosen)
     watch = Watch(progress, cancel, on_error)
-    fitted_on = {normal.sha256 for normal in model.normals_ if normal.status == "fit"}
+    known = KnownImages.of(model)
     # The first setting is the unaltered image, which is severity 0 of every kind.
     settings: list[tuple[ChangeKind, float]] = [(next(iter(chosen)), 0.0)]
     settings += [(kind, severity) for kind, of in chosen.items() for severity in of]
@@ -193,14 +194,14 @@ def measure(
         watch.step(done, total, STAGE)
         kind = GOOD if kind_of is None else kind_of(name)
         digest = content_hash(content)
-        if kind == GOOD and digest in fitted_on:
-            in_fit += 1
-            done += len(settings)
-            continue
         try:
             rgb = _decoded(name, content, model.config.bit_depth, cancel)
         except ImageError as error:
             watch.bad(error)
+            done += len(settings)
+            continue
+        if known.in_fit(ContentHashes(digest, content_hash(model.network.preprocess(rgb)))):
+            in_fit += 1
             done += len(settings)
             continue
         box = state.content_box((rgb.shape[0], rgb.shape[1]))
@@ -224,7 +225,7 @@ def measure(
         done += len(settings)
     if not tried:
         raise PadimError(
-            f"none of the images can be used: the model was fitted on {in_fit} of them, and it "
+            f"none of the images can be counted: the model was fitted on {in_fit} of them, and it "
             "rejects fewer of those than of new ones; give good parts it has not seen, or labelled defects"
             if in_fit
             else "none of the images could be used"

@@ -126,6 +126,7 @@ def score_dataset(
         PadimError: none of the images can be used.
     """
     images: list[LabeledScore] = []
+    known: list[str] = []
     area, total = model.config.min_area, len(dataset)
 
     def report_progress(done: int, of: int | None, stage: str) -> None:
@@ -143,10 +144,15 @@ def score_dataset(
                 kind,
                 dataset.samples[one.name].good,
                 one.thumbnail,
+                input_sha256=one.input_sha256,
                 _scores={area: one.score_level},
             )
         )
-        report_progress(len(images), total, "Scoring")
+        report_progress(len(images) + len(known), total, "Scoring")
+
+    def passed(name: str) -> None:
+        known.append(name)
+        report_progress(len(images) + len(known), total, "Scoring")
 
     report_progress(0, total, "Scoring")
     evaluation = evaluate_dataset(
@@ -154,6 +160,7 @@ def score_dataset(
         dataset,
         cancel=cancel,
         on_scored=scored,
+        on_known=passed,
         thumbnail_side=thumbnail_side,
         batch_size=batch_size,
     )

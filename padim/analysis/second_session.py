@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from padim.analysis.fit_overlap import KnownImages
 from padim.analysis.session_check import SessionCheck, check_session
 from padim.analysis.stored_score import StoredScore
 from padim.decision.guard_band import VerdictLimits
@@ -66,8 +67,8 @@ def not_in_model(model: Padim, images: Iterable[Image]) -> list[Image]:
     An image in the fit scores lower than it would otherwise, and a good part kept out of the fit is already
     included in the promised rate: neither is evidence about new parts.
     """
-    own = {normal.sha256 for normal in model.normals_}
-    return [image for image in images if image.sha256 not in own]
+    own = KnownImages.of(model)
+    return [image for image in images if own.status(image) is None]
 
 
 def second_session(

@@ -35,6 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.analysis.detection_curve import Curve, curve_of
+from padim.analysis.fit_overlap import KnownImages
 from padim.analysis.sensitivity_examples import PaintedExample, PaintedExampleKeeper, Unpainted
 from padim.analysis.synthetic_defects import KINDS, SMALLEST_SIZE, DefectKind, Look, Place, paint
 from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
@@ -230,11 +231,9 @@ def measure(
     sizes = default_sizes(side) if sizes is None else sizes
     _check(kinds, sizes, contrasts, side, places=places, most_images=most_images, cells=cells, seed=seed)
     watch = Watch(progress, cancel, on_error)
-    status_of = dict.fromkeys(model.network.adapted_with, "fit")
-    status_of |= {normal.sha256: normal.status for normal in model.normals_}
     shape = (len(kinds), len(sizes), len(contrasts))
     each = places * math.prod(shape)
-    read = _Read(status_of)
+    read = _Read(KnownImages.of(model))
     total = min(len(images), most_images) * each if isinstance(images, Sized) else None
     names: list[str] = []
     points: list[Place] = []
@@ -308,14 +307,14 @@ def measure(
 class _Read:
     """A filter of images that counts those skipped."""
 
-    def __init__(self, status_of: Mapping[str, str]) -> None:
-        self._status_of = status_of
+    def __init__(self, known: KnownImages) -> None:
+        self._known = known
         self.in_fit = self.not_good = 0
 
     def usable(self, images: Iterable[Prepared]) -> Iterator[Prepared]:
         """Yield the images that the model was not fitted on."""
         for image in images:
-            status = self._status_of.get(image.sha256)
+            status = self._known.status(image)
             self.in_fit += status == "fit"
             self.not_good += status == "not_good"
             if status in (None, "kept_out"):

@@ -30,6 +30,7 @@ class StoredScore:
         content_box: the area of the map that the image covers; None if it covers all of it.
         grid: float32 ``(grid, grid)``, the distances.
         notes: what is unlike the good parts in the image, see :attr:`padim.Prediction.notes`.
+        input_sha256: the SHA-256 of the pixels that the network saw; empty if not known.
     """
 
     name: str
@@ -38,6 +39,7 @@ class StoredScore:
     content_box: Box | None
     grid: npt.NDArray[np.float32]
     notes: tuple[str, ...] = field(default=(), kw_only=True)
+    input_sha256: str = field(default="", kw_only=True)
     _scores: dict[int, int] = field(default_factory=dict, repr=False, kw_only=True)
     _regions: dict[tuple[int, int], int] = field(default_factory=dict, repr=False, kw_only=True)
 

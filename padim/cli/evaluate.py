@@ -65,7 +65,9 @@ def evaluate(
         "masks": evaluation.masks,
         "mask_files": evaluation.mask_account.to_dict(),
         "fitted_on": evaluation.known,
-        "milliseconds_per_image": round(evaluation.seconds / len(evaluation.images) * 1000, 2),
+        "kept_out_of_fit": evaluation.calibrated,
+        "two_labels": [{"good": good, "defect": defect} for good, defect in evaluation.conflicts],
+        "milliseconds_per_image": round(evaluation.milliseconds, 2),
         **_figures(report, model),
         "files": evaluation.account.to_dict(),
         "skipped": to_json.skipped(evaluation.failed),
@@ -73,10 +75,8 @@ def evaluate(
     terminal.result(document, *_shown(report, model, evaluation, path), *_taken_for(evaluation))
     for note in evaluation.mask_account.notes:
         terminal.note(note)
-    if evaluation.known:
-        terminal.warn(
-            f"the model was fitted on {evaluation.known} of these images: the figures are too optimistic"
-        )
+    for note in evaluation.overlap_notes:
+        terminal.warn(note)
     terminal.files(evaluation.account)
 
 
@@ -185,9 +185,7 @@ def _shown(report: EvaluationReport, model: Padim, evaluation: Evaluation, path:
         for what, counts in (("good parts", report.good), ("defects", report.defects)):
             text = f"{counts.accept} accepted, {counts.review} in review, {counts.reject} rejected"
             decision.append((what, text))
-    decision.append(
-        ("time", f"{evaluation.seconds / len(evaluation.images) * 1000:.1f} ms per image, decoding included")
-    )
+    decision.append(("time", f"{evaluation.milliseconds:.1f} ms per image, decoding included"))
     defects = sum(kinds.values()) - kinds["good"]
     title = f"{path.name} on {count(kinds['good'], 'good image')} and {count(defects, 'defect')}"
     renderables: list[Any] = [

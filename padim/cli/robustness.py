@@ -107,10 +107,9 @@ def robustness(
     }
     terminal.result(document, *_shown(found, model, path, margin / 100))
     if found.in_fit:
-        terminal.note(
-            f"{found.in_fit} good images skipped: the model was fitted on them, and it rejects fewer "
-            "of those than of new ones"
-        )
+        from padim.analysis.fit_overlap import left_out
+
+        terminal.note(left_out(found.in_fit, found.in_fit + found.good + found.defects))
     terminal.files(account)
 
 

@@ -87,6 +87,7 @@ def score(
     [b]results.partial.jsonl[/], and [b]--resume[/] continues from there; after Ctrl-C they are also in the
     results, which are marked as interrupted.
     """
+    from padim.analysis.fit_overlap import marked
     from padim.data.account import FileAccount, nothing_to_read
     from padim.data.opening import open_source
     from padim.model import Padim
@@ -163,6 +164,8 @@ def score(
     used = results.counts.total() - results.counts["unreadable"]
     account = FileAccount(used, tuple(unreadable), tuple(results.passed_over))
     terminal.files(account, results.counts["unreadable"])
+    if results.in_fit:
+        terminal.warn(marked(results.in_fit, used))
     if results.interrupted is not None:
         terminal.error(
             f"stopped; {results.interrupted}, and {output / 'results.csv'} is marked as interrupted; "
@@ -186,7 +189,10 @@ def _rows(
     cancel: Stop,
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of every file, after its panel and mask are written and ``results`` has the row."""
+    from padim.analysis.fit_overlap import KnownImages
     from padim.output.results import decision_document
+
+    known = KnownImages.of(model)
 
     def rows_without_scoring() -> Iterator[dict[str, Any]]:
         for order, row in pending.unusable():
@@ -209,6 +215,7 @@ def _rows(
             decision,
             model.verdict(scored.score_level),
             scored.notes,
+            in_fit=known.in_fit(scored),
         )
         row |= _evidence(
             file.stem, file.content, scored, decision, output, panel_side, masks, model.config.bit_depth

@@ -364,11 +364,8 @@ def _print_notes(terminal: Terminal, done: Study) -> None:
     for name, about in done.categories:
         if "drawn at random" in about:
             terminal.note(f"{name}: {about}")
-    known = sum(one.result.known for one in done.runs if one.result is not None)
-    if known:
-        terminal.warn(
-            "some images are used both for fitting and for evaluation: all figures are too optimistic"
-        )
+    for note in done.overlap_notes:
+        terminal.warn(note)
     broken = {failed: None for one in done.runs if one.result is not None for failed in one.result.failed}
     others = {one: None for run in done.runs if run.result is not None for one in run.result.passed_over}
     from padim.data.account import FileAccount, PassedOver

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +87,11 @@ class Prepared:
     thumbnail: bytes | None
     samples: Samples | None = None
     color_kind: str | None = None
+
+    @cached_property
+    def input_sha256(self) -> str:
+        """Hex SHA-256 of shape and pixels of the model input: the same for files with the same pixels."""
+        return content_hash(self.rgb)
 
 
 def prepare(

@@ -49,6 +49,7 @@ class Prediction:
         thumbnail: a small JPEG, if requested.
         notes: what is unlike the good parts in the image's shape, size and colors, as sentences; they never
             change the verdict.
+        input_sha256: hex SHA-256 of the pixels that the network saw; empty for a bare level map.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Prediction:
     grid: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     thumbnail: bytes | None = None
     notes: tuple[str, ...] = ()
+    input_sha256: str = ""
 
     def __repr__(self) -> str:
         if self.threshold_level is None:

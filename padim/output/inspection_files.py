@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from padim.analysis.fit_overlap import KnownImages
 from padim.output import results
 from padim.output.file_names import flat_name
 
@@ -50,6 +51,7 @@ def results_csv(
     """
     area = model.config.min_area
     shared = {**results.model_columns(model, name, identity), "random_weights": model.network.random_weights}
+    known = KnownImages.of(model)
     lines = [results.csv_line(CSV_COLUMNS)]
     for image in images:
         score = image.score(model, area)
@@ -65,6 +67,7 @@ def results_csv(
             decision,
             verdict,
             image.notes,
+            in_fit=known.in_fit(image),
         )
         lines.append(
             results.csv_line(results.csv_cells({**facts, **shared, "file": results.USED}, CSV_COLUMNS))

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from padim.analysis.fit_overlap import IN_FIT
 from padim.output.scoring_journal import Journal
 from padim.storage.atomic import write_atomic
 
@@ -50,6 +51,7 @@ CSV_COLUMNS = (
     "min_area",
     "scoring_identity",
     "notes",
+    "in_fit",
 )
 # Additional columns in the CSV of the command line, after the others.
 MORE_COLUMNS = ("error", "panel", "mask", "backbone", "random_weights", "regions_json", "file")
@@ -66,6 +68,8 @@ def decision_document(
     decision: Prediction | None,
     verdict: str | None,
     notes: Sequence[str] = (),
+    *,
+    in_fit: bool,
 ) -> dict[str, Any]:
     """Build the row of one image, with scores in map units and regions in image pixels.
 
@@ -80,6 +84,7 @@ def decision_document(
         verdict: accept, reject or, with a guard band, review; None without a threshold. ``above_threshold``
             states whether the mask has a pixel, which differs from the verdict in the guard band.
         notes: sentences on the image, see :attr:`padim.Prediction.notes`.
+        in_fit: whether the model was fitted on the image, so that it scores it lower than a new one.
 
     Returns:
         The row as plain JSON.
@@ -97,7 +102,8 @@ def decision_document(
         "width": width,
         "height": height,
         "sha256": sha256,
-        "notes": list(notes),
+        "notes": [*notes, *([IN_FIT] if in_fit else [])],
+        "in_fit": in_fit,
     }
     if decision is not None:
         level = decision.decision_level
@@ -257,6 +263,7 @@ class Results:
         folder: the folder of the files.
         counts: number of rows by verdict, and of unreadable files.
         noted: number of rows with notes.
+        in_fit: number of rows of images that were in the fit.
         passed_over: files of the input that are no images; each gets a last row, without a verdict.
         interrupted: why the results are incomplete; None if they are not.
     """
@@ -278,6 +285,7 @@ class Results:
         self.folder = folder
         self.counts: Counter[str] = Counter()
         self.noted = 0
+        self.in_fit = 0
         self.passed_over: list[PassedOver] = []
         self.interrupted: str | None = None
         self._shared = dict(shared)
@@ -315,15 +323,16 @@ class Results:
 
     def _place(self, row: Mapping[str, Any], place: int, order: int | None) -> None:
         self._positions.append((len(self._positions) if order is None else order, place))
-        self.noted += bool(row.get("notes"))
+        self.noted += any(note != IN_FIT for note in row.get("notes") or ())
         self.counts["unreadable" if row.get("error") else str(row["verdict"])] += 1
+        self.in_fit += bool(row.get("in_fit"))
 
     def interrupt(self, reason: str) -> None:
         """Mark the results as incomplete, with the reason."""
         self.interrupted = reason
 
     def document(self) -> dict[str, Any]:
-        """Return the values at the end of the JSON: counts, and why the run was interrupted or None."""
+        """Return the values at the end of the JSON: counts, files, and why it was interrupted or None."""
         names = ("accept", "review", "reject", "unreadable")
         counts = {name: self.counts[name] for name in names}
         files = {

@@ -24,6 +24,8 @@ class Normal:
         original_size: (height, width) in pixels.
         thumbnail: (offset, length) in the thumbnails file.
         color_kind: see :func:`padim.data.shapes.color_kind`; None if it was saved before that was recorded.
+        input_sha256: hex SHA-256 of the pixels that the network saw, which finds copies saved again without
+            loss; empty in models saved before it was recorded.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Normal:
     original_size: tuple[int, int]
     thumbnail: tuple[int, int]
     color_kind: str | None = None
+    input_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON values."""
@@ -42,14 +45,14 @@ class Normal:
     def from_json(cls, data: Any) -> Normal:
         """Create a record from :meth:`to_json`'s result; raise BundleError for any other data."""
         try:
-            # Absent in models saved before it was recorded.
-            data = {"color_kind": None, **data}
+            # Absent in models saved before they were recorded.
+            data = {"color_kind": None, "input_sha256": "", **data}
             values = {field.name: data[field.name] for field in fields(cls)}
             height, width = map(int, values["original_size"])
             offset, length = map(int, values["thumbnail"])
             if min(height, width) < 1 or min(offset, length) < 0:
                 raise ValueError("a size or place out of range")
-            strings = [values[key] for key in ("name", "sha256", "group", "status")]
+            strings = [values[key] for key in ("name", "sha256", "group", "status", "input_sha256")]
             if not all(isinstance(value, str) for value in strings) or values["status"] not in (
                 "fit",
                 "kept_out",

@@ -52,6 +52,7 @@ class Done:
         samples: the file's samples, if they are deeper than 8 bits; None otherwise, and in records of former
             versions.
         color_kind: as in the record of a normal image.
+        input_sha256: hex SHA-256 of the model input; empty in records of former versions.
     """
 
     sha256: str
@@ -59,6 +60,7 @@ class Done:
     thumbnail: tuple[int, int]
     samples: Samples | None = None
     color_kind: str | None = None
+    input_sha256: str = ""
 
 
 class Rest(Iterable[Named]):
@@ -361,6 +363,7 @@ def _recorded(folder: Path) -> list[list[Done]]:
                         _pair(item["thumbnail"]),
                         Samples(**item["samples"]) if item.get("samples") else None,
                         _text(item.get("color_kind")),
+                        item.get("input_sha256", ""),
                     )
                     for item in json.loads(text)
                 ]

@@ -71,6 +71,7 @@ class ImageRecord:
         sha256: the SHA-256 of its file.
         original_size: (height, width) in pixels.
         mask: the index of its mask; None without a mask.
+        input_sha256: the SHA-256 of the pixels that the network saw; empty in records of former versions.
     """
 
     name: str
@@ -78,6 +79,7 @@ class ImageRecord:
     sha256: str
     original_size: tuple[int, int]
     mask: int | None = None
+    input_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,9 @@ class Features:
                     if mask is not None:
                         place = len(masks)
                         masks.append(at_map_resolution(mask, self.preprocess))
-                yield ImageRecord(item.name, sample.kind, item.sha256, item.original_size, place)
+                yield ImageRecord(
+                    item.name, sample.kind, item.sha256, item.original_size, place, item.input_sha256
+                )
 
     def _intact(self) -> bool:
         """Whether all features match their checksums; damaged ones are extracted again."""

@@ -66,6 +66,7 @@ def counted(
         milliseconds=0.0,
         model_bytes=_bytes(model),
         known=evaluation.known,
+        conflicts=evaluation.conflicts,
         images=tuple(ScoredImage(name=one.name, kind=one.kind, score=one.score) for one in evaluation.images),
         failed=tuple((error.name, error.reason) for error in evaluation.failed),
     )

@@ -94,7 +94,8 @@ class Result(BaseModel):
         shared: whether the time of the network is that of features shared with other configurations.
         milliseconds: the scoring time for one image, including decoding.
         model_bytes: the size of the network and the fitted detector.
-        known: the number of evaluated images that were also fitted on.
+        known: the number of images that were also fitted on, which are left out of the figures.
+        conflicts: the names of identical images labeled both good and as a defect, good first.
         images: the scores in the order of the data set.
         failed: (name, reason) of files that could not be used.
         passed_over: (name, reason) of files that are no images of the user's.
@@ -120,6 +121,7 @@ class Result(BaseModel):
     failed: tuple[tuple[str, str], ...] = ()
     passed_over: tuple[tuple[str, str], ...] = ()
     painted_on: int = 0
+    conflicts: tuple[tuple[str, str], ...] = ()
 
     def scores(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the scores, as levels, of the good images and of the defects."""

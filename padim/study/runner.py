@@ -22,7 +22,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from padim._version import __version__
+from padim.analysis.evaluation import Evaluation
 from padim.analysis.evaluation import evaluate_dataset as evaluate_images
+from padim.analysis.fit_overlap import left_out, two_labels
 from padim.config import PadimConfig
 from padim.data.loading import Cancel, Progress, Watch
 from padim.errors import Cancelled, ImageError, PadimError
@@ -41,7 +43,7 @@ from padim.study.scoring import evaluate as evaluate_features
 __all__ = ["Run", "Study", "load", "run"]
 
 # A part of the result names: a change of the number invalidates all earlier results.
-_FORMAT = 2
+_FORMAT = 3
 _ABOUT = "study.json"
 _PREPARING = "Preparing the network"
 # The number of good parts that defects are painted on where there are no real defects.
@@ -93,6 +95,21 @@ class Study:
     def done(self) -> int:
         """Return the number of runs with a result."""
         return sum(one.result is not None for one in self.runs)
+
+    @property
+    def overlap_notes(self) -> tuple[str, ...]:
+        """Return sentences on images both fitted on and evaluated, and on images under two labels."""
+        notes = []
+        for category, _ in self.categories:
+            results = [one.result for one in self.runs if one.category == category and one.result is not None]
+            known = max((one.known for one in results), default=0)
+            conflicts = dict.fromkeys(pair for one in results for pair in one.conflicts)
+            if known:
+                total = known + max(len(one.images) for one in results)
+                notes.append(f"{category}: {left_out(known, total)}.")
+            if conflicts:
+                notes.append(f"{category}: {two_labels(tuple(conflicts))}.")
+        return tuple(notes)
 
     @property
     def painted(self) -> tuple[str, ...]:
@@ -370,7 +387,7 @@ class _StudyExecution:
         result = result.model_copy(
             update={
                 "failed": (*((error.name, error.reason) for error in failed), *result.failed),
-                "passed_over": _passed_over(category),
+                "passed_over": _passed_over(category, evaluation),
                 "fit_seconds": before + method_seconds,
                 "method_seconds": method_seconds,
                 "shared": features is not None,
@@ -388,7 +405,10 @@ class _StudyExecution:
         return Run(category.name, variant.name, result, draws)
 
 
-def _passed_over(category: Category) -> tuple[tuple[str, str], ...]:
-    """Return name and reason of each file of a category that is not read; its data sets may share files."""
-    found = (*category.normals.passed_over, *category.tests.passed_over)
+def _passed_over(category: Category, evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
+    """Return name and reason of each file of a category that is not read or counted.
+
+    Its data sets may share files.
+    """
+    found = (*category.normals.passed_over, *category.tests.passed_over, *evaluation.passed_over)
     return tuple(dict.fromkeys((one.name, one.reason) for one in found))

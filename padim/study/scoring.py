@@ -16,9 +16,11 @@ import numpy.typing as npt
 from padim.analysis import metrics
 from padim.analysis.embedding_scores import level_maps
 from padim.analysis.evaluation import EvaluatedImage, Evaluation
+from padim.analysis.fit_overlap import KnownImages, LabelConflicts, all_known, passed_over
+from padim.data.datasets import GOOD
 from padim.data.loading import Watch
 from padim.decision.regions import region_score
-from padim.errors import ImageError
+from padim.errors import ImageError, PadimError
 from padim.fitting import fit_detector
 from padim.methods.base import Task
 from padim.model import Padim
@@ -45,7 +47,15 @@ class StudyModel(Padim):
         """
         seen = features.record.normals
         normals = [
-            Normal(one.name, one.sha256, f"#{place}", "fit", one.original_size, (0, 0))
+            Normal(
+                one.name,
+                one.sha256,
+                f"#{place}",
+                "fit",
+                one.original_size,
+                (0, 0),
+                input_sha256=one.input_sha256,
+            )
             for place, one in enumerate(seen)
         ]
         kept = self.network.channels(self.config)
@@ -84,18 +94,34 @@ def evaluate(model: StudyModel, features: Features, layout: str, watch: Watch) -
 
     Raises:
         Cancelled: ``watch`` asked to cancel.
+        PadimError: all images were in the fit.
     """
     record = features.record
-    fitted_on = {seen.sha256 for seen in record.normals}
-    pixels, images, known = metrics.Pixels(), [], 0
+    own, conflicts = KnownImages.of(model), LabelConflicts.of(model)
+    pixels, images = metrics.Pixels(), []
+    known: list[str] = []
     begun = time.perf_counter()
     for row, q in _maps(model, features, watch):
         seen = record.tests[row]
+        conflicts.add(seen.name, seen, good=seen.kind == GOOD)
+        if own.in_fit(seen):
+            known.append(seen.name)
+            continue
         mask = features.mask(seen)
         score = region_score(q, model.config.min_area)
         images.append(EvaluatedImage(seen.name, seen.kind, score, mask is not None))
-        known += seen.sha256 in fitted_on
         if images[-1].good or mask is not None:
             pixels.add(q, mask, model.state.scored_area(seen.original_size), seen.kind)
+    if not images:
+        raise PadimError(all_known(len(known)))
     failed = tuple(ImageError(name, why) for name, why in record.failed)
-    return Evaluation(layout, tuple(images), pixels, failed, known, time.perf_counter() - begun)
+    return Evaluation(
+        layout,
+        tuple(images),
+        pixels,
+        failed,
+        len(known),
+        time.perf_counter() - begun,
+        passed_over(known),
+        conflicts=conflicts.pairs,
+    )

@@ -143,7 +143,7 @@ def test_one_class_alone_says_so(run: Run, tmp_path: Path, saved_model: Path) ->
 def test_images_of_the_fit_are_reported(run: Run, tmp_path: Path, saved_model: Path) -> None:
     write(tmp_path / "set" / "good", normals(2, first=21))
     done = run("evaluate", saved_model, tmp_path / "set", "--json")
-    assert done.json["fitted_on"] == 1
+    assert (done.json["fitted_on"], done.json["counted_false_rejects"]["of"]) == (1, 1)
     assert "too optimistic" in done.err
 
 

@@ -4,7 +4,7 @@
 import { dataOf, find } from "../dom.js";
 import { shownRatio } from "./sight.js";
 import { VERDICT_WORDS } from "./verdicts.js";
-import { counted, multipleOf, whole } from "./words.js";
+import { counted, IN_FIT, multipleOf, whole } from "./words.js";
 
 /** @typedef {import("./store.js").Item} Item */
 
@@ -61,6 +61,7 @@ export class Headline {
     this.badge.dataset.verdict = verdict;
     const details = [`${multipleOf(quantizer.toValue(score), quantizer.toValue(level))} threshold`];
     if (verdict === "review") details.push(`${score > level ? "above" : "below"} it, within repeatability`);
+    if (item.in_fit) details.push(IN_FIT);
     if (drawn && row.regions) details.push(counted(row.regions, "region"));
     this.details.textContent = details.join(" · ");
     const at = list.indexOf(item);

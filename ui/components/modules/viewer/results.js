@@ -4,6 +4,7 @@
 import { element } from "../dom.js";
 import { mark } from "./gallery.js";
 import { library } from "./library.js";
+import { IN_FIT } from "./words.js";
 
 /** @typedef {import("./store.js").Item} Item */
 /** @typedef {{ verdict: string, words: string, times: string }} LineText written in a line */
@@ -112,7 +113,7 @@ export class ResultTable {
       "tr",
       {},
       element("td", { class: "thumb" }, image),
-      element("td", { class: "file", title: item.name }, item.name, ...noted),
+      element("td", { class: "file", title: item.name }, item.name, ...(item.in_fit ? [inFit()] : []), ...noted),
       score,
       verdict,
       regions,
@@ -146,6 +147,11 @@ export class ResultTable {
       setText(regions, String(item.regions));
     }
   }
+}
+
+/** The mark of an image that the model was fitted on. */
+function inFit() {
+  return element("span", { class: "in-fit" }, IN_FIT);
 }
 
 /**

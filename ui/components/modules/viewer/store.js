@@ -144,7 +144,8 @@ export class Store {
       scores[part < this.message.held.in_fit ? "normal" : "kept"].push(this.held.score(part, minArea));
     }
     for (const item of this.items.values()) {
-      if (item.held < 0) scores[this.groupOf(item)].push(this.scoreOf(item, minArea));
+      // A test image that was in the fit scores lower than a new one.
+      if (item.held < 0 && !item.in_fit) scores[this.groupOf(item)].push(this.scoreOf(item, minArea));
     }
     return scores;
   }

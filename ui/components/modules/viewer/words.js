@@ -1,6 +1,9 @@
 // @ts-check
 // Numbers in words: the same sentences as padim/text.py and padim/decision/calibration.py write.
 
+/** What is said beside a test image that the model was fitted on. */
+export const IN_FIT = "was in the fit";
+
 /** Whole numbers as they are written: 1,234. */
 export const whole = new Intl.NumberFormat("en-US");
 
