@@ -535,3 +535,21 @@ def test_an_ensemble_on_two_networks(home: Path) -> None:
     model = only_model(home)
     assert model.config.backbone == "efficientnet_lite0+efficientnet_lite1"
     assert "PaDiM</dd>" in page.text
+
+
+def test_mixed_shapes_are_padded_with_a_warning_as_in_the_shell(home: Path) -> None:
+    page = small(Session("fit").upload([*GOOD, ("wide.png", png(part(9, size=(60, 120))))]))
+    said = "The good parts differ in shape, from 96 × 96 to 120 × 60 pixels."
+    assert f"{said} They are padded to squares" in page.text
+    page.set("radio", "fit-shape-True", "stretch")
+    assert f"{said} Stretched to squares, each is distorted in another way." in page.text
+    page.set("radio", "fit-shape-True", "pad")
+    page.click("fit-go")
+    assert only_model(home).config.fit == "pad"
+
+
+def test_one_shape_is_stretched_without_a_word(home: Path) -> None:
+    page = small(Session("fit").upload([*GOOD, ("large.png", png(part(9, size=(192, 192))))]))
+    assert "differ in shape" not in page.text
+    page.click("fit-go")
+    assert only_model(home).config.fit == "stretch"

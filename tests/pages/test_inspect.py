@@ -10,7 +10,7 @@ from padim import Workspace
 from padim.decision.anomaly_map import Quantizer
 from padim.decision.guard_band import Guard
 from tests.pages.session import AddModel, Session
-from tests.parts import defects, normals
+from tests.parts import defects, normals, part, png
 from ui.app.text import ratio
 from ui.calibrate import Draft
 
@@ -214,3 +214,18 @@ def test_without_a_threshold_there_is_no_verdict(home: Path, add_model: AddModel
     assert len(page.app.dataframe[0].value) == len(FILES)
     assert not listed(page)
     assert "no threshold yet" in page.text
+
+
+def test_images_unlike_the_good_parts_say_so(add_model: AddModel) -> None:
+    entry = add_model("Parts")
+    small = ("small.png", png(part(900, size=(48, 48))))
+    page = Session("inspect", model=entry.id).upload([*FILES, small])
+    note = "The image has 48 × 48 pixels; the good parts have 96 × 96."
+    expected = {name: [note] if name == "small.png" else [] for name, _ in [*FILES, small]}
+    assert {item["name"]: item["notes"] for item in page.viewer["items"]} == expected
+    assert "1 of 7 images is unlike the good parts in shape, size or colors" in page.text
+
+
+def test_images_like_the_good_parts_are_not_noted(add_model: AddModel) -> None:
+    page = Session("inspect", model=add_model("Parts").id).upload(FILES)
+    assert "unlike the good parts" not in page.text

@@ -67,6 +67,21 @@ def test_the_csv_has_the_engines_decisions(rows: list[Row], small_model: Padim, 
             assert int(line["largest_region_area"]) == largest.area
 
 
+def test_the_csv_has_the_notes(small_model: Padim, entry: Entry) -> None:
+    pile = Pile("any")
+    pile.add(
+        UploadSource([("small.png", png(part(900, size=(48, 48)))), FILES[0]]),
+        small_model,
+        Job("k", "t", lambda _: None),
+    )
+    found = [Row(item, 0, "accept", 0) for item in pile.items]
+    text = exports.csv_bytes(found, small_model, entry, None).decode("utf-8-sig")
+    assert {line["name"]: line["notes"] for line in csv.DictReader(io.StringIO(text))} == {
+        "small.png": "The image has 48 × 48 pixels; the good parts have 96 × 96.",
+        FILES[0][0]: "",
+    }
+
+
 def test_a_name_that_looks_like_a_formula_is_not_one(
     rows: list[Row], small_model: Padim, entry: Entry
 ) -> None:

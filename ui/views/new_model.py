@@ -160,6 +160,19 @@ def _costs_and_start(
             f"{n_parts + 1} can be told. 40 or more are better.",
             icon=":material/info:",
         )
+    if config is not None and survey.mixed_shapes:
+        from padim.data.shapes import shape_note
+
+        note = shape_note(survey.sizes)
+        how = (
+            "They are padded to squares, which keeps their proportions."
+            if config.fit == "pad"
+            else "Stretched to squares, each is distorted in another way."
+        )
+        st.warning(
+            f"{note[:1].upper()}{note[1:]}. {how} *Shape*, in the settings, decides it.",
+            icon=":material/warning:",
+        )
     if running is not None:
         # Shown in place of the button that the user has just clicked. If the job has ended meanwhile, the
         # page runs again and reports its outcome at the top.

@@ -67,15 +67,6 @@ def form(*, mixed_shapes: bool, images: int) -> PadimConfig | None:
         help="Stretching uses every pixel and is right when all images have one shape. Padding keeps "
         "proportions when they differ.",
     )
-    if mixed_shapes and chosen["fit"] == "pad":
-        st.caption(
-            ":material/info: These images differ in shape, so they are padded unless you choose otherwise."
-        )
-    elif mixed_shapes:
-        st.warning(
-            "These images differ in shape: stretched to a square, each is distorted in another way.",
-            icon=":material/warning:",
-        )
     with st.expander("Advanced"):
         chosen.update(_advanced())
         chosen.update(_normalization(chosen["method"]))
