@@ -19,7 +19,7 @@ from padim.data.sources import UploadSource
 from padim.network.model_network import ModelNetwork
 from padim.output.inspection_files import CSV_COLUMNS
 from padim.storage.model_folders import Entry
-from tests.parts import defects, normals, part
+from tests.parts import defects, normals, part, png
 from ui import exports
 from ui.inspect import Row
 from ui.jobs.jobs import Job
