@@ -121,7 +121,7 @@ class Samples:
         return asdict(self)
 
 
-def to_levels(values: npt.NDArray[Any], white: int) -> npt.NDArray[np.uint8]:
+def to_levels(values: npt.NDArray[Any], white: int, *, overwrite: bool = False) -> npt.NDArray[np.uint8]:
     """Scale integers from 0 to ``white`` to 8 bits, in 256 steps of equal width: 0 is 0 and white is 255.
 
     Of 16 bits these are the upper 8 (``value >> 8``), of 12 bits ``value >> 4``: an 8-bit image that was
@@ -132,6 +132,7 @@ def to_levels(values: npt.NDArray[Any], white: int) -> npt.NDArray[np.uint8]:
     Args:
         values: non-negative integers up to ``white``, of any shape.
         white: the value that becomes 255.
+        overwrite: whether the values may be overwritten, which saves memory.
 
     Returns:
         uint8, of the same shape; never decreasing in the value.
@@ -139,7 +140,9 @@ def to_levels(values: npt.NDArray[Any], white: int) -> npt.NDArray[np.uint8]:
     steps = white + 1
     if steps & white == 0:
         shift = white.bit_length() - 8
-        return (values >> shift if shift >= 0 else values << -shift).astype(np.uint8)
+        if shift < 0:
+            return (values << -shift).astype(np.uint8)
+        return np.right_shift(values, shift, out=values if overwrite else None).astype(np.uint8)
     return (values.astype(np.uint32) * 256 // steps).astype(np.uint8)
 
 

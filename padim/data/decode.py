@@ -562,16 +562,17 @@ def _deep_color_to_rgb(
     white = samples.white(bit_depth)
     if values is None or white == (1 << FULL) - 1:
         return _to_rgb(image), samples
-    levels = to_levels(np.minimum(values, white), white)
     key = again().info.get("transparency")
-    if isinstance(key, tuple):
-        hidden = (values == np.array(key, np.uint16)).all(axis=2)
+    hidden = (values == np.array(key, np.uint16)).all(axis=2) if isinstance(key, tuple) else None
+    if values.shape[2] == 4 and int(values[..., 3].max()) > white:
+        # Transparency of the full range beside such colours.
+        values[..., 3] = (values[..., 3].astype(np.uint32) * white + 32767) // 65535
+    levels = to_levels(values, white, overwrite=True)
+    if hidden is not None:
         _check_visible(bool(hidden.all()))
         levels[hidden] = ALPHA_BACKGROUND
     if values.shape[2] == 3:
         return levels, samples
-    if int(values[..., 3].max()) > white:  # transparency of the full range beside such colours
-        levels[..., 3] = values[..., 3] >> 8
     return np.array(_on_background(Image.fromarray(levels))), samples
 
 

@@ -168,6 +168,7 @@ def color_samples(
         values = pairs[..., [0, 0, 0, 1]]
     else:
         values = upper.astype(np.uint16)
+        del upper
         values <<= 8
         values |= lower
     colors = values[..., :3]

@@ -112,11 +112,21 @@ def _png(data: bytes) -> Header:
     row = (width * samples * depth + 7) // 8
     return Header(
         size=(width, height),
-        # Colours of 16 bits may be read twice, for both bytes of each sample.
-        bytes_per_pixel=36 if depth == 16 and samples > 1 else 18 if transparent or color == 3 else 12,
+        bytes_per_pixel=(
+            _deep_color_bytes(transparent)
+            if depth == 16 and samples > 1
+            else 18
+            if transparent or color == 3
+            else 12
+        ),
         most_pixels=_DEFLATE_RATIO * len(data) * width // max(1, row),
         bounded=bounded and texts <= _MAX_PNG_TEXTS and metadata <= _MAX_METADATA,
     )
+
+
+def _deep_color_bytes(transparent: bool) -> int:
+    """Return the memory per pixel of 16-bit colours, which may be read twice, for both bytes of a sample."""
+    return 34 if transparent else 26
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -396,11 +406,11 @@ def _tiff_cost(data: bytes) -> Header:
     # Strips of a compressed file are unpacked as a whole, and a file may consist of one strip.
     packed = numbers.get(_COMPRESSION, 1) != 1
     strip = (numbers.get(_SAMPLES, 1) * numbers.get(_BITS, 1) + 7) // 8 if packed else 0
-    # Colours of 16 bits may be read twice, for both bytes of each sample.
-    deep_color = numbers.get(_SAMPLES, 1) > 1 and numbers.get(_BITS, 1) > 8
+    samples = numbers.get(_SAMPLES, 1)
+    deep_color = samples > 1 and numbers.get(_BITS, 1) > 8
     return Header(
         size=(numbers[_WIDTH], numbers[_HEIGHT]),
-        bytes_per_pixel=(36 if deep_color else 20) + min(strip, 32),
+        bytes_per_pixel=(_deep_color_bytes(samples > 3) if deep_color else 20) + min(strip, 32),
         bounded=(
             plain
             and not packed

@@ -90,6 +90,9 @@ def test_every_kind_of_pixels_fits_into_what_is_reserved_for_it(monkeypatch: pyt
         hostile.encode(np.asarray(rgba), "WEBP", method=0, lossless=True, quality=0),
         hostile.encode(np.asarray(rgb), "JPEG", progressive=True, subsampling=0),
         hostile.png(deep),
+        # Read twice, for the lower bytes.
+        *(hostile.png(deep[..., :count] >> 4) for count in (2, 3, 4)),
+        *(hostile.tiff([deep[..., :count] >> 4], compression=8) for count in (3, 4)),
         *(hostile.tiff([page], [{274: 6}], compression=8) for page in (shade, deep[..., :3], deep)),
         hostile.tiff([shade.astype(np.float32) / 255], compression=8),
         hostile.tiff([shade.astype(np.int32) << 22], compression=8),
