@@ -109,6 +109,11 @@ class ZipSource(Source):
     def __len__(self) -> int:
         return len(self._members)
 
+    @property
+    def name(self) -> str:
+        """Name of the archive."""
+        return self._name
+
     def names(self) -> list[str]:
         """Return the names of the members that look like images, in natural order, without reading any."""
         return [name for name, _ in self._members]

@@ -31,18 +31,21 @@ def _no_tables() -> Iterable[tuple[str, bytes]]:
     return ()
 
 
-def check_good_parts(names: Sequence[str], given: str, tables: Tables = _no_tables) -> None:
+def check_good_parts(names: Sequence[str], given: str, tables: Tables = _no_tables, chosen: str = "") -> None:
     """Refuse images to be fitted as good parts if their names say that they are labelled data.
 
     Args:
         names: names of the images with forward slashes, relative to the folder or archive that was chosen.
         given: the user's name for the images, for the error.
         tables: returns name and content of the tables among them; called only if the names say nothing.
+        chosen: beginning of all names that is the folder the user chose, with a slash at the end; its name
+            does not count.
 
     Raises:
         LabeledInputError: not all of them are good parts; the error names the folders to choose from.
     """
-    signs = signs_of_labels(names) or _tables_of_labels(names, tables)
+    inside = [name.removeprefix(chosen) for name in names]
+    signs = signs_of_labels(inside) or _tables_of_labels(names, tables)
     if signs:
         folders, proposed = _folders(names)
         raise LabeledInputError(
@@ -81,7 +84,10 @@ def _telling(path: str) -> str | None:
     """Return the path up to its first folder that says test, masks or defects; None if none does."""
     folders = path.split("/")
     for depth, folder in enumerate(folders):
-        if says_bad(folder) or says_kind(folder) or mentions_test(folder) or mentions_masks(folder):
+        # In "anomaly_detection/line 3/good" the images are good.
+        bad = says_bad(folder) or says_kind(folder)
+        bad = bad and not any(map(says_good, folders[depth + 1 :]))
+        if bad or mentions_test(folder) or mentions_masks(folder):
             return "/".join(folders[: depth + 1])
     return None
 
@@ -145,10 +151,28 @@ def _tables_of_labels(names: Sequence[str], tables: Tables) -> list[str]:
 
 def _folders(names: Sequence[str]) -> tuple[list[tuple[str, int]], str | None]:
     """Return the folders to choose from with their numbers of images, and the one to propose."""
-    counts = Counter(_to_choose(name.split("/")[:-1]) for name in names)
+    folders = [name.split("/")[:-1] for name in names]
+    # Folders that all images are in make no difference.
+    shared = _shared(folders)
+    counts = Counter(_to_choose(inside[len(shared) :]) for inside in folders)
     ranked = sorted(counts, key=lambda folder: (_rank(folder), folder))
     proposed = ranked[0] if ranked and _rank(ranked[0]) < 3 else None
-    return [(folder, counts[folder]) for folder in ranked], proposed
+    begin = "/".join(shared)
+
+    def whole(folder: str) -> str:
+        return folder if not begin else begin if folder == "." else f"{begin}/{folder}"
+
+    found = [(whole(folder), counts[folder]) for folder in ranked]
+    return found, None if proposed is None else whole(proposed)
+
+
+def _shared(folders: Sequence[list[str]]) -> list[str]:
+    """Return the folders that all paths begin with."""
+    first = min(folders, key=len)
+    for depth, folder in enumerate(first):
+        if any(one[depth] != folder for one in folders):
+            return first[:depth]
+    return first
 
 
 def _to_choose(folders: list[str]) -> str:

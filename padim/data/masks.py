@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from padim.data import deep_pixels
 from padim.data.decode import EXIF_ORIENTATION, turned
 from padim.data.preprocess import Preprocess
 from padim.data.stored_values import stored
@@ -24,6 +25,7 @@ Mask = npt.NDArray[np.bool_]
 # In a lossy file, values up to this are noise, whatever the brightest one is.
 _NOISE = 16
 _LOSSY = ("JPEG", "MPO", "AVIF", "HEIF")
+_NOT_RGB = ("CMYK", "YCbCr", "LAB", "HSV")
 _TIFF_PHOTOMETRIC = 262
 
 
@@ -52,8 +54,9 @@ def read_mask(data: bytes, name: str, size: tuple[int, int], orientation: int = 
         ImageError: the mask is not an image or its size differs from that of its image.
     """
     with stored(data, name) as image:
+        deep = deep_pixels.is_deep_color(image)
         own = _own_orientation(image)
-        mask = _values(image, data)
+        mask = _values(image, data, deep)
     for turn in (orientation, 1) if own is None else (own, 1, orientation):
         upright = turned(mask, turn)
         if upright.shape == size:
@@ -64,8 +67,9 @@ def read_mask(data: bytes, name: str, size: tuple[int, int], orientation: int = 
 def is_empty(data: bytes, name: str) -> bool:
     """Return whether no pixel of a mask file is defect; raise ImageError if it is not an image."""
     with stored(data, name) as image:
+        deep = deep_pixels.is_deep_color(image)
         image.load()
-        return not _values(image, data).any()
+        return not _values(image, data, deep).any()
 
 
 def _own_orientation(image: ImageFile.ImageFile) -> int | None:
@@ -83,18 +87,18 @@ def _own_orientation(image: ImageFile.ImageFile) -> int | None:
     return value if isinstance(value, int) and 1 <= value <= 8 else None
 
 
-def _values(image: Image.Image, data: bytes) -> Mask:
-    """Return which pixels of a loaded mask are defect, as stored."""
+def _values(image: ImageFile.ImageFile, data: bytes, deep: bool) -> Mask:
+    """Return which pixels of a loaded mask are defect, as stored; ``deep`` for colors of 16 bits."""
     if image.mode == "P":
         return _of_palette(image)
-    if image.mode == "PA":
-        image = image.convert("RGBA")
-    if image.mode in ("LA", "La", "RGBA", "RGBa"):
-        bands = np.asarray(image)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        whole = image.convert("RGBA") if image.mode == "PA" else image
+        bands = _stored_colors(image, data) if deep else np.asarray(whole)
         return _visible(bands[..., :-1].max(axis=2) > 0, bands[..., -1] > 0)
-    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-        image = image.convert("RGB")
-    values = np.asarray(image)
+    if deep:
+        values = _stored_colors(image, data)
+    else:
+        values = np.asarray(image.convert("RGB") if image.mode in _NOT_RGB else image)
     if values.dtype == np.bool_:
         return values
     values = _white_is_zero(image, values)
@@ -104,7 +108,7 @@ def _values(image: Image.Image, data: bytes) -> Mask:
         return np.asarray(brightest > max(_NOISE, most / 2), np.bool_)
     defect: Any = values > 0  # NaN compares as False
     if values.ndim == 3:
-        defect = defect.any(axis=2) | _low_bytes(image, data)
+        defect = defect.any(axis=2)
     return np.asarray(defect & ~_keyed(image, values), np.bool_)
 
 
@@ -154,15 +158,11 @@ def _white_is_zero(image: Image.Image, values: npt.NDArray[Any]) -> npt.NDArray[
     return np.iinfo(np.uint16).max - values if deep and tags.get(_TIFF_PHOTOMETRIC) == 0 else values
 
 
-def _low_bytes(image: Image.Image, data: bytes) -> Mask | np.bool_:
-    """Return which pixels of a PNG of 16-bit colors have low bytes above 0, which Pillow drops."""
-    if image.format != "PNG" or data[24:26] != b"\x10\x02":
-        return np.bool_(False)
-    again = Image.open(BytesIO(data), formats=("PNG",))
-    tile = again.tile[0]
-    # Read as if the bytes were swapped, Pillow keeps the low ones.
-    again.tile = [tile._replace(args="RGB;16L")]
-    return np.asarray(np.asarray(again).max(axis=2) > 0, np.bool_)
+def _stored_colors(image: ImageFile.ImageFile, data: bytes) -> npt.NDArray[Any]:
+    """Return the values of a loaded image of 16-bit colors, of which Pillow keeps the upper bytes only."""
+    # Asked for a depth below 16, the function reads the lower bytes in any case.
+    found = deep_pixels.color_samples(image, lambda: type(image)(BytesIO(data)), data, 12)
+    return np.asarray(image) if found is None or found[1] is None else found[1]
 
 
 def _keyed(image: Image.Image, values: npt.NDArray[Any]) -> Mask | np.bool_:

@@ -93,18 +93,43 @@ class _MixedSource(Source):
             self._parts.append(UploadSource(single, max_bytes=max_bytes))
             single.clear()
 
+    @property
+    def chosen_folder(self) -> str:
+        """Name of the folder chosen in the browser, if there are no zips beside it."""
+        (only,) = self._parts if len(self._parts) == 1 else (None,)
+        return only.chosen_folder if isinstance(only, UploadSource) else ""
+
+    def _folders(self) -> list[tuple[str, Source]]:
+        """Return the sources; of several zips, each with its name as a folder."""
+        parts = [part for part in self._parts if isinstance(part, Source)]
+        several = sum(isinstance(part, ZipSource) for part in parts) > 1
+        return [
+            (f"{PurePosixPath(part.name).stem}/" if several and isinstance(part, ZipSource) else "", part)
+            for part in parts
+        ]
+
     def names(self) -> list[str]:
-        """Return the names of the images of all parts, in their order, without reading any."""
-        return [name for part in self._parts if isinstance(part, Source) for name in part.names()]
+        """Return the names of the images of all parts, in their order, without reading any.
+
+        Of several zips, the names begin with that of their zip, as if it were a folder.
+        """
+        return [f"{folder}{name}" for folder, part in self._folders() for name in part.names()]
 
     def tables(self) -> list[tuple[str, bytes]]:
         """Return name and content of the CSV files among the uploads and in the zips."""
         return [table for part in self._parts if isinstance(part, Source) for table in part.tables()]
 
     def under(self, begin: str) -> _MixedSource:
-        """Return the images in a folder of that path, of the uploads and of each zip."""
+        """Return the images in a folder, named as :meth:`names` does, with their names relative to it."""
         chosen = copy(self)
-        chosen._parts = [part.under(begin) if isinstance(part, Source) else part for part in self._parts]
+        chosen._parts = []
+        for folder, part in self._folders():
+            if not folder:
+                chosen._parts.append(part.under(begin))
+            elif begin == folder:
+                chosen._parts.append(part)
+            elif begin.startswith(folder):
+                chosen._parts.append(part.under(begin.removeprefix(folder)))
         return chosen
 
     def __len__(self) -> int:

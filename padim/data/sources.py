@@ -126,6 +126,11 @@ class Source(ABC, Iterable[tuple[str, bytes]]):
         """Return the names of the files that are yielded, in natural order, without reading any."""
         return []
 
+    @property
+    def chosen_folder(self) -> str:
+        """Path, with a slash at the end, of the folder that the user chose, if all names begin with it."""
+        return ""
+
     def tables(self) -> list[tuple[str, bytes]]:
         """Return name and content of the CSV files among the images, which may be tables of labels."""
         return []
@@ -197,6 +202,12 @@ class UploadSource(Source):
     def files(self) -> dict[str, File]:
         """Return the files that are yielded, by unique name in natural order."""
         return dict(unique_names(iter(self._uploads)))
+
+    @property
+    def chosen_folder(self) -> str:
+        """Name of the folder chosen in the browser, with which all names begin, and a slash."""
+        tops = {name.replace("\\", "/").partition("/")[:2] for name, _ in self._uploads}
+        return "".join(tops.pop()) if len(tops) == 1 and all(slash for _, slash in tops) else ""
 
     def tables(self) -> list[tuple[str, bytes]]:
         """Return name and content of the CSV files among the uploads."""

@@ -70,4 +70,4 @@ def check_source(source: Source, given: str) -> None:
     """
     if source.known_good:
         return
-    check_good_parts(names_of(source), given, source.tables)
+    check_good_parts(names_of(source), given, source.tables, source.chosen_folder)

@@ -16,8 +16,13 @@ Row = Mapping[str, str]
 
 _DELIMITERS = ",;\t|"
 # Names of columns, the preferred ones first.
-_PATHS = ("path", "image_path", "image", "file", "filename", "file_name", "filepath", "file_path", "img")
-_LABELS = ("label", "labels", "label_index", "class", "target", "anomaly", "is_anomaly", "defect")
+_PATHS = (
+    *("path", "image_path", "image", "file", "filename", "file_name", "filepath", "file_path", "img"),
+    *("img_path", "image_name", "image_file", "name"),
+)
+# Columns of labels: of the first group all that are there must agree, of the second one is taken.
+_LABELS = ("label", "label_index", "is_anomaly", "anomalous", "is_defect", "defective")
+_OTHER_LABELS = ("labels", "class", "target", "anomaly", "defect", "status", "kind", "category", "type")
 _MASKS = ("mask", "mask_path", "masks", "mask_file")
 _SPLITS = ("split", "subset", "set", "phase")
 # Columns in which "true" means a good part.
@@ -25,6 +30,8 @@ _TRUE_IS_GOOD = ("good", "ok", "is_good", "is_ok", "pass", "passed")
 _TRUE, _FALSE = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]0*)?")
 _NOT_KNOWN = ("unknown", "none", "nan", "null", "n/a", "?", "-1", "-1.0")
+NOTHING = ("", "none", "nan", "null", "n/a", "-")
+"""Texts of a cell that names no mask."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ class Columns:
         """Return the columns among the names; None unless there are paths and labels."""
         path = next((one for one in _PATHS if one in names), None)
         labels = tuple(one for one in (*_LABELS, *_TRUE_IS_GOOD) if one in names)
+        labels = labels or tuple(one for one in _OTHER_LABELS if one in names)[:1]
         if path is None or not labels:
             return None
         mask = next((one for one in _MASKS if one in names), None)

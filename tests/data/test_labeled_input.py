@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -213,3 +215,44 @@ def test_good_parts_of_a_study_are_checked_too(tmp_path: Path) -> None:
         open_good(tmp_path)
     with pytest.raises(LabeledInputError):
         good_uploads([("set/NG/1.png", b""), ("set/NG/2.png", b"")])
+
+
+def zipped(*names: str) -> bytes:
+    buffer = BytesIO()
+    with ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"content")
+    return buffer.getvalue()
+
+
+def test_of_several_zips_the_names_count() -> None:
+    files = [("good.zip", zipped("1.png", "2.png")), ("NG.zip", zipped("1.png"))]
+    source = expand_uploads(files)
+    with pytest.raises(LabeledInputError) as asked:
+        check_source(source, "uploads")
+    assert asked.value.folders == (("good", 2), ("NG", 1))
+    assert [name for name, _ in in_folder(source, "good")] == ["1.png", "2.png"]
+    check_source(expand_uploads(files[1:]), "one zip, chosen on purpose")
+    deep = expand_uploads([("a.zip", zipped("x/1.png", "bad/1.png")), ("b.zip", zipped("2.png"))])
+    with pytest.raises(LabeledInputError, match=r"a/bad"):
+        check_source(deep, "uploads")
+    assert [name for name, _ in in_folder(deep, "a/x")] == ["1.png"]
+
+
+def test_the_folder_chosen_in_the_browser_is_not_judged_but_those_in_it_are() -> None:
+    check_source(expand_uploads([("test/1.png", b"1"), ("test/2.png", b"2")]), "folder")
+    with pytest.raises(LabeledInputError) as asked:
+        check_source(expand_uploads([("set/good/1.png", b"1"), ("set/bad/2.png", b"2")]), "folder")
+    assert asked.value.proposed == "set/good"
+
+
+def test_a_name_around_everything_does_not_hide_the_folders() -> None:
+    names = ["anomaly_detection/bottle/train/good/1.png", "anomaly_detection/bottle/train/good/2.png"]
+    check_good_parts(names, "good parts alone")
+    with pytest.raises(LabeledInputError) as asked:
+        check_good_parts([*names, "anomaly_detection/bottle/test/crack/1.png"], "with a test set")
+    assert asked.value.folders == (
+        ("anomaly_detection/bottle/train/good", 2),
+        ("anomaly_detection/bottle/test/crack", 1),
+    )
+    assert asked.value.proposed == "anomaly_detection/bottle/train/good"

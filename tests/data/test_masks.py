@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from io import BytesIO
 from typing import Any
 
@@ -128,12 +130,17 @@ def test_a_jpeg_mask_that_is_cut_short_is_refused() -> None:
         read_mask(data[: len(data) * 3 // 4] + b"\xff\xd9", "m", (64, 64))
 
 
-def test_16_bit_colors_below_256_do_not_vanish() -> None:
-    import struct
-    import zlib
-
-    pixels = np.zeros((H, W, 3), ">u2")
-    pixels[(*PLACE, 2)] = 5
+@pytest.mark.parametrize(("kind", "bands"), [(2, 3), (6, 4), (4, 2)], ids=["RGB", "RGBA", "gray and alpha"])
+@pytest.mark.parametrize("also", [0, 60000])
+def test_16_bit_colors_below_256_do_not_vanish(kind: int, bands: int, also: int) -> None:
+    pixels = np.zeros((H, W, bands), ">u2")
+    pixels[(*PLACE, 0)] = 5
+    if bands in (2, 4):
+        pixels[..., -1] = 65535
+    expected = shape()
+    if also:  # another defect of the full range beside it
+        pixels[5, 8, 0] = also
+        expected[5, 8] = True
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return (
@@ -141,9 +148,9 @@ def test_16_bit_colors_below_256_do_not_vanish() -> None:
         )
 
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", W, H, 16, 2, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", W, H, 16, kind, 0, 0, 0))
     data += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    np.testing.assert_array_equal(read_mask(data, "m", (H, W)), shape())
+    np.testing.assert_array_equal(read_mask(data, "m", (H, W)), expected)
 
 
 def oriented(orientation: int | None) -> dict[str, Any]:

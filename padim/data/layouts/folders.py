@@ -117,10 +117,10 @@ def _read(tree: SubTree, *, splits: bool, anyhow: bool) -> Reading | None:
 
 
 def _good_labels(labels: object) -> set[str]:
-    """Return the labels that stand for good parts; 0 does if no word does and there is no 2."""
+    """Return the labels that stand for good parts; 0 does if no word does."""
     known = set(labels)  # type: ignore[call-overload]
     good = {label for label in known if label and says_good(label)}
-    if not good and "0" in known and "2" not in known:
+    if not good and "0" in known:
         return {"0"}
     return good
 

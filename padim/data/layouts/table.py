@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from padim.data.label_words import split_of
 from padim.data.layouts.reading import DEFECT, GOOD, PRIVATE, VALIDATION, Reading
-from padim.data.tables import Columns, check_labels, label_of, read_table
+from padim.data.tables import NOTHING, Columns, check_labels, label_of, read_table
 from padim.data.trees import FolderTree, SubTree
 from padim.errors import ImageError, PadimError
 
@@ -18,14 +18,20 @@ _DRIVE = re.compile(r"[A-Za-z]:/|//|/")
 def read_table_of(tree: SubTree) -> Reading | None:
     """Read the first table in a folder that has columns of paths and labels; None if there is none.
 
+    A table in a sub-folder is read as well if its paths lead from the folder to images.
+
     Raises:
         PadimError: the table contradicts itself or names no image that is there.
     """
-    for table in tree.tables:
-        if "/" in table:
+    for table in sorted(tree.tables, key=lambda name: (name.count("/"), name)):
+        if table.startswith("../"):
             continue
         rows = read_table(tree.read(table), tree.prefix + table)
-        if rows and Columns.of(list(rows[0])) is not None:
+        columns = Columns.of(list(rows[0])) if rows else None
+        if columns is None:
+            continue
+        paths = [row.get(columns.path, "") for row in rows]
+        if "/" not in table or any(_Paths(tree, paths, above=False).find(path) for path in paths):
             return table_reading(tree, rows, "CSV", table)
     return None
 
@@ -132,7 +138,8 @@ def _leave_rest(found: Reading, table: str) -> None:
 
 def _masks(text: str, paths: _Paths) -> list[tuple[str, str | None]]:
     """Return the masks that a cell names, with their files; several are separated by semicolons or bars."""
-    named = [part.strip() for part in re.split(r"[;|]", text.strip("[]")) if part.strip()]
+    named = [part.strip() for part in re.split(r"[;|]", text.strip("[]"))]
+    named = [part for part in named if part.casefold() not in NOTHING]
     return [(mask.strip("'\""), paths.find(mask.strip("'\""))) for mask in named]
 
 
