@@ -146,7 +146,8 @@ class Terminal:
         self._err.print(f"[yellow]{count(account.n_passed_over, 'file')} passed over:[/]")
         for reason, number, names in grouped(account.passed_over):
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
-            self._err.print(f"  {number:,} {escape(reason)}: {escape(shown)}", soft_wrap=True)
+            of = f" ({count(number, 'file')})" if number > len(names) else ""
+            self._err.print(f"  {escape(reason)}: {escape(shown)}{of}", soft_wrap=True)
 
     def resume_arguments(self) -> tuple[str, ...]:
         """Return the arguments that resume this command after it was stopped."""
