@@ -407,6 +407,8 @@ def _samples_to_rgb(found: SampleValues, samples: Samples | None, bit_depth: int
         levels = values.astype(np.uint8, copy=False)
     else:
         levels = np.rint(values * (255 / found.top)).astype(np.uint8)
+    if found.white_is_zero:
+        levels = 255 - levels
     if levels.ndim == 2 or levels.shape[2] == 1:
         return np.repeat(levels.reshape(*levels.shape[:2], 1), 3, axis=2)
     if found.has_alpha:

@@ -21,7 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from padim.data import container_headers
 from padim.data.bit_depth import FULL, Samples
 
-__all__ = ["as_stored", "color_samples", "is_deep_color", "samples_of"]
+__all__ = ["as_stored", "color_samples", "declared_by_tiff", "is_deep_color", "samples_of"]
 
 _BITS_PER_SAMPLE, _SAMPLE_FORMAT, _MAX_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE = 258, 339, 281, 341
 _PLANAR = 284
@@ -105,12 +105,22 @@ def _of_tiff(tags: Mapping[int, Any], largest: int) -> Samples:
     signed = 2 in tags.get(_SAMPLE_FORMAT, ())
     if 8 < bits < FULL:
         return Samples(largest, bits, bits - 1 if signed else bits, "BitsPerSample", signed=signed)
+    declared, by = declared_by_tiff(tags)
+    return Samples(largest, declared=declared, by=by, signed=signed)
+
+
+def declared_by_tiff(tags: Mapping[int, Any]) -> tuple[int | None, str]:
+    """Return the bits that the tags of a 16-bit TIFF declare, and the name of the tag; or None and "".
+
+    Args:
+        tags: values by tag number.
+    """
     for tag, name in ((_S_MAX_SAMPLE_VALUE, "SMaxSampleValue"), (_MAX_SAMPLE_VALUE, "MaxSampleValue")):
         top = _largest_number(tags.get(tag))
         # By the TIFF specification the tag may also be the largest value in use: then it is no range.
         if top is not None and 255 <= top <= 65535 and top & (top + 1) == 0:
-            return Samples(largest, declared=top.bit_length(), by=name, signed=signed)
-    return Samples(largest, signed=signed)
+            return top.bit_length(), name
+    return None, ""
 
 
 def _largest_number(value: Any) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
 
+from padim.data import formats, image_headers
 from padim.data.bit_depth import AS_PROPOSED, BitDepthQuestion, Samples, settle
 from padim.data.decode import decoded
 from padim.data.decode_budget import Cancel
@@ -12,7 +13,8 @@ from padim.errors import Cancelled, ImageError
 
 __all__ = ["bit_depth_of", "may_be_deep", "samples_in"]
 
-_EIGHT_BITS = (b"\xff\xd8\xff", b"BM", b"RIFF")
+# Formats of 8 bits, and those that Pillow reduces to 8 bits by the range that they define.
+_EIGHT_BITS = ("BMP", "WebP", "GIF", "AVIF")
 
 
 def bit_depth_of(
@@ -61,7 +63,10 @@ def samples_in(
 
 
 def may_be_deep(data: bytes) -> bool:
-    """Return whether a file may be deeper than 8 bits, by its first bytes."""
-    if data.startswith(b"\x89PNG"):
+    """Return whether a file may be deeper than 8 bits, by its header."""
+    kind = formats.image_format(data[: formats.HEAD])
+    if kind == "PNG":
         return data[24:25] == b"\x10"
-    return not data.startswith(_EIGHT_BITS)
+    if kind == "JPEG":
+        return image_headers.read(data, kind).reader != "pillow"
+    return kind is not None and kind not in _EIGHT_BITS

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from padim.data import container_headers
+from padim.data import container_headers, deep_pixels
 from padim.data.bit_depth import FULL, Samples
 from padim.data.refusal import Refusal
 
@@ -52,12 +52,16 @@ class SampleValues:
         top: the value of white; 1 for floating-point numbers.
         by: what in the file declares the value of white; empty where only the type says it.
         orientation: as in EXIF, 1 to 8.
+        declared: the bits that metadata declare for samples of 16 bits; None if they declare none.
+        white_is_zero: whether gray values grow from white to black.
     """
 
     values: npt.NDArray[np.uint8 | np.uint16 | np.float32]
     top: int
     by: str = ""
     orientation: int = 1
+    declared: int | None = None
+    white_is_zero: bool = False
 
     @property
     def has_alpha(self) -> bool:
@@ -74,7 +78,8 @@ class SampleValues:
             return Samples(largest, bits, FULL, self.by, top=self.top)
         if bits < FULL:
             return Samples(largest, bits, bits, self.by)
-        return Samples(largest, declared=FULL, by=self.by) if self.by else Samples(largest)
+        declared = self.declared or (FULL if self.by else None)
+        return Samples(largest, declared=declared, by=self.by)
 
 
 def prepare(reader: str) -> None:
@@ -220,17 +225,21 @@ def _tiff(data: bytes, imagecodecs: Any, tifffile: Any) -> SampleValues:
             values = np.moveaxis(values, 0, -1)
         orientation = page.tags.get(274)
         bits = int(page.bitspersample)
+        tags = {tag.code: tag.value for tag in page.tags.values()}
     if values.dtype.kind == "f":
         values = values.astype(np.float32)
     elif values.dtype == np.int16 or values.dtype.itemsize > 2 or values.dtype.kind not in "ub":
         raise Refusal(f"holds pixels of type {values.dtype}; save it as 8- or 16-bit gray or RGB")
-    if int(page.photometric) == 0:
-        values = (1 if values.dtype.kind == "f" else (1 << bits) - 1) - values
+    inverted = int(page.photometric) == 0
     turn = int(orientation.value) if orientation is not None else 1
     if values.dtype.kind == "f":
-        return SampleValues(values, 1, "", turn)
+        return SampleValues(values, 1, "", turn, white_is_zero=inverted)
     values = values.astype(np.uint8) if values.dtype == bool else values
-    return SampleValues(values, *_declared(bits, "BitsPerSample"), turn)
+    top, by = _declared(bits, "BitsPerSample")
+    declared = None
+    if bits == FULL:
+        declared, by = deep_pixels.declared_by_tiff(tags)
+    return SampleValues(values, top, by, turn, declared, inverted)
 
 
 def _jpeg_2000(data: bytes, imagecodecs: Any) -> SampleValues:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import struct
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from padim.data.sources import UploadSource
 from padim.data.survey import survey
 from padim.errors import ImageError, InputError
 from tests import hostile
+from tests.data.test_formats import needs_extra
 
 DEPTHS = range(8, 17)
 RNG = np.random.default_rng(12)
@@ -336,3 +339,36 @@ def test_samples_survive_a_round_trip() -> None:
     one = Samples(5, 16, 12, "sBIT", maybe_full=True)
     assert Samples(**one.to_dict()) == one
     assert bit_depth.FULL == 16
+
+
+@needs_extra
+@pytest.mark.parametrize("compression", ["lerc", "jpegxl"])
+def test_metadata_of_tiffs_that_the_extra_reads(compression: str) -> None:
+    tifffile = importlib.import_module("tifffile")
+    for tags, white_is_zero in (([], False), ([(281, "H", 1, 4095, True)], False), ([], True)):
+        buffer = BytesIO()
+        kind = "miniswhite" if white_is_zero else "minisblack"
+        tifffile.imwrite(buffer, TWELVE, compression=compression, photometric=kind, extratags=tags)
+        data = buffer.getvalue()
+        assert image_headers.read(data, "TIFF").reader == "tiff"
+        found = samples(data)
+        assert found is not None
+        assert (found.declared, found.by) == ((12, "MaxSampleValue") if tags else (None, ""))
+        levels = gray(TWELVE >> 4)
+        np.testing.assert_array_equal(
+            decode(data, "a", bit_depth=12), 255 - levels if white_is_zero else levels
+        )
+        assert bit_depth_of_one(data) == (12 if tags else "asked")
+
+
+@needs_extra
+def test_jpegs_of_12_bits_are_seen_before_a_fit() -> None:
+    codecs = importlib.import_module("imagecodecs")
+    assert bit_depth_of_one(codecs.jpeg8_encode(TWELVE, level=100, bitspersample=12)) == 12
+
+
+def bit_depth_of_one(data: bytes) -> int | str | None:
+    try:
+        return bit_depth_of([("a", data)])
+    except InputError:
+        return "asked"
