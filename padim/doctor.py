@@ -180,7 +180,14 @@ def leftovers_of_workspace(found: ModelFolders) -> list[Leftover]:
             if path.is_dir() and found.is_id(path.name) and not leftovers.is_held(found.lock_file(path.name)):
                 left += leftovers.beside(path)
                 left += leftovers.below(path / "work")
-    return left + list(_unused_uploads(found))
+    return left + list(_notes_of_killed(found)) + list(_unused_uploads(found))
+
+
+def _notes_of_killed(found: ModelFolders) -> Iterator[Leftover]:
+    """Yield the notes about who holds a model's lock that killed processes have left."""
+    for note in sorted((found.root / "locks").glob("*.json")):
+        if not leftovers.is_held(note.with_suffix(".lock")):
+            yield Leftover(note, note.stat().st_size)
 
 
 def _unused_uploads(found: ModelFolders) -> Iterator[Leftover]:

@@ -225,7 +225,8 @@ def _begin(
             return
     if not is_mine(entry, running):
         refusals.keep(entry, what, BusyError.by(others_text(running)), again)
-    elif mine.of[entry.id].what != what:  # the same again is a double click
+    elif mine.of[entry.id].what != what or not refusals.same(mine.of[entry.id].again, again):
+        # The same again is a double click.
         refusals.keep(entry, what, BusyError.by(f"your other change ({running.title})"), again)
 
 

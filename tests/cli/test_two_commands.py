@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from padim import Padim
+from padim.adaptation import adapt
 from padim.analysis import percentile_table
 from padim.storage import leftovers
 from tests.cli.conftest import SMALL, Run
@@ -110,3 +111,17 @@ def test_two_scorings_in_one_folder(run: Run, own_model: Path, good: Path, tmp_p
         sentence = run("score", own_model, good, "--output", output).sentence
     assert "another scoring is running there" in sentence
     assert list(output.iterdir()) == []
+
+
+def test_adapt_does_not_replace_a_model_saved_meanwhile(
+    run: Run, good: Path, own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "adapted"
+
+    def adapted(*_: object, **__: object) -> tuple[Padim, None]:
+        Padim.load(own_model).set_decision(min_area=9).save(place)
+        return Padim.load(own_model), None
+
+    monkeypatch.setattr(adapt, "adapt", adapted)
+    assert "a model was saved here meanwhile" in run("adapt", good, "-o", place).err
+    assert Padim.load(place).config.min_area == 9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from padim.worker.process import OnCancel
 from padim.worker.verbs import ReportProgress
 from tests.pages.conftest import perform_here
 from tests.pages.session import AddModel, Session
+from tests.pages.test_fit import small
+from tests.pages.test_worker_process import worker
 from tests.parts import normals
 from ui import calibrate, model_changes
 from ui.jobs import watch, work_queue
@@ -276,6 +279,67 @@ def test_who_holds_the_lock_is_said_and_the_request_kept(
     assert permille(home, entry) == 950
     page.click("refused-again-0")
     assert permille(home, entry) == 800
+
+
+def test_two_uploads_that_are_described_alike_are_two_requests(
+    add_model: AddModel, home: Path, gate: Gate
+) -> None:
+    entry = add_model("Plate")
+    mine, theirs = normals_of(entry), normals_of(entry)
+    first, second = MORE[:2], OTHERS
+    give(theirs, MORE[2:])
+    assert gate.begun.wait(240)
+    give(mine, first)
+    give(mine, second)
+    gate.open.set()
+    theirs.settle()
+    mine.run()
+    assert mine.text.count("Your change was not saved: add good parts (2 uploaded files)") == 2
+    mine.click("refused-again-0").click("refused-again-0")
+    names = {normal.name for normal in Workspace(home).open(entry.id).normals_}
+    assert {name for name, _ in (*MORE, *OTHERS)} <= names
+
+
+def test_files_of_one_name_from_two_sessions_are_not_mixed(home: Path) -> None:
+    """Both upload ``a.png`` and so on, with other content, and fit at the same time."""
+
+    def named(first: int) -> list[tuple[str, bytes]]:
+        return [
+            (f"{i}.png", data)
+            for i, (_, data) in enumerate(normals(4, first=first))
+            if isinstance(data, bytes)
+        ]
+
+    pages = {first: small(Session("fit").upload(named(first))) for first in (0, 100)}
+    for page in pages.values():
+        page.app.button(key="fit-go").click()
+        page.app.run()
+    for first, page in pages.items():
+        page.settle()
+        assert page.model is not None
+        fitted = Workspace(home).open(page.model).normals_
+        assert [normal.sha256 for normal in fitted] == [
+            hashlib.sha256(data).hexdigest() for _, data in named(first)
+        ]
+
+
+@pytest.mark.slow
+@pytest.mark.worker_process
+def test_when_the_work_of_another_session_is_killed_the_model_is_free(
+    add_model: AddModel, home: Path
+) -> None:
+    entry = add_model("Plate")
+    mine, theirs = normals_of(entry), normals_of(entry)
+    give(theirs, OTHERS)
+    (job,) = [job for job in watch.registry().running() if job.tag == entry.id]
+    worker(job).kill()
+    theirs.settle()
+    assert "killed by the system" in theirs.text
+    give(mine, MORE)
+    mine.settle()
+    assert "3 images added" in result_texts(mine)
+    assert "added" not in result_texts(theirs.run())
+    assert len(Workspace(home).open(entry.id).normals_) == 25
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from padim import BusyError, ChangedSinceOpenedError, Padim, PadimConfig, Workspace
+from padim import BusyError, ChangedSinceOpenedError, Padim, PadimConfig, Workspace, doctor
 from padim.storage import bundle, holder, leftovers
 from padim.storage.revisions import what_changed
 from tests.parts import normals
@@ -340,6 +340,8 @@ def test_who_waits_is_told_for_whom_and_a_killed_process_holds_nothing(fitted: P
                 worker.go_on()
                 assert worker.says() == "done"
         assert store.holder(entry.id) is None
+        left = [leftover.path for leftover in doctor.leftovers_of_workspace(store)]
+        assert (store.lock_file(entry.id).with_suffix(".json") in left) == kill
         with store.edit(entry.id, 0.01):
             pass
         assert not store.lock_file(entry.id).with_suffix(".json").exists()

@@ -63,9 +63,14 @@ def keep(
         what, _reason(entry, error, seen), isinstance(error, ChangedSinceOpenedError), again
     )
     kept = state.of(Refusals).of.setdefault(entry.id, [])
-    if all(other.what != what for other in kept):
+    if not any(same(refused.again, other.again) and other.what == what for other in kept):
         kept.append(refused)
     opened.models().notices.pop(entry.id, None)
+
+
+def same(one: Callable[[Entry], None] | None, other: Callable[[Entry], None]) -> bool:
+    """Return whether two changes described alike are the same: other images are another change."""
+    return getattr(one, "keywords", None) == getattr(other, "keywords", None)
 
 
 def _reason(entry: Entry, error: ChangedSinceOpenedError | BusyError, seen: Entry | None) -> str:

@@ -168,6 +168,9 @@ def _work_elsewhere(entry: Entry | None) -> None:
             if not model_changes.is_mine(entry, change):
                 st.caption(f":material/group: {panels.plain(model_changes.others_text(change))}")
             watch.glance(change)
+        elif (holder := workspace.store().holder(entry.id)) is not None:
+            # Work of a shell command, a script, or another server.
+            st.caption(f":material/group: {panels.plain(holder.text)} is changing this model")
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from padim.errors import BusyError, ChangedSinceOpenedError
 from ui import model_changes, second_session
 from ui.app import shell
 from ui.app.text import in_hundred, multiple, share_of
@@ -75,6 +76,8 @@ def _outcome(entry: Entry) -> None:
     added, cleared = second_session.outcome_of(entry)
     if added is None:
         review_lists.own_images(cleared, cleared)
+    elif isinstance(added.error, BusyError | ChangedSinceOpenedError):
+        pass  # the top of the page offers to repeat it
     elif added.state == "failed":
         shell.failure("The model was not changed.", added.error)
     elif added.state == "cancelled":
