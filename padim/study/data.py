@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from padim.data.datasets import Dataset, LabeledSample, open_dataset, open_good
+from padim.data.layouts import data_sets_in
 from padim.data.loading import Watch
+from padim.data.trees import FolderTree, SubTree
 from padim.decision.calibration import FEWEST_PARTS
 from padim.errors import ImageError, PadimError
 from padim.text import count
@@ -104,7 +106,7 @@ def categories(
 
     Args:
         path: one data set (a folder, zip file or CSV table, labelled or of good parts only), or a folder of
-            folders in the layout of MVTec AD.
+            several: of MVTec AD's categories, or of folders with good parts and defects each.
         names: the categories to open; an empty sequence opens all.
         seed: as for :func:`category`.
         beside: whether masks next to the folder may be read.
@@ -114,9 +116,8 @@ def categories(
     """
     path = Path(path)
     single = path.is_file() or (path / "test").is_dir() or (path / "train").is_dir()
-    root = [] if single else sorted(folder.parent for folder in path.glob("*/test") if folder.is_dir())
-    if root:
-        known = {folder.name: folder for folder in root}
+    known = {} if single or not path.is_dir() else _data_sets(path)
+    if known:
         unknown = [name for name in names if name not in known]
         if unknown:
             raise PadimError(f"{path}: has no category '{unknown[0]}'; it has {', '.join(known)}")
@@ -134,6 +135,14 @@ def categories(
         except PadimError:
             raise error from None
     return (category(name, dataset, seed),)
+
+
+def _data_sets(path: Path) -> dict[str, Path]:
+    """Return the data sets in a folder of several, by name; empty if it is one itself."""
+    found = data_sets_in(SubTree(FolderTree(path)))
+    if len(found) > 1:
+        return {name: path / name for name in found}
+    return {folder.parent.name: folder.parent for folder in sorted(path.glob("*/test")) if folder.is_dir()}
 
 
 def digest(found: Category, watch: Watch, stage: str) -> str:

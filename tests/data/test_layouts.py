@@ -6,9 +6,12 @@ import shutil
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from padim.data.datasets import Dataset, open_dataset, open_uploads
+from padim.data.decode import decode
 from padim.data.sources import FolderSource
 from padim.errors import PadimError
 from tests.data import layouts
@@ -160,3 +163,37 @@ def test_a_folder_of_several_data_sets_is_not_one(tmp_path: Path, make: object) 
             (tmp_path / name).rmdir()
     with pytest.raises(PadimError, match="holds 2 data sets"):
         open_dataset(tmp_path)
+
+
+def test_several_lines_are_several_data_sets(tmp_path: Path) -> None:
+    for line in ("line 1", "line 2"):
+        layouts.images(tmp_path, f"{line}/good", 2)
+        layouts.images(tmp_path, f"{line}/bad", 1)
+    with pytest.raises(PadimError, match=r"holds 2 data sets \(line 1, line 2\)"):
+        open_dataset(tmp_path)
+
+
+def test_views_of_parts_are_no_kinds_of_defects(tmp_path: Path) -> None:
+    for folder in ("good/front", "good/back", "bad/front", "bad/scratch"):
+        layouts.images(tmp_path, folder, 1)
+    assert dict(open_dataset(tmp_path).kinds) == {"good": 2, "bad": 1, "scratch": 1}
+
+
+@pytest.mark.parametrize("read_first", [False, True])
+def test_a_mask_in_stored_pixels_is_turned_with_its_photograph(tmp_path: Path, read_first: bool) -> None:
+    layouts.images(tmp_path, "good", 1, ".jpg")
+    pixels = np.full((12, 12, 3), 90, np.uint8)
+    pixels[1:3, 2:9] = 250
+    exif = Image.Exif()
+    exif[274] = 6
+    (tmp_path / "crack").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "crack" / "000.jpg", quality=95, exif=exif)
+    (tmp_path / "masks" / "crack").mkdir(parents=True)
+    Image.fromarray((pixels[..., 0] > 200).astype(np.uint8)).save(tmp_path / "masks" / "crack" / "000.png")
+    dataset = open_dataset(tmp_path)
+    if read_first:
+        list(dataset)
+    sample = dataset.samples["crack/000.jpg"]
+    upright = decode((tmp_path / "crack" / "000.jpg").read_bytes(), "000.jpg")
+    mask = dataset.mask(sample, upright.shape[:2])
+    np.testing.assert_array_equal(mask, upright[..., 0] > 170)

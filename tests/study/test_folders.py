@@ -7,6 +7,7 @@ from pathlib import Path
 
 from padim.study.data import categories
 from padim.study.folders import earlier_studies, remove_study, study_folder
+from tests.data import layouts
 from tests.parts import normals
 
 
@@ -48,3 +49,13 @@ def test_only_a_study_of_that_folder_is_removed(tmp_path: Path) -> None:
         remove_study(tmp_path / "studies", folder)
     assert not inside.exists()
     assert outside.exists()
+
+
+def test_a_folder_of_data_sets_in_any_layout_gives_a_category_each(tmp_path: Path) -> None:
+    for category, train, test in (("01", "Train/OK", "Test/ok"), ("02", "train/ok", "test/ok")):
+        layouts.images(tmp_path, f"{category}/{train}", 4)
+        layouts.images(tmp_path, f"{category}/{test}", 2)
+        layouts.images(tmp_path, f"{category}/{test[:4]}/ko", 1)
+    found = categories(tmp_path)
+    assert [one.name for one in found] == ["01", "02"]
+    assert [(len(one.normals), len(one.tests), one.defects) for one in found] == [(4, 3, 1)] * 2

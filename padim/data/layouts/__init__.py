@@ -102,18 +102,26 @@ def _no_good(found: Reading) -> str:
 
 
 def data_sets_in(tree: SubTree) -> list[str]:
-    """Return the direct sub-folders that are data sets with splits of their own: MVTec AD's categories."""
+    """Return the direct sub-folders that are data sets of their own: MVTec AD's categories, several lines.
+
+    These are folders with a test set, with several splits, or with a folder of good parts.
+    """
     if any(split_of(folder)[0] for folder in tree.folders):
         return []
-    splits: dict[str, set[str]] = {}
+    inside: dict[str, set[str]] = {}
     for name in tree.images:
         parts = name.split("/")
-        if len(parts) > 2 and split_of(parts[1])[0] and parts[0] != "..":
-            splits.setdefault(parts[0], set()).add(parts[1])
+        if len(parts) > 2 and parts[0] != "..":
+            inside.setdefault(parts[0], set()).add(parts[1])
     return sorted(
-        folder
-        for folder, found in splits.items()
-        if len(found) > 1
-        and not (says_good(folder) or says_bad(folder) or says_masks(folder))
-        and not says_nothing(folder)
+        folder for folder, found in inside.items() if not _has_meaning(folder) and _is_data_set(found)
     )
+
+
+def _has_meaning(folder: str) -> bool:
+    return says_good(folder) or says_bad(folder) or says_masks(folder) or says_nothing(folder)
+
+
+def _is_data_set(folders: set[str]) -> bool:
+    splits = [split for folder in folders if (split := split_of(folder)[0]) is not None]
+    return len(splits) > 1 or "test" in splits or (len(folders) > 1 and any(map(says_good, folders)))

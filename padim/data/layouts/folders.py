@@ -93,12 +93,15 @@ def _read(tree: SubTree, *, splits: bool, anyhow: bool) -> Reading | None:
         masks, list(places), lambda image: image in chosen and not _good(places[image], goods)
     )
     used: dict[str, list[str]] = {}
+    # Folders below those of good parts as well are views of parts, not kinds of defects.
+    views = {part for name, at in places.items() if _good(at, goods) for part in name.split("/")[:-1]}
     cut = _common_folders(chosen)
     for name, at in places.items():
         good = _good(at, goods)
         if name in chosen and at.label:
             drawn = tuple(match.of.get(name, ()))
-            kind = GOOD if good else DEFECT if at.kind == "1" else at.kind
+            kind = at.label if at.kind in views else at.kind
+            kind = GOOD if good else DEFECT if kind == "1" else kind
             if drawn and not good:
                 used[name] = list(drawn)
             found.add(name, kind, folder=at.folder, name=name.removeprefix(cut), masks=() if good else drawn)
