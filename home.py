@@ -138,9 +138,15 @@ def _row(entry: Entry, in_use: bool) -> None:
 def _scorer(entry: Entry) -> None:
     """Show the button that downloads the model as one ONNX file, which is built when it is clicked."""
     hindrance = exports.scorer_hindrance(entry)
+    plain = st.checkbox(
+        "Level map as float32",
+        key=f"scorer-float32-{entry.id}",
+        disabled=hindrance is not None,
+        help="For TensorRT, which has no uint16. The numbers are the same.",
+    )
     st.download_button(
         "Scorer for the line PC (ONNX)",
-        partial(exports.scorer_bytes, entry),
+        partial(exports.scorer_bytes, entry, "float32" if plain else "uint16"),
         file_name=flat_name(f"{entry.name} scorer", ".onnx", set()),
         mime="application/octet-stream",
         on_click="ignore",

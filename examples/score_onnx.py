@@ -12,6 +12,7 @@ cannot be used, else 0.
 
 import hashlib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,12 @@ from PIL import Image, ImageOps
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # set before ONNX Runtime is imported, so that it sends nothing
 import onnxruntime as ort
 
+try:
+    import simplejpeg  # where it is installed, JPEGs that lost data are refused: Pillow fills them with grey
+except ImportError:
+    simplejpeg = None
+
+LOST = re.compile("[Pp]remature end|bad Huffman code|bad arithmetic code|found marker 0x")
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP")
 
 
@@ -43,6 +50,9 @@ def decoded(path, depth):
                 raise Unusable(
                     f"is {image.format}, and this script reads {', '.join(FORMATS)}; convert it first"
                 )
+            if image.format in ("JPEG", "MPO"):
+                image.load()
+                check_jpeg(Path(path).read_bytes())
             if depth > 8 and image.mode.startswith("I;16") and not image.has_transparency_data:
                 return eight_bits(image, depth)
             # Pillow opens 16-bit RGB as 8-bit RGB without a word; what the decoder reads tells it.
@@ -53,6 +63,16 @@ def decoded(path, depth):
         raise
     except Exception as error:  # Pillow raises errors of many types for damaged files
         raise Unusable(f"cannot be read, is damaged or cut short ({error})".replace("\n", " ")) from error
+
+
+def check_jpeg(content):
+    """Raise Unusable for most JPEGs that lost data, if simplejpeg is there to tell; padim finds some more."""
+    try:
+        if simplejpeg:
+            simplejpeg.decode_jpeg(content, "GRAY", min_height=1, min_width=1, strict=True)
+    except Exception as error:  # also for kinds that simplejpeg cannot decode, and harmless faults
+        if LOST.search(str(error)):
+            raise Unusable(f"is a damaged JPEG, parts of its data are missing ({error})") from error
 
 
 def eight_bits(image, depth):

@@ -10,6 +10,7 @@ from padim.storage.leftovers import ScratchFolder
 
 if TYPE_CHECKING:
     from padim.model import Padim
+    from padim.output.scorer_graph import OutputType
     from padim.storage.model_folders import Entry
     from ui.inspect import Row
     from ui.scoring import Pile
@@ -66,8 +67,12 @@ def scorer_hindrance(entry: Entry) -> str | None:
     return None
 
 
-def scorer_bytes(entry: Entry) -> bytes:
+def scorer_bytes(entry: Entry, output_type: OutputType = "uint16") -> bytes:
     """Return the model as the bytes of one ONNX file (:func:`padim.output.export.export_onnx`).
+
+    Args:
+        entry: the saved model.
+        output_type: type of the level map.
 
     Raises:
         PadimError: the model is damaged or cannot be exported.
@@ -78,4 +83,6 @@ def scorer_bytes(entry: Entry) -> bytes:
     with ScratchFolder() as folder:
         # Load a private copy: the shared model may be saved again while the file is written.
         path = Path(folder) / "scorer.onnx"
-        return export_onnx(Padim.load(entry.path), path, name=entry.name).read_bytes()
+        return export_onnx(
+            Padim.load(entry.path), path, name=entry.name, output_type=output_type
+        ).read_bytes()

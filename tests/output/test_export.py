@@ -45,7 +45,8 @@ _LINE_PC = """
 import runpy, sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"padim", "torch", "torchvision", "cv2", "onnx", "scipy", "pydantic"}:
+        refused = {"padim", "torch", "torchvision", "cv2", "onnx", "scipy", "pydantic", *WITHOUT}
+        if name.split(".")[0] in refused:
             raise ModuleNotFoundError(f"a line PC has no {name}")
 sys.meta_path.insert(0, Refuse())
 script = sys.argv[1]
@@ -55,9 +56,18 @@ runpy.run_path(script, run_name="__main__")
 """
 
 
-def run_on_a_line_pc(script: str, *arguments: object) -> tuple[int, list[list[str]], str]:
-    """Return the exit code of a script, the lines that it prints, cut at tabs, and its errors."""
-    command = [sys.executable, "-I", "-c", _LINE_PC, str(EXAMPLES / script), *map(str, arguments)]
+def run_on_a_line_pc(
+    script: str, *arguments: object, without: tuple[str, ...] = ()
+) -> tuple[int, list[list[str]], str]:
+    """Return the exit code of a script, the lines that it prints, cut at tabs, and its errors.
+
+    Args:
+        script: its name.
+        arguments: its arguments.
+        without: packages that are not installed there, besides those that no line PC has.
+    """
+    code = f"WITHOUT = {without!r}{_LINE_PC}"
+    command = [sys.executable, "-I", "-c", code, str(EXAMPLES / script), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     return done.returncode, [line.split("\t") for line in done.stdout.splitlines()], done.stderr
 
@@ -551,6 +561,8 @@ def unusable_files() -> dict[str, tuple[bytes, str]]:
         "moving.gif": (_encoded(first, "GIF", **pages), several),
         "still.gif": (_encoded(first, "GIF"), "is GIF"),
         "cut.jpg": (photo[: len(photo) // 2], "cut short"),
+        "lost.jpg": (photo[:700] + photo[900:], "is a damaged JPEG"),
+        "closed.jpg": (photo[: len(photo) // 2] + b"\xff\xd9", "is a damaged JPEG"),
         "cut.png": (_encoded(first, "PNG")[:3000], "cut short"),
         "head.jpg": (photo[:20], "cannot be read"),
         "empty.jpg": (b"", "cannot be read"),
@@ -587,6 +599,18 @@ def test_the_scripts_name_what_they_cannot_use_and_score_the_rest(
     # The good ones are scored as without the others.
     alone = run_on_a_line_pc(script, path, *options, *(folder / name for name in good))[1]
     assert [line for line in lines if Path(line[0]).name in good] == alone
+
+
+def test_without_simplejpeg_a_cut_jpeg_is_named_all_the_same(small_model: Padim, tmp_path: Path) -> None:
+    path = export_onnx(small_model, tmp_path / "scorer.onnx")
+    names = ("cut.jpg", "head.jpg", "good.jpg")
+    files = {name: content for name, (content, _) in unusable_files().items()}
+    files["good.jpg"] = _encoded(Image.fromarray(part(1)), "JPEG")
+    for name in names:
+        (tmp_path / name).write_bytes(files[name])
+    places = [tmp_path / name for name in names]
+    code, lines, _ = run_on_a_line_pc("score_onnx.py", path, *places, without=("simplejpeg",))
+    assert (code, [line[2] == "unreadable" for line in lines]) == (2, [True, True, False])
 
 
 def test_extra_views_in_a_phones_jpeg_are_no_pages(small_model: Padim, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import io
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from padim import Padim, Workspace
 from padim.data.sources import UploadSource
 from padim.network.model_network import ModelNetwork
 from padim.output.inspection_files import CSV_COLUMNS
+from padim.output.scorer_graph import OutputType
 from padim.storage.model_folders import Entry
 from tests.parts import defects, normals, part, png
 from ui import exports
@@ -125,6 +126,19 @@ def test_the_scorer_is_the_saved_model(small_model: Padim, entry: Entry, tmp_pat
     _, maps = small_model.state.scorer(rgb)
     (score,) = session.run(["score"], {"rgb": rgb})
     assert float(score[0]) == pytest.approx(int(maps.max()), rel=1e-3)
+
+
+def test_the_scorer_in_float32_has_the_same_numbers(small_model: Padim, entry: Entry) -> None:
+    small_model.save(entry.path)
+    rgb = np.random.default_rng(3).integers(0, 256, (1, 64, 64, 3), np.uint8)
+    maps, plain = (
+        ort.InferenceSession(exports.scorer_bytes(entry, kind), providers=["CPUExecutionProvider"]).run(
+            ["map"], {"rgb": rgb}
+        )[0]
+        for kind in get_args(OutputType)
+    )
+    assert (maps.dtype, plain.dtype) == (np.uint16, np.float32)
+    np.testing.assert_array_equal(maps, plain)
 
 
 def test_a_scorer_that_cannot_be_downloaded_gives_the_reason(
