@@ -139,10 +139,10 @@ def _scorer(entry: Entry) -> None:
     """Show the button that downloads the model as one ONNX file, which is built when it is clicked."""
     hindrance = exports.scorer_hindrance(entry)
     plain = st.checkbox(
-        "Level map as float32",
+        "For TensorRT (level map as float32)",
         key=f"scorer-float32-{entry.id}",
         disabled=hindrance is not None,
-        help="For TensorRT, which has no uint16. The numbers are the same.",
+        help="TensorRT has no uint16. The numbers are the same.",
     )
     st.download_button(
         "Scorer for the line PC (ONNX)",
