@@ -7,6 +7,7 @@ are the same words. A word within another one does not count: ``badge`` is not `
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
@@ -31,7 +32,8 @@ _GOOD = _set(
     "normals nominal conforming conform conformant compliant intact flawless healthy faultless perfect "
     "io iostueck iostück inordnung gut gute guten gutteil gutteile fehlerfrei fehlerfreie defektfrei "
     "mangelfrei bon bonne bons bonnes conforme conformes bueno buenos buena buenas buono buoni buona "
-    "buone goed goede 良品"
+    "buone goed goede 良品 "
+    "正常 合格 合格品 正常品 양품 정상 годные годный"
 )
 _BAD = _set(
     "bad bads ng nok notok ko defect defects defective defectives defected defekt defekte defekten "
@@ -42,11 +44,14 @@ _BAD = _set(
     "fehlerbild fehlerbilder fail fails failed failing failure failures ausschuss ausschuß flaw flaws "
     "flawed nonconforming nonconformity nonconformities unacceptable unaccepted kaputt mangelhaft "
     "mauvais mauvaise rebut rebuts défaut défauts defaut defauts malo malos mala malas defecto "
-    "defectos rechazo rechazos difetto difetti scarto scarti 不良 不良品"
+    "defectos rechazo rechazos difetto difetti scarto scarti 不良 不良品 "
+    "rej outlier outliers fehlteil fehlteile nacharbeit 異常 异常 欠陥 缺陷 不合格 不合格品 "
+    "불량 불량품 비정상 брак"
 )
 _MASK = _set(
     "mask masks maske masken groundtruth groundtruths gt gts segmentation segmentations segmask "
-    "segmasks segmentationmask segmentationmasks maskes masque masques máscara mascara"
+    "segmasks segmentationmask segmentationmasks maskes masque masques máscara mascara "
+    "마스크 マスク 掩码"
 )
 # Names of kinds of defects. Among good parts they are as telling as "bad", but a label may use others.
 _KINDS = _set(
@@ -67,7 +72,7 @@ _NOT = _set("no non not without ohne kein keine keinen nicht zero sans sin senza
 _FREE = _set("free frei less los")
 _TRAIN = _set("train training trainset trainingset trainingsdaten")
 _VALIDATION = _set("val valid validation validierung dev")
-_TEST = _set("test tests testing testset testdata testdaten eval evaluation")
+_TEST = _set("test tests testing testset testdata testdaten testbild testbilder testteile eval evaluation")
 _PRIVATE = frozenset(("private", "hidden"))
 # Words that say nothing about the label.
 _NEUTRAL = _set(
@@ -86,7 +91,8 @@ _MASK_SUFFIX = re.compile(
 
 def words(name: str) -> list[str]:
     """Return the words and numbers of a name in lower case: ``GroundTruth_2`` gives ground, truth, 2."""
-    return _WORD.findall(_CAMEL.sub(" ", name).casefold())
+    # Macs write accents as signs of their own, and Japanese programs wide letters.
+    return _WORD.findall(_CAMEL.sub(" ", unicodedata.normalize("NFKC", name)).casefold())
 
 
 def _spans(said: list[str], wanted: frozenset[str]) -> Iterable[tuple[int, int]]:

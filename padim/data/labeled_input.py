@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from padim.data.label_words import (
+    may_say_masks,
     mentions_masks,
     mentions_test,
     says_bad,
@@ -124,6 +125,9 @@ def _masks_beside(names: Sequence[str]) -> list[str]:
     for name in names:
         folder, _, file = name.rpartition("/")
         stem = without_mask_suffix(file.rpartition(".")[0])
+        if stem is None and may_say_masks(folder.rpartition("/")[2]):
+            stem = file.rpartition(".")[0]
+            folder = folder.rpartition("/")[0]
         if stem is not None:
             above = folder.rpartition("/")[0]
             if any((f"{place}/{stem}" if place else stem).lower() in stems for place in (folder, above)):

@@ -25,7 +25,16 @@ BAD = (
     *("bad", "NG", "n.g.", "nok", "n.i.O.", "nio", "NiO", "N_I_O", "ko", "defect", "Defects", "defective"),
     *("Defekt", "abnormal", "anomaly", "anomalies", "anomalous", "reject", "rejected", "faulty", "scrap"),
     *("schlecht", "Schlechtteile", "Fehler", "fail", "failed", "not_ok", "notOK", "not_good", "Ausschuss"),
-    *("02_bad", "bad2", "BadParts", "parts_rejected", "structural_anomalies", "nicht ok"),
+    *(
+        "02_bad",
+        "bad2",
+        "BadParts",
+        "parts_rejected",
+        "structural_anomalies",
+        "nicht ok",
+        "ＮＧ",
+        "de\u0301faut",
+    ),
 )
 NEITHER = (
     *("badge", "koala", "mango", "scratchpad", "komponente", "testify", "defector", "goodyear", "normalize"),

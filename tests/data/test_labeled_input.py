@@ -36,7 +36,7 @@ LABELED = (
     ),
     *("ng", "NG", "defect", "defects", "Defective", "ko", "KO", "abnormal", "anomaly", "anomalous", "reject"),
     *("rejected", "faulty", "scrap", "nok", "n.i.O.", "nio", "schlecht", "Fehler", "02_bad", "parts NG"),
-    *("scratches", "not ok"),
+    *("scratches", "not ok", "Testbilder", "不良品", "異常", "불량"),
 )
 # Layouts in which no name says which images are good.
 UNNAMED = (
@@ -45,7 +45,7 @@ UNNAMED = (
 )
 UNLABELED = (
     *("line 1", "2024-05-01", "badge", "koala", "good", "OK", "train", "no defects", "fehlerfrei", "part017"),
-    *("latest", "contest", "camera_2", "mask" * 2),
+    *("latest", "contest", "camera_2", "良品", "labels", "mask" * 2),
 )
 
 
@@ -70,6 +70,7 @@ def test_other_folders_are_fitted(folder: str) -> None:
         ["a.png", "a_mask.png"],
         ["x/a.jpg", "x/a_GT.png"],
         ["x/a.PNG", "x/Label/a_label.PNG"],
+        ["a.png", "labels/a.png"],
     ],
 )
 def test_layouts_and_masks_among_good_parts(names: list[str]) -> None:
