@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
+from padim.data.bit_depth import range_note
 from padim.data.loading import Prepared
 from padim.data.preprocess import Box, Preprocess
 from padim.data.shapes import Expected
@@ -151,7 +152,10 @@ class ScoringState:
                 scored_by=self.identity,
                 grid=grid,
                 thumbnail=item.thumbnail,
-                notes=self.expected.notes(item.original_size, item.color_kind),
+                notes=(
+                    *self.expected.notes(item.original_size, item.color_kind),
+                    *range_note(item.samples, self._config.bit_depth),
+                ),
                 input_sha256=item.input_sha256,
             )
             for item, box, grid, levels in zip(batch, boxes, grids, maps, strict=True)

@@ -165,6 +165,12 @@ def test_8_bit_models_take_files_as_they_declare() -> None:
     twelve = [("a.png", hostile.png(deep(9), sbit(12)))]
     sixteen = [("a.png", hostile.png((deep(9) >> 4).astype(np.uint16) * 257))]
     assert scores(model, twelve) == scores(model, eight) == scores(model, sixteen)
+    # A file that declares nothing is read over 16 bits, and that is said.
+    (dark,) = model.predict([("a.png", hostile.png(deep(9)))])
+    assert any("may be 12 bits" in note for note in dark.notes)
+    for declared in (twelve, sixteen, eight):
+        (known,) = model.predict(declared)
+        assert not any("bits" in note for note in known.notes)
     # Added parts without metadata would be dark or not, which nobody has said.
     with pytest.raises(InputError, match="bit_depth=12"):
         model.partial_fit(files(2))

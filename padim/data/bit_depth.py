@@ -30,6 +30,7 @@ __all__ = [
     "Samples",
     "choices",
     "proposed",
+    "range_note",
     "settle",
     "to_levels",
 ]
@@ -233,6 +234,24 @@ def settle(found: Iterable[tuple[str, Samples | None]]) -> int | BitDepthQuestio
     if guess == FULL:
         return FULL
     return BitDepthQuestion(largest, len(open_ones), open_ones[0][0], declared or guess)
+
+
+def range_note(samples: Samples | None, bit_depth: int | None) -> tuple[str, ...]:
+    """Return what is to be said of an image whose range nobody has told, as sentences; empty if nothing is.
+
+    Args:
+        samples: the image's samples; None for an image of 8 bits.
+        bit_depth: the model's bit depth; None if it was fitted on 8-bit images.
+    """
+    if bit_depth is not None or samples is None or samples.declared is not None:
+        return ()
+    depth = proposed(samples.largest)
+    if depth == FULL:
+        return ()
+    return (
+        f"The image has 16-bit values up to {samples.largest:,} and does not declare their range, which may "
+        f"be {depth} bits; it is read over the full 16 bits, and the good parts have 8.",
+    )
 
 
 def _some(names: list[str]) -> str:
