@@ -177,10 +177,16 @@ def _about(found: SensitivityRun) -> None:
             "model has memorized says nothing about new parts.",
             icon=":material/info:",
         )
+    if result.guard_band:
+        st.caption(
+            "Caught is what is marked, that is above the threshold. What scores within the guard band is in "
+            "review, and neither accepted nor rejected."
+        )
     if result.bare_rejected:
+        above = "above the threshold" if result.guard_band else "rejected"
         st.warning(
             f"{result.bare_rejected} of {count(len(result.images), 'image')} "
-            f"{'is' if result.bare_rejected == 1 else 'are'} rejected before anything is painted. Where they "
+            f"{'is' if result.bare_rejected == 1 else 'are'} {above} before anything is painted. Where they "
             f"alarm already nothing is counted: {count(void, 'trial')} left out.",
             icon=":material/warning:",
         )

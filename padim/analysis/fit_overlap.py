@@ -144,7 +144,7 @@ class LabelConflicts:
 
 def passed_over(names: Iterable[str]) -> tuple[PassedOver, ...]:
     """Return the entries of images in the fit for the account of all files."""
-    return tuple(PassedOver(name, "in the fit: not counted") for name in names)
+    return tuple(PassedOver(name, "in the fit, so not counted") for name in names)
 
 
 def left_out(known: int, total: int) -> str:
@@ -170,8 +170,8 @@ def marked(known: int, total: int) -> str:
     """
     return (
         f"{known:,} of {count(total, 'image')} {'was' if known == 1 else 'were'} in the fit and "
-        f"{'is' if known == 1 else 'are'} marked (in_fit): a model scores them lower than new ones, so their "
-        "verdicts say nothing about new parts"
+        f"{'is' if known == 1 else 'are'} marked: a model scores them lower than new ones, so their verdicts "
+        "say nothing about new parts"
     )
 
 

@@ -90,6 +90,7 @@ class Sensitivity:
         examples: trials of this measurement by kind and contrast: all sizes at a typical one of the first
             places; empty unless requested.
         first: the first image painted on; None unless examples were requested.
+        guard_band: whether the model has a guard band; marked is what is above the threshold all the same.
     """
 
     kinds: tuple[DefectKind, ...]
@@ -112,6 +113,7 @@ class Sensitivity:
     seed: int
     examples: Mapping[tuple[DefectKind, float], tuple[PaintedExample, ...]] = field(default_factory=dict)
     first: Unpainted | None = None
+    guard_band: bool = False
 
     def rate(self, kind: DefectKind, size: float, contrast: float) -> Rate:
         """Return the detection rate of one kind, size and contrast."""
@@ -301,6 +303,7 @@ def measure(
         seed=seed,
         examples={} if keeper is None else keeper.typical(caught, void),
         first=None if keeper is None else keeper.first,
+        guard_band=model.decision.guard is not None,
     )
 
 

@@ -253,8 +253,14 @@ def _print_notes(terminal: Terminal, found: Sensitivity) -> None:
         )
     if found.not_good:
         terminal.note(f"{count(found.not_good, 'image')} skipped: excluded from the fit as not good")
-    if found.bare_rejected:
+    if found.guard_band:
         terminal.note(
-            f"{found.bare_rejected} of {count(len(found.images), 'image')} "
-            "are rejected before anything is painted on them; places that are rejected already do not count"
+            "caught is what is marked, that is above the threshold; what scores within the guard band is in "
+            "review, and neither accepted nor rejected"
+        )
+    if found.bare_rejected:
+        above = "above the threshold" if found.guard_band else "rejected"
+        terminal.note(
+            f"{found.bare_rejected} of {count(len(found.images), 'image')} are {above} before anything is "
+            "painted on them; places that are marked already do not count"
         )

@@ -149,8 +149,8 @@ def test_an_evaluation_is_that_of_the_new_images_alone(small_model: Padim, tmp_p
     level = small_model.threshold_level
     assert mixed.report(small_model, level) == alone.report(small_model, level)
     assert {(one.name, one.reason) for one in mixed.account.passed_over} == {
-        ("good/copy.png", "in the fit: not counted"),
-        ("good/copy.bmp", "in the fit: not counted"),
+        ("good/copy.png", "in the fit, so not counted"),
+        ("good/copy.bmp", "in the fit, so not counted"),
     }
     assert mixed.account.used == 10
     assert mixed.overlap_notes == [f"{left_out(2, 12)}."]

@@ -14,7 +14,7 @@ def test_score_marks_them(run: Run, saved_model: Path, tmp_path: Path) -> None:
     write(folder := tmp_path / "in", [("copy.png", normals(1)[0][1]), *normals(2, first=100)])
     done = run("score", saved_model, folder, "-o", tmp_path / "out", "--no-panels", "--no-masks")
     assert done.code == 0, done.err
-    assert "1 of 3 images was in the fit and is marked (in_fit)" in " ".join(done.err.split())
+    assert "1 of 3 images was in the fit and is marked" in " ".join(done.err.split())
     rows = list(csv.DictReader((tmp_path / "out" / "results.csv").open(encoding="utf-8-sig")))
     assert {row["name"]: row["in_fit"] for row in rows} == {
         "copy.png": "yes",
@@ -39,9 +39,9 @@ def test_evaluate_leaves_them_out_and_names_them(run: Run, saved_model: Path, tm
     assert done.json["fitted_on"] == 1
     assert done.json["counted_false_rejects"]["of"] == 3
     assert done.json["two_labels"] == [{"good": "good/good_100.png", "defect": "dent/same.png"}]
-    assert {"name": "good/copy.png", "reason": "in the fit: not counted", "files": 1} in done.json["files"][
-        "passed_over"
-    ]
+    assert {"name": "good/copy.png", "reason": "in the fit, so not counted", "files": 1} in done.json[
+        "files"
+    ]["passed_over"]
     text = " ".join(done.err.split())
     assert "1 of 8 images was in the fit and is left out" in text
     assert "good/good_100.png and dent/same.png" in text

@@ -74,7 +74,7 @@ def test_evaluate_leaves_them_out(add_model: AddModel, home: Path) -> None:
     page.upload([("set.zip", zipped(good=[*FIT, *NEW], dent=BAD))])
     assert "2 of 9 images were in the fit and are left out" in page.text
     assert "Good parts</dt><dd>4" in page.text
-    assert "in the fit: not counted" in page.text
+    assert "in the fit, so not counted" in page.text
 
 
 def test_evaluate_says_that_everything_was_in_the_fit(add_model: AddModel) -> None:
@@ -94,7 +94,7 @@ def test_evaluate_lists_them_in_its_file(add_model: AddModel, home: Path, tmp_pa
     assert len(found.images) == 7
     lines = list(csv.DictReader(io.StringIO(images_csv(found, model, 1).decode("utf-8-sig"))))
     left_out = {line["name"]: (line["verdict"], line["error"]) for line in lines if line["file"] != "used"}
-    assert left_out == {f"good/{name}": ("", "in the fit: not counted") for name, _ in FIT}
+    assert left_out == {f"good/{name}": ("", "in the fit, so not counted") for name, _ in FIT}
 
 
 def test_calibrate_counts_new_test_images_alone(add_model: AddModel, home: Path) -> None:

@@ -13,7 +13,7 @@ import { Runs } from "./regions.js";
 import { ResultTable } from "./results.js";
 import { ImageRows } from "./rows.js";
 import { VERDICT_WORDS } from "./verdicts.js";
-import { multipleOf } from "./words.js";
+import { IN_FIT, multipleOf } from "./words.js";
 
 /** @typedef {import("./store.js").Item} Item */
 
@@ -192,6 +192,7 @@ export class Screen {
     const words = VERDICT_WORDS[verdict];
     const value = store.quantizer.toValue(store.scoreOf(item, draft.now.minArea));
     const times = multipleOf(value, store.quantizer.toValue(draft.now.level));
-    return { verdict, words, times, note: `${words} · ${times}`, label: item.kept ? "kept" : item.label };
+    const note = [words, times, ...(item.in_fit ? [IN_FIT] : [])].join(" · ");
+    return { verdict, words, times, note, label: item.kept ? "kept" : item.label };
   }
 }
