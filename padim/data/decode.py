@@ -406,7 +406,7 @@ def _samples_to_rgb(found: SampleValues, samples: Samples | None, bit_depth: int
     elif found.top == 255:
         levels = values.astype(np.uint8, copy=False)
     else:
-        levels = np.rint(values * (255 / found.top)).astype(np.uint8)
+        levels = np.rint(np.arange(found.top + 1) * (255 / found.top)).astype(np.uint8)[values]
     if found.white_is_zero:
         levels = 255 - levels
     if levels.ndim == 2 or levels.shape[2] == 1:

@@ -21,7 +21,8 @@ MEMORY = "PADIM_DECODE_MEMORY"
 SECONDS = "PADIM_DECODE_SECONDS"
 
 MB = 1_000_000
-# The least suffices for a 25-megapixel image of any format; above the most, more parallel images gain little.
+# The least suffices for a 25-megapixel image of any usual format; above the most, more parallel images gain
+# little.
 LEAST_MEMORY, MOST_MEMORY = 800 * MB, 2000 * MB
 # Share of the memory that is free when the first image is decoded.
 MEMORY_SHARE = 0.25

@@ -118,8 +118,10 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"II\xbc", "a JPEG XR image"),
     (b"DDS ", "a DDS texture"),
     (b"qoif", "a QOI image"),
-    (b"\0\0\1\0", "an icon"),
-    (b"\0\0\2\0", "a cursor"),
+    (b"%!PS", "a PostScript file"),
+    (b"\x01\xda", "an SGI image"),
+    (b"\x0a\x05\x01", "a PCX image"),
+    (b"icns", "an icon"),
     (b"FUJIFILMCCD-RAW", "a camera's raw file"),
     (b"IIRO", "a camera's raw file"),
     (b"IIU\0", "a camera's raw file"),
@@ -167,6 +169,8 @@ def describe(head: bytes) -> str:
         return "a video or sound file"
     if head.startswith(_TIFF):
         return "a camera's raw file"
+    if head[:4] in (b"\0\0\1\0", b"\0\0\2\0") and head[4:6].strip(b"\0"):
+        return "an icon or a cursor"
     if head[128:132] == b"DICM":
         return "a DICOM image"
     text = bytes(head[:HEAD]).lstrip(b"\xef\xbb\xbf")

@@ -207,6 +207,8 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
     refusal = ""
     if frame in _RARE_FRAMES or components not in (1, 3, 4):
         refusal = f"is a JPEG of a rare kind ({components} channels, SOF {frame & 15}); save it as PNG"
+    if size is not None and size[1] == 0:
+        refusal = "is a JPEG that states its height behind its pixels (DNL); save it anew as PNG or JPEG"
     return Header(
         size=size,
         reader="jpeg-ls" if frame == _JPEG_LS else "pillow" if bits == 8 else "jpeg",
@@ -240,6 +242,9 @@ def _bmp(data: bytes) -> Header:
         height = min(height, 2**32 - height) if data[25] == 0xFF else height
     row = (width * depth + 7) // 8
     packed = compression in (1, 2) and header != 12
+    if compression in (4, 5) and header != 12:
+        kind = "JPEG" if compression == 4 else "PNG"
+        return Header((width, height), 16, refusal=f"is a BMP that contains a {kind}; save it as {kind}")
     return Header(
         size=(width, height),
         bytes_per_pixel=16 if depth in (16, 32) or depth <= 8 else 12,
@@ -286,7 +291,7 @@ def _pnm(data: bytes) -> Header:
     most = (len(data) - head.data) * width * height // max(1, head.length)
     return Header(
         size=head.size,
-        bytes_per_pixel=(24 if head.text else 12) + 4 * head.channels * head.sample_bytes,
+        bytes_per_pixel=16 + 12 * head.channels if head.text else 6 + 3 * head.channels * head.sample_bytes,
         most_pixels=most,
         bounded=not head.text,
         reader="pnm",
@@ -310,10 +315,10 @@ def _jpeg2000(data: bytes) -> Header:
         )
     elif head.signed or head.bits > 16:
         refusal = "holds signed pixels or more than 16 bits; save it as ordinary 8-bit or 16-bit"
-    per_pixel = 12 + 12 * max(3, head.channels)
     # Of colors of more than 8 bits Pillow keeps the upper 8 bits of the declared depth; where that is 16, the
     # values may use a part of it only.
     reader = "jpeg 2000" if head.bits == 16 and head.channels > 1 else "pillow"
+    per_pixel = _UNKNOWN["JPEG 2000"].bytes_per_pixel
     return Header(head.size, per_pixel, bounded=False, refusal=refusal, reader=reader)
 
 
@@ -362,6 +367,8 @@ _NUMBERS = _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 
 _SINGLE_TAGS = {254, 255, 256, 257, 259, 262, 266, 274, 277, 278, 282, 283, 284, 296, 317, 322, 323}
 _OTHER_TAGS = {258, 269, 270, 271, 272, 273, 279, 285, 305, 306, 315, 316, 320, 324, 325, 338, 339}
 _OFFSETS = {273, 324}
+# Bytes per pixel where the extra `formats` decodes, half-precision numbers included.
+_TIFF_BY_EXTRA = 40
 
 
 def _tiff(data: bytes) -> Header:
@@ -372,7 +379,8 @@ def _tiff(data: bytes) -> Header:
         return cost
     why = tiff_header.refusal(found)
     if found.needs_extra and not why:
-        return replace(cost, reader="tiff", bounded=False)
+        per_pixel = max(cost.bytes_per_pixel, _TIFF_BY_EXTRA)
+        return replace(cost, reader="tiff", bounded=False, bytes_per_pixel=per_pixel)
     return replace(cost, refusal=why)
 
 
@@ -455,11 +463,10 @@ _UNKNOWN = {
     "WebP": Header(None, 24, bounded=False),
     "GIF": Header(None, 24, bounded=False),
     "PNM": Header(None, 24, bounded=False, reader="pnm"),
-    "JPEG 2000": Header(None, 48, bounded=False),
-    "AVIF": Header(None, 32, bounded=False),
-    "HEIC": Header(None, 40, bounded=False, reader="heic"),
-    # libjxl keeps all of an image as 32-bit floating-point numbers.
-    "JPEG XL": Header(None, 64, bounded=False, reader="jpeg xl"),
+    "JPEG 2000": Header(None, 28, bounded=False),
+    "AVIF": Header(None, 28, bounded=False),
+    "HEIC": Header(None, 28, bounded=False, reader="heic"),
+    "JPEG XL": Header(None, 40, bounded=False, reader="jpeg xl"),
 }
 _READERS = {
     "PNG": _png,

@@ -26,8 +26,8 @@ _WANTED = {
 }
 
 # Compressions that libtiff reads, as Pillow brings it, and those that the extra `formats` reads.
-_PLAIN = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000, 50001))
-_BY_EXTRA = frozenset((22610, 33003, 33004, 33005, 34712, 34887, 34934, 50002, 52546))
+_PLAIN = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000))
+_BY_EXTRA = frozenset((22610, 33003, 33004, 33005, 34712, 34887, 34933, 34934, 50001, 50002, 52546))
 # Number of color channels by photometric interpretation; of others nothing is said.
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 _TRANSPARENCY = (1, 2)

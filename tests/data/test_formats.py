@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import struct
+import subprocess
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -239,6 +242,27 @@ def test_bmp_with_an_empty_fourth_channel_is_opaque() -> None:
             np.testing.assert_array_equal(decode(data, "a"), PHOTO, err_msg=f"{size}, alpha {alpha}")
 
 
+def test_sound_files_of_unusual_kinds_are_not_called_damaged() -> None:
+    def bmp(size: int, compression: int, depth: int, body: bytes) -> bytes:
+        info = struct.pack("<IiiHHIIiiII", size, 8, 6, 1, depth, compression, len(body), 0, 0, 0, 0)
+        return struct.pack("<2sIHHI", b"BM", 54 + len(body), 0, 0, 54) + info + body
+
+    jpeg = hostile.encode(PHOTO, "JPEG")
+    frame = jpeg.index(b"\xff\xc0") + 5
+    for data, words in (
+        (bmp(40, 4, 24, jpeg), "contains a JPEG"),
+        (bmp(40, 0, 64, bytes(8 * 8 * 6)), "not supported"),
+        (bmp(16, 0, 24, bytes(3 * 8 * 6)), "not supported"),
+        (jpeg[:frame] + b"\0\0" + jpeg[frame + 2 :], "behind its pixels"),
+        (hostile.tiff([np.ones((2, 2))]), "kind of pixels that is not supported"),
+        (hostile.encode(PHOTO, "SGI"), "an SGI image"),
+        (hostile.encode(PHOTO, "ICO"), "an icon"),
+    ):
+        why = reason(data)
+        assert words in why
+        assert "damaged" not in why
+
+
 # --- stacks and channels in one directory ---
 
 
@@ -383,7 +407,7 @@ def test_sizes_of_jpeg_xl(size: tuple[int, int]) -> None:
 
 
 @needs_extra
-@pytest.mark.parametrize("compression", ["jpegxl", "jpeg2000", "lerc"])
+@pytest.mark.parametrize("compression", ["jpegxl", "jpeg2000", "lerc", "png"])
 @pytest.mark.parametrize("big", [False, True])
 def test_rare_compressions_of_tiff(compression: str, big: bool) -> None:
     tifffile = importlib.import_module("tifffile")
@@ -524,3 +548,25 @@ def test_deep_formats_of_the_extra_declare_their_range() -> None:
     assert samples is not None
     assert samples.declared is None
     np.testing.assert_array_equal(decode(colors, "a", bit_depth=12), PHOTO)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "JPEG 2000", "AVIF", "HEIC", "JPEG XL", "WebP"])
+def test_unbounded_formats_are_never_decoded_in_this_process(kind: str) -> None:
+    for data in (b"", bytes(200), hostile.encode(PHOTO, "JPEG2000"), hostile.gif()):
+        assert not image_headers.read(data, kind).bounded
+
+
+@needs_extra
+def test_the_readers_of_the_extra_are_imported_by_the_helper_only() -> None:
+    codecs = importlib.import_module("imagecodecs")
+    data = codecs.jpegxl_encode(PHOTO, lossless=True)
+    code = (
+        "import sys; from pathlib import Path; from padim.data.decode import decode; "
+        "print(decode(Path(sys.argv[1]).read_bytes(), 'a').shape, 'imagecodecs' in sys.modules)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.jxl"
+        path.write_bytes(data)
+        command = [sys.executable, "-c", code, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "(24, 32, 3) False"
