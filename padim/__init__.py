@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ChangedSinceOpenedError,
         ImageError,
         InputError,
+        LabeledInputError,
         NotFittedError,
         PadimError,
     )
@@ -61,6 +62,7 @@ _HOME = {
     "ChangedSinceOpenedError": "padim.errors",
     "ImageError": "padim.errors",
     "InputError": "padim.errors",
+    "LabeledInputError": "padim.errors",
     "NotFittedError": "padim.errors",
     "open_source": "padim.data.opening",
     "Padim": "padim.model",
@@ -98,6 +100,7 @@ __all__ = [
     "Guard",
     "ImageError",
     "InputError",
+    "LabeledInputError",
     "NotFittedError",
     "OperatingPoint",
     "Padim",

@@ -10,7 +10,7 @@ import typer
 
 from padim.cli import options, summary
 from padim.cli.measuring import measuring, model_at
-from padim.cli.terminal import Terminal, columns, facts
+from padim.cli.terminal import Terminal, columns, facts, titled
 from padim.output import to_json
 
 if TYPE_CHECKING:
@@ -88,7 +88,11 @@ def _taken_for(evaluation: Evaluation) -> list[Any]:
     for use in evaluation.folders[:_MOST_FOLDERS]:
         table.add_row(summary.plain(use.folder), summary.plain(use.taken_for), f"{use.files:,}")
     more = len(evaluation.folders) - _MOST_FOLDERS
-    return ["", table, *([f"  and {more} more; --json lists all"] if more > 0 else [])]
+    return [
+        "",
+        titled("What each folder was taken for", table),
+        *([f"  and {more} more; --json lists all"] if more > 0 else []),
+    ]
 
 
 def _figures(report: EvaluationReport, model: Padim) -> dict[str, Any]:

@@ -172,3 +172,36 @@ def test_an_unlabelled_folder_is_reported_in_one_sentence(
     assert "not a folder, a zip or a CSV" in run("evaluate", saved_model, tmp_path / "none").sentence
     assert "no labelled images" in run("evaluate", saved_model, tmp_path / "empty").sentence
     assert "no labelled images" in run("evaluate", saved_model, good).sentence
+
+
+def test_what_each_folder_was_taken_for_and_the_masks_are_listed(
+    run: Run, tmp_path: Path, saved_model: Path
+) -> None:
+    root = tmp_path / "set"
+    write(root / "train" / "good", normals(2, first=95))
+    write(root / "test" / "good", normals(2, first=90))
+    write(root / "test" / "dent", defects(3))
+    mask = np.zeros((96, 96), np.uint8)
+    mask[20:40, 20:40] = 1
+    names = [name.rpartition(".")[0] for name, _ in defects(3)]
+    files = {f"{names[0]}_mask.png": mask, f"{names[1]}_GT.png": mask * 0, "gone_mask.png": mask}
+    write(root / "Ground_Truth" / "dent", [(name, png(pixels)) for name, pixels in files.items()])
+    report = run("evaluate", saved_model, root, "--json").json
+    assert [tuple(use.values()) for use in report["folders"]] == [
+        ("Ground_Truth/dent", "masks", 2),
+        ("Ground_Truth/dent", "not used: mask without its image", 1),
+        ("test/dent", "defects: dent", 3),
+        ("test/good", "good parts", 2),
+        ("train/good", "training good parts", 2),
+    ]
+    assert report["masks"] == 1
+    assert report["mask_files"] == {
+        "used": 1,
+        "without_image": ["Ground_Truth/dent/gone_mask.png"],
+        "empty": [f"Ground_Truth/dent/{names[1]}_GT.png"],
+        "defects_without_mask": [f"dent/{names[2]}.png"],
+    }
+    shown = run("evaluate", saved_model, root)
+    assert "training good parts" in shown.out
+    for note in ("1 mask without an image", "1 mask without a defect pixel", "1 defect without a mask"):
+        assert note in shown.err

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from padim import Workspace
+from padim import PadimConfig, Workspace
+from padim.storage.resume import Request
 from tests.pages.session import AddModel, Session
 from tests.pages.test_fit import give, normals_of
 from tests.parts import defects, normals, part, png
@@ -117,3 +118,16 @@ def test_what_each_folder_was_taken_for_is_on_the_evaluate_page(add_model: AddMo
     ):
         assert f"<td>set/{folder}</td><td>{use}</td>" in page.text
     assert "3 masks without a defect pixel" in page.text
+
+
+def test_a_stopped_fit_goes_on_in_the_folder_that_was_chosen(home: Path, small_config: PadimConfig) -> None:
+    store = Workspace(home)
+    images = home.parent / "set.zip"
+    images.write_bytes(packed())
+    entry = store.create("Stopped")
+    config = small_config.model_dump(mode="json")
+    Request.now(
+        6, images=str(images), label="set.zip", config=config, parts={}, folder="set/train/good"
+    ).write(entry.path / "work")
+    Session().click(f"resume-{entry.path.name}")
+    assert [normal.name for normal in store.open(entry.id).normals_] == [name for name, _ in GOOD]
