@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from padim import Padim, PadimError
+from padim import Padim, PadimConfig, PadimError
 from padim.analysis import robustness, sensitivity
 from padim.analysis.defect_sets import LabeledDefects
 from padim.analysis.evaluation import evaluate_dataset
@@ -163,15 +163,17 @@ def test_where_everything_was_in_the_fit_it_is_said(small_model: Padim, tmp_path
         evaluate_dataset(small_model, known)
 
 
-def test_a_good_part_kept_out_is_unseen_and_said_to_be_in_the_calibration(
-    saved_model: Path, tmp_path: Path
+def test_a_good_part_kept_out_is_counted_and_said_to_be_in_the_calibration(
+    small_config: PadimConfig, tmp_path: Path
 ) -> None:
-    model = Padim.load(saved_model)
-    kept = {**vars(model.normals_[0]), "status": "kept_out"}
-    normals_ = (Normal(**kept), *model.normals_[1:])
-    known = KnownImages(normals_)
-    assert known.status(model.normals_[0]) == "kept_out"
-    assert not known.in_fit(model.normals_[0])
+    model = Padim(small_config, work_dir=tmp_path / "work").fit(FIT[:8])
+    model.exclude(2, "kept_out")
+    model.exclude(3, "not_good")
+    known = KnownImages.of(model)
+    assert [known.status(normal) for normal in model.normals_[1:5]] == ["fit", "kept_out", "not_good", "fit"]
+    found = evaluate_dataset(model, dataset(tmp_path / "set", good=[*NEW, *FIT[1:4]], dent=BAD))
+    assert (found.known, found.calibrated, len(found.images)) == (1, 1, len(NEW) + 2 + len(BAD))
+    assert found.overlap_notes[1].startswith("1 good part kept out of the fit took part in the calibration")
 
 
 def test_a_part_of_the_fit_labeled_as_a_defect_is_named(small_model: Padim, tmp_path: Path) -> None:
