@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from io import BytesIO
 
 from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -21,6 +22,7 @@ from padim.data.decode import (
     MAX_BYTES,
     MAX_SCANS,
     _admit,
+    _check_jpeg,
     _check_pixels,
     _orientation,
     _reason,
@@ -66,6 +68,8 @@ def stored(data: bytes, name: str, *, cancel: Cancel | None = None) -> Iterator[
             _check_pixels(image.size, limits.pixels)
             if isinstance(image, PngImageFile):
                 PngImageFile(BytesIO(data)).verify()
+            if isinstance(image, JpegImageFile):
+                _check_jpeg(image, data)
             if getattr(image, "n_frames", 1) > 1 and kind != "JPEG":
                 raise Refusal("has several pages; save the mask as an image of its own")
             if kind == "JPEG" and jpeg_check.is_damaged(data):

@@ -201,3 +201,11 @@ def test_other_sizes_and_other_files_are_refused() -> None:
     for data in (b"", b"no image", KINDS["8 bits, 255"][:-20]):
         with pytest.raises(ImageError, match=r"m\.png"):
             read_mask(data, "m.png", (H, W))
+
+
+def test_a_jpeg_mask_with_missing_data_is_refused() -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (64, 64)).astype(np.uint8)
+    data = saved(Image.fromarray(noise), "JPEG")
+    assert read_mask(data, "m.jpg", (64, 64)).any()
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        read_mask(data[: len(data) // 2] + b"\xff\xd9", "m.jpg", (64, 64))
