@@ -57,7 +57,7 @@ def _no_source(path: Path, head: bytes) -> str:
         return f"is not a zip archive or is damaged: it is {describe(head)}; copy it again or make it anew"
     what = describe(head)
     if archive_kind(head) is not None:
-        return f"is {what}, of which only zip is read; unpack it and give the folder, or make a zip"
+        return f"is {what}, and only zip archives are read; unpack it and give the folder, or make a zip"
     return f"is {what}; give a folder of images, a zip file or an image"
 
 

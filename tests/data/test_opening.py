@@ -57,9 +57,9 @@ def tar() -> bytes:
 
 
 OTHERS = {
-    "set.7z": (b"7z\xbc\xaf\x27\x1c\0\4" + bytes(40), "a 7z archive, of which only zip is read"),
-    "set.rar": (b"Rar!\x1a\7\1\0" + bytes(40), "a RAR archive, of which only zip is read"),
-    "set.tar": (tar(), "a tar archive, of which only zip is read"),
+    "set.7z": (b"7z\xbc\xaf\x27\x1c\0\4" + bytes(40), "a 7z archive, and only zip archives are read"),
+    "set.rar": (b"Rar!\x1a\7\1\0" + bytes(40), "a RAR archive, and only zip archives are read"),
+    "set.tar": (tar(), "a tar archive, and only zip archives are read"),
     "set.tgz": (gzip.compress(tar()), "a gzip archive"),
     "report.pdf": (b"%PDF-1.7\n", "a PDF; give a folder"),
     "list.txt": (b"a.png\nb.png\n", "text, not an image; give a folder"),
