@@ -223,6 +223,7 @@ def _begin(
             mine.times += 1
             watch.start(started.key, title, perform, tag=entry.id, goes_on=True)
             return
+    mine.times += 1  # the place for images starts closed and empty, although nothing was started
     if not is_mine(entry, running):
         refusals.keep(entry, what, BusyError.by(others_text(running)), again)
     elif mine.of[entry.id].what != what or not refusals.same(mine.of[entry.id].again, again):

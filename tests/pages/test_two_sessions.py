@@ -205,6 +205,7 @@ def test_a_request_for_a_model_under_work_is_kept_and_can_be_repeated(
     assert "2 images added" in result_texts(theirs)
     mine.run()
     assert "images added" not in result_texts(mine), "another's success was shown as this session's own"
+    assert "was working on this model" in mine.text
     assert "Someone else changed this model (" in mine.text
     assert "images 22 → 24) since you opened it." in mine.text
     assert "Your change was not saved: add good parts" in mine.text

@@ -24,7 +24,7 @@ class RefusedChange:
 
     Attributes:
         what: the change, as the continuation of "Your change was not saved:".
-        reason: why, as a sentence.
+        reason: why, as a sentence; for work of somebody else, who that is.
         changed: whether the model had changed; otherwise somebody was at work on it.
         again: makes the change to the model as it is then.
     """
@@ -63,8 +63,9 @@ def keep(
         what, _reason(entry, error, seen), isinstance(error, ChangedSinceOpenedError), again
     )
     kept = state.of(Refusals).of.setdefault(entry.id, [])
-    if not any(same(refused.again, other.again) and other.what == what for other in kept):
-        kept.append(refused)
+    # The latest of several attempts at the same change counts.
+    kept[:] = [one for one in kept if one.what != what or not same(one.again, again)]
+    kept.append(refused)
     opened.models().notices.pop(entry.id, None)
 
 
@@ -76,7 +77,7 @@ def same(one: Callable[[Entry], None] | None, other: Callable[[Entry], None]) ->
 def _reason(entry: Entry, error: ChangedSinceOpenedError | BusyError, seen: Entry | None) -> str:
     if isinstance(error, BusyError):
         holder = error.holder.replace("a browser session", "another browser session", 1)
-        return f"{holder[:1].upper()}{holder[1:]} is working on this model."
+        return f"{holder[:1].upper()}{holder[1:]}"
     changes = error.changes
     if not changes:
         try:
@@ -95,10 +96,14 @@ def draw(entry: Entry, failure: Callable[[str, BaseException], None], busy: Job[
         busy: the job that is changing it, so that no other change can be made now; None if there is none.
     """
     kept = state.of(Refusals).of.get(entry.id, [])
+    at_work = busy is not None or (bool(kept) and workspace.store().holder(entry.id) is not None)
     for number, one in enumerate(list(kept)):
+        reason = (
+            one.reason if one.changed else f"{one.reason} {'is' if at_work else 'was'} working on this model."
+        )
         with st.container(key=f"refused-{number}"):
             st.warning(
-                f"**{plain(one.reason)}** Your change was not saved: {plain(one.what)}. "
+                f"**{plain(reason)}** Your change was not saved: {plain(one.what)}. "
                 + ("The page shows the model as it is now." if one.changed else ""),
                 icon=":material/group:",
             )
