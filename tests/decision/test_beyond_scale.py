@@ -141,7 +141,7 @@ def test_a_bundle_with_no_number_for_a_threshold_is_refused(model: Padim, tmp_pa
 
 
 def _rewritten(model: Padim, folder: Path, choice: dict[str, Any]) -> dict[str, Any]:
-    path = model.save(folder / "model")
+    path = model.save(folder / "model", force=True)  # over the rewritten one, too
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["choice"] = choice
     manifest["seal"] = bundle._seal(manifest)
