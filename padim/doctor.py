@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -187,7 +188,8 @@ def _notes_of_killed(found: ModelFolders) -> Iterator[Leftover]:
     """Yield the notes about who holds a model's lock that killed processes have left."""
     for note in sorted((found.root / "locks").glob("*.json")):
         if not leftovers.is_held(note.with_suffix(".lock")):
-            yield Leftover(note, note.stat().st_size)
+            with suppress(FileNotFoundError):  # its process has just ended
+                yield Leftover(note, note.stat().st_size)
 
 
 def _unused_uploads(found: ModelFolders) -> Iterator[Leftover]:

@@ -94,6 +94,8 @@ class ModelFolders:
             for path in self.folder.iterdir()
             if _ID.fullmatch(path.name) and (path / bundle.MANIFEST).exists()
         ]
+        # Without those that another process has deleted while they were read.
+        found = [one for one in found if one.manifest or (one.path / bundle.MANIFEST).exists()]
         never = datetime.min.replace(tzinfo=UTC)
         return sorted(found, key=lambda entry: (entry.created or never, entry.id), reverse=True)
 

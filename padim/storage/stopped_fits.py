@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,13 +80,15 @@ def at_work(workspace: ModelFolders) -> list[StoppedFit]:
 
 
 def _unsaved(workspace: ModelFolders, *, at_work: bool) -> list[StoppedFit]:
-    found = [
-        _described(workspace.name_of(path), path, path / "work", path.name)
-        for path in _folders(workspace.folder)
-        if workspace.is_id(path.name)
-        and not (path / bundle.MANIFEST).exists()
-        and _busy(workspace, path) == at_work
-    ]
+    found = []
+    for path in _folders(workspace.folder):
+        if workspace.is_id(path.name) and not (path / bundle.MANIFEST).exists():
+            busy = _busy(workspace, path)
+            # Another process may just have saved or deleted it.
+            with suppress(FileNotFoundError):
+                fit = _described(workspace.name_of(path), path, path / "work", path.name)
+                if busy == at_work and path.is_dir() and not (path / bundle.MANIFEST).exists():
+                    found.append(fit)
     return sorted(found, key=lambda fit: fit.begun, reverse=True)
 
 

@@ -272,6 +272,9 @@ def test_who_holds_the_lock_is_said_and_the_request_kept(
             patch.setattr(model_folders.FileLock, "acquire", impatient)
             page.click("calibrate-use")
         assert "A shell command (padim calibrate, process " in page.text
+        others = Session("inspect", model=entry.id)
+        assert "a shell command (padim calibrate, process " in others.text
+        assert "is changing this model" in others.text
         assert "is working on this model." in page.text
         assert "Your change was not saved: the threshold" in page.text
     finally:

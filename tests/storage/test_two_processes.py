@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from padim import BusyError, ChangedSinceOpenedError, Padim, PadimConfig, Workspace, doctor
-from padim.storage import bundle, holder, leftovers
+from padim.storage import bundle, holder, leftovers, stopped_fits
+from padim.storage.model_folders import ModelFolders
 from padim.storage.revisions import what_changed
 from tests.parts import normals
 
@@ -439,3 +440,44 @@ def test_a_stale_model_does_not_touch_the_features_of_the_saved_one(tmp_path: Pa
     found = Padim.load(place, work_dir=place / "work")
     assert found.working_set.has_features
     assert found.exclude(5, "not_good").state.fitted.calibration == "exact"
+
+
+def test_a_model_deleted_while_the_list_is_made_is_not_in_it(
+    fitted: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Workspace(tmp_path / "home")
+    kept, gone = store.create("Kept"), store.create("Gone")
+    for entry in (kept, gone):
+        store.save(entry.id, fitted)
+    name_of = store.name_of
+
+    def deleting(path: Path) -> str:
+        """Another process deletes it once it has been found, and before it is read."""
+        if path.name == gone.id and path.is_dir():
+            shutil.rmtree(path)
+        return name_of(path)
+
+    monkeypatch.setattr(ModelFolders, "name_of", staticmethod(deleting))
+    assert [entry.id for entry in store.models()] == [kept.id]
+
+
+@pytest.mark.parametrize("outcome", ["saved", "deleted"])
+def test_a_fit_that_ends_while_the_stopped_ones_are_listed_is_none_of_them(
+    fitted: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str
+) -> None:
+    store = Workspace(tmp_path / "home")
+    entry = store.create("Fit")
+    assert [fit.model_id for fit in stopped_fits.in_workspace(store)] == [entry.id]
+    is_held = leftovers.is_held
+
+    def ending(path: Path) -> bool:
+        found = is_held(path)
+        monkeypatch.setattr(leftovers, "is_held", is_held)
+        if outcome == "saved":
+            store.save(entry.id, fitted)
+        else:
+            shutil.rmtree(entry.path)
+        return found
+
+    monkeypatch.setattr(leftovers, "is_held", ending)
+    assert stopped_fits.in_workspace(store) == []
