@@ -257,6 +257,7 @@ class Padim(Decider):
             fitted = extend(self._run(), given, groups, Watch(progress, cancel, on_error))
             if fitted is not None:
                 self._install_extended(fitted)
+        self._warn_of_mixed_shapes()
         return self
 
     # --- excluding and including parts -------------------------------------------------------------

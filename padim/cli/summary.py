@@ -22,7 +22,9 @@ def network_rows(config: PadimConfig) -> Facts:
     from padim.analysis.cost import estimate
 
     cost = estimate(config)
-    how, side = "stretched" if config.fit == "stretch" else "padded", config.input_size
+    # Where nothing says how, the shapes of the good parts decide it.
+    stretched = "stretched" if "fit" in config.model_fields_set else "resized"
+    how, side = stretched if config.fit == "stretch" else "padded", config.input_size
     kept = "all" if cost.features == cost.channels else f"{cost.features}"
     inactive = f" (inactive: {', '.join(config.inactive_layers)})" if config.inactive_layers else ""
     return [
