@@ -122,15 +122,21 @@ def acknowledge(entry: Entry) -> None:
             watch.registry().discard(found.key)
 
 
-def collect_refused(entry: Entry) -> None:
-    """Take over this session's change of a model if it was refused, so that it can be repeated."""
+def collect_refused(entry: Entry) -> bool:
+    """Take over this session's change of a model if it was refused, so that it can be repeated.
+
+    Returns:
+        Whether there was one. If so in the middle of a run, the page must run again to show it at its top.
+    """
     mine = state.of(StartedChanges).of.get(entry.id)
     found = None if mine is None else watch.find(mine.key)
     if mine is None or found is None or mine.again is None:
-        return
-    if isinstance(found.error, ChangedSinceOpenedError | BusyError):
-        refusals.keep(entry, mine.what, found.error, mine.again, seen=mine.seen)
-        acknowledge(entry)
+        return False
+    if not isinstance(found.error, ChangedSinceOpenedError | BusyError):
+        return False
+    refusals.keep(entry, mine.what, found.error, mine.again, seen=mine.seen)
+    acknowledge(entry)
+    return True
 
 
 def start_rebuilding(entry: Entry, image_set: ImageSet) -> None:

@@ -20,7 +20,7 @@ from tests.pages.test_fit import small
 from tests.pages.test_worker_process import worker
 from tests.parts import normals
 from ui import calibrate, model_changes
-from ui.jobs import watch, work_queue
+from ui.jobs import missed_runs, watch, work_queue
 
 MORE = [(name, data) for name, data in normals(3, first=40) if isinstance(data, bytes)]
 OTHERS = [(name, data) for name, data in normals(2, first=60) if isinstance(data, bytes)]
@@ -233,6 +233,28 @@ def test_a_change_that_waited_is_not_made_to_another_model_than_was_seen(
     assert "3 images added" in result_texts(page)
     model = Workspace(home).open(entry.id)
     assert (len(model.normals_), model.config.min_area) == (25, 9)
+
+
+def test_a_change_that_is_refused_while_the_page_is_drawn_can_be_repeated_at_once(
+    add_model: AddModel, home: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = add_model("Plate")
+    page = give(normals_of(entry), MORE)
+    assert gate.begun.wait(240)
+    with Workspace(home).edit(entry.id) as model:
+        model.set_decision(min_area=9)
+    place = missed_runs.place
+
+    def ending() -> None:
+        """The work ends after the top of the page was drawn, and before the rest is."""
+        gate.open.set()
+        for job in watch.registry().running():
+            assert job.wait(240)
+        place()
+
+    monkeypatch.setattr(missed_runs, "place", ending)
+    page.app.run()
+    assert keys(page, "refused-again-") == ["refused-again-0"]
 
 
 def test_the_images_of_a_change_are_released_when_it_has_ended(add_model: AddModel, gate: Gate) -> None:

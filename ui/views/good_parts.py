@@ -84,6 +84,8 @@ def _change_under_way(entry: Entry) -> bool:
             )
         watch.watch(job, cancellable=mine)
         return True
+    if model_changes.collect_refused(entry):  # it has ended since this run began
+        st.rerun()
     if job.state == "failed":
         shell.failure("The model was not changed.", job.error)
     elif job.state == "cancelled":

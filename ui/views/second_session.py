@@ -77,7 +77,9 @@ def _outcome(entry: Entry) -> None:
     if added is None:
         review_lists.own_images(cleared, cleared)
     elif isinstance(added.error, BusyError | ChangedSinceOpenedError):
-        pass  # the top of the page offers to repeat it
+        if model_changes.collect_refused(entry):  # it has ended since this run began
+            st.rerun()
+        # The top of the page offers to repeat it.
     elif added.state == "failed":
         shell.failure("The model was not changed.", added.error)
     elif added.state == "cancelled":
