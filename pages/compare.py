@@ -408,8 +408,12 @@ def _page() -> None:
                     compare.clear()
                     st.rerun()
                 if st.button("Delete", key="compare-delete", icon=":material/delete:"):
-                    compare.delete(study.folder)
-                    st.rerun()
+                    try:
+                        compare.delete(study.folder)
+                    except (PadimError, OSError) as error:
+                        shell.failure("The comparison was not deleted.", error)
+                    else:
+                        st.rerun()
             st.caption("To go on with it, or add to it, bring the same images again.")
         else:
             _choose_images()

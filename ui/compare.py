@@ -242,11 +242,15 @@ def show_earlier(one: EarlierStudy) -> None:
 
 
 def delete(folder: Path) -> None:
-    """Delete a study permanently."""
+    """Delete a study permanently.
+
+    Raises:
+        BusyError: the study is at work, of another session for example.
+    """
     from padim.study.folders import remove_study
 
-    clear()
     remove_study(_root(), folder)
+    clear()
 
 
 # -- fitting one of them ---------------------------------------------------------------------------------

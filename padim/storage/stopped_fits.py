@@ -114,14 +114,19 @@ def discard(fit: StoppedFit, workspace: ModelFolders | None = None) -> None:
         StorageError: the files cannot be removed.
     """
     uploads = kept_uploads(fit)
-    if workspace is not None and fit.model_id is not None:
-        if _busy(workspace, fit.folder) or (fit.folder / bundle.MANIFEST).exists():
-            raise PadimError(f"{fit.name}: is being fitted; cancel it first")
-        workspace.delete(fit.model_id)
-    else:
-        if leftovers.is_held(fit.folder):
-            raise PadimError(f"{fit.folder}: a fit is at work there")
-        remove_tree(fit.folder)
+    if not fit.folder.is_dir():
+        raise PadimError(f"{fit.name}: somebody else has discarded it already")
+    # Held until it is deleted, so that nobody resumes it meanwhile.
+    with leftovers.held_folder(fit.folder) as acquired:
+        if workspace is not None and fit.model_id is not None:
+            at_work = not acquired or leftovers.is_held(workspace.lock_file(fit.model_id))
+            if at_work or (fit.folder / bundle.MANIFEST).exists():
+                raise PadimError(f"{fit.name}: is being fitted; cancel it first")
+            workspace.delete(fit.model_id)
+        else:
+            if not acquired:
+                raise PadimError(f"{fit.folder}: a fit is at work there")
+            remove_tree(fit.folder)
     if uploads is not None and workspace is not None and uploads.parent == workspace.root / "jobs":
         shutil.rmtree(uploads, ignore_errors=True)
         uploads.with_name(f"{uploads.name}.lock").unlink(missing_ok=True)

@@ -11,6 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+
+from padim.errors import BusyError
+
 if TYPE_CHECKING:
     from padim.study.data import Category
 
@@ -61,6 +65,18 @@ def earlier_studies(root: Path) -> list[EarlierStudy]:
 
 
 def remove_study(root: Path, folder: Path) -> None:
-    """Delete a study permanently; a folder that is not directly below ``root`` is not deleted."""
-    if folder.parent == root:
-        shutil.rmtree(folder, ignore_errors=True)
+    """Delete a study permanently; a folder that is not directly below ``root`` is not deleted.
+
+    Raises:
+        BusyError: the study is at work, in this or another process.
+    """
+    if folder.parent != root or not folder.is_dir():
+        return
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
+    except Timeout as error:
+        raise BusyError(
+            f"{folder.name}: a comparison is at work there; delete it when that has ended"
+        ) from error
+    shutil.rmtree(folder, ignore_errors=True)  # its lock file, where an open file cannot be deleted

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from padim import BusyError, ChangedSinceOpenedError, Padim, PadimConfig, Workspace, doctor
+from padim import BusyError, ChangedSinceOpenedError, Padim, PadimConfig, PadimError, Workspace, doctor
 from padim.storage import bundle, holder, leftovers, stopped_fits
 from padim.storage.model_folders import ModelFolders
 from padim.storage.revisions import what_changed
@@ -481,3 +481,23 @@ def test_a_fit_that_ends_while_the_stopped_ones_are_listed_is_none_of_them(
 
     monkeypatch.setattr(leftovers, "is_held", ending)
     assert stopped_fits.in_workspace(store) == []
+
+
+def test_a_fit_that_is_being_discarded_cannot_be_resumed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Workspace(tmp_path / "home")
+    entry = store.create("Fit")
+    (fit,) = stopped_fits.in_workspace(store)
+    delete = ModelFolders.delete
+
+    def deleting(self: ModelFolders, model_id: str) -> None:
+        with leftovers.held_folder(entry.path) as resumed:  # as another session does to resume it
+            assert not resumed
+        delete(self, model_id)
+
+    monkeypatch.setattr(ModelFolders, "delete", deleting)
+    stopped_fits.discard(fit, store)
+    assert not entry.path.exists()
+    with pytest.raises(PadimError, match="discarded it already"):
+        stopped_fits.discard(fit, store)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+from filelock import FileLock
+
+from padim.errors import BusyError
 from padim.study.data import categories
 from padim.study.folders import earlier_studies, remove_study, study_folder
 from tests.data import layouts
@@ -59,3 +63,16 @@ def test_a_folder_of_data_sets_in_any_layout_gives_a_category_each(tmp_path: Pat
     found = categories(tmp_path)
     assert [one.name for one in found] == ["01", "02"]
     assert [(len(one.normals), len(one.tests), one.defects) for one in found] == [(4, 3, 1)] * 2
+
+
+def test_a_study_at_work_is_not_deleted(tmp_path: Path) -> None:
+    """By another session, or in another process: the runner holds this lock."""
+    folder = tmp_path / "parts-1"
+    folder.mkdir()
+    (folder / "study.json").write_text("{}")
+    with FileLock(folder / ".lock"), pytest.raises(BusyError, match="a comparison is at work there"):
+        remove_study(tmp_path, folder)
+    assert (folder / "study.json").exists()
+    remove_study(tmp_path, folder)
+    assert not folder.exists()
+    remove_study(tmp_path, folder)  # another session has deleted it already
