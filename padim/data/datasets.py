@@ -26,6 +26,7 @@ from padim.data.layouts import (
     table_reading,
 )
 from padim.data.masks import Mask, at_map_resolution, read_mask
+from padim.data.opening import kind_of
 from padim.data.sources import TABLE_SUFFIXES, File
 from padim.data.stored_values import orientation_of
 from padim.data.tables import read_table
@@ -253,7 +254,8 @@ def open_dataset(path: str | Path, *, beside: bool = True, good_needed: bool = T
     if _is_zip(path):
         return _read_named(str(path), lambda: read_layout(ZipSource(path).open(), good_needed=good_needed))
     if not path.is_dir():
-        raise PadimError(f"{path}: is not a folder, a zip or a CSV; give one with labelled images")
+        there = f"is {kind_of(path)}" if path.is_file() else "does not exist"
+        raise PadimError(f"{path}: {there}; give a folder, a zip or a CSV with labelled images")
     return _read_named(str(path), lambda: read_layout(FolderTree(path, beside), good_needed=good_needed))
 
 

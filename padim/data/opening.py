@@ -49,6 +49,13 @@ def _head(path: Path) -> bytes:
         raise ImageError(path.name, f"cannot be read ({error.strerror}); check its permissions") from error
 
 
+def kind_of(path: Path) -> str:
+    """Return what a file is by its first bytes, with its article, such as ``a 7z archive``."""
+    head = _head(path)
+    image = image_format(head)
+    return describe(head) if image is None else f"a single image ({image})"
+
+
 def _no_source(path: Path, head: bytes) -> str:
     """Return why a file with this beginning is no source of images."""
     if not head:

@@ -267,7 +267,9 @@ def inspect(visitor: Visitor, home: Path, runs: Path, folder: Path) -> None:
     visitor.settle()
     see_table(visitor, model, scored, rejected)
     listed = results(visitor.download("inspect-csv", folder))
-    assert [row["name"] for row in listed] == rejected, "the file holds what is listed"
+    used = [row["name"] for row in listed if row["file"] == "used"]
+    assert used == rejected, "the file holds what is listed"
+    assert [row["name"] for row in listed if row["file"] == "refused"] == [BROKEN[0]]
     assert runs.stat().st_size == ran, "looking at results ran the network"
 
 

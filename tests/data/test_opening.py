@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from padim.data.archives import ZipSource
+from padim.data.datasets import open_dataset
 from padim.data.decode import decode
 from padim.data.inputs import as_images
 from padim.data.opening import open_source
 from padim.data.sources import FolderSource, UploadSource
-from padim.errors import ImageError
+from padim.errors import ImageError, PadimError
 from tests import hostile
 
 PHOTO = np.arange(8 * 9 * 3, dtype=np.uint8).reshape(8, 9, 3)
@@ -102,3 +103,15 @@ def test_python_takes_the_same_files(tmp_path: Path) -> None:
     assert isinstance(data, bytes)
     with pytest.raises(ImageError, match="7z archive"):
         decode(data, name)
+
+
+def test_labelled_data_of_another_kind_is_called_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "set.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(40))
+    (tmp_path / "part.png").write_bytes(PNG)
+    for name, what in {
+        "set.7z": "is a 7z archive",
+        "part.png": r"is a single image \(PNG\)",
+        "gone": "does not exist",
+    }.items():
+        with pytest.raises(PadimError, match=f"{what}; give a folder, a zip or a CSV with labelled images"):
+            open_dataset(tmp_path / name)
