@@ -163,7 +163,9 @@ def fitted(experiment: Experiment, parts: Sequence[Rows]) -> Iterator[Padim]:
     }
     with tempfile.TemporaryDirectory() as folder:
         model = mvtec.CachingPadim(experiment.options.config, experiment.extractor, Path(folder))
-        model.fit(experiment.category.named_arrays([row for rows in parts for row in rows]), groups=names)
+        arrays = experiment.category.named_arrays([row for rows in parts for row in rows])
+        # All of them are good parts; the names have the folders of the data set, among them "test".
+        model.fit(arrays, groups=names, folder=".")
         yield model.set_decision(percentile=experiment.options.permille / 10)
 
 

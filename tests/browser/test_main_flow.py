@@ -307,7 +307,9 @@ def see_panels(visitor: Visitor, model: Padim, item: Prediction, data: bytes, fo
 def check_csv(
     file: Path, visitor: Visitor, model: Padim, scored: dict[str, Prediction], names: list[str]
 ) -> None:
-    listed = results(file)
+    everything = results(file)
+    assert [row["name"] for row in everything if row["file"] == "refused"] == [BROKEN[0]]
+    listed = [row for row in everything if row["file"] == "used"]
     assert [row["name"] for row in listed] == names
     for row in listed:
         item = scored[row["name"]]

@@ -63,7 +63,7 @@ def test_good_parts_alone_will_do_and_those_of_the_fit_are_passed_over(
     done = run("robustness", saved_model, tmp_path / "some", "--kinds", "jpeg", "--json")
     assert (done.json["good"], done.json["defects"], done.json["fitted_on"]) == (1, 0, 2)
     assert [entry["name"] for entry in done.json["skipped"]] == ["broken.png"]
-    assert "good images skipped" in done.err
+    assert "2 of 3 images were in the fit and are left out" in done.err
     assert done.json["changes"][0]["caught"][0]["share"] is None
     assert run("robustness", saved_model, tmp_path / "some", "--kinds", "jpeg").code == 0
     assert "fitted on 22 of them" in run("robustness", saved_model, good, "--kinds", "jpeg").sentence
