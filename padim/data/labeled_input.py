@@ -15,6 +15,7 @@ from padim.data.label_words import (
     mentions_masks,
     mentions_test,
     says_bad,
+    says_bad_alone,
     says_good,
     says_kind,
     says_masks,
@@ -26,6 +27,9 @@ from padim.data.tables import Columns, label_of, read_table
 from padim.errors import LabeledInputError, PadimError
 
 Tables = Callable[[], Iterable[tuple[str, bytes]]]
+
+# Folders that are labels where there are these two alone.
+_PAIRS = ({"0", "1"}, {"negative", "positive"}, {"neg", "pos"}, {"true", "false"}, {"yes", "no"})
 
 
 def _no_tables() -> Iterable[tuple[str, bytes]]:
@@ -85,9 +89,9 @@ def _telling(path: str) -> str | None:
     """Return the path up to its first folder that says test, masks or defects; None if none does."""
     folders = path.split("/")
     for depth, folder in enumerate(folders):
-        # In "anomaly_detection/line 3/good" the images are good.
         bad = says_bad(folder) or says_kind(folder)
-        bad = bad and not any(map(says_good, folders[depth + 1 :]))
+        # In "anomaly_detection/line 3/good" the images are good; in "NG/normal" the light may be normal.
+        bad = bad and (says_bad_alone(folder) or not any(map(says_good, folders[depth + 1 :])))
         if bad or mentions_test(folder) or mentions_masks(folder):
             return "/".join(folders[: depth + 1])
     return None
@@ -113,14 +117,20 @@ def _beside_good(paths: Sequence[str]) -> list[str]:
             found += [
                 f"the folder {begin}{folder} beside {begin}{good[above]}" for folder in sorted(folders_there)
             ]
-        elif folders_there == {"0", "1"}:
-            found.append(f"the folders {begin}0 and {begin}1")
+        elif {folder.lower() for folder in folders_there} in _PAIRS:
+            first, second = sorted(folders_there)
+            found.append(f"the folders {begin}{first} and {begin}{second}")
     return found
 
 
 def _masks_beside(names: Sequence[str]) -> list[str]:
     """Return masks beside their images, or in a folder beside them, by the endings of their names."""
     stems = {name.rpartition(".")[0].lower() for name in names}
+    besides: dict[str, list[str]] = {}
+    for path in {name.rpartition("/")[0] for name in names}:
+        above, _, last = path.rpartition("/")
+        if last and says_nothing(last):
+            besides.setdefault(above.lower(), []).append(path)
     masks = []
     for name in names:
         folder, _, file = name.rpartition("/")
@@ -130,7 +140,9 @@ def _masks_beside(names: Sequence[str]) -> list[str]:
             folder = folder.rpartition("/")[0]
         if stem is not None:
             above = folder.rpartition("/")[0]
-            if any((f"{place}/{stem}" if place else stem).lower() in stems for place in (folder, above)):
+            # In Images/a.png and labels/a.png, the folders are beside each other.
+            places = (folder, above, *besides.get(folder.lower(), ()))
+            if any((f"{place}/{stem}" if place else stem).lower() in stems for place in places):
                 masks.append(name)
     return [f"{len(masks)} masks beside their images, such as {masks[0]}"] if masks else []
 
@@ -141,7 +153,7 @@ def _tables_of_labels(names: Sequence[str], tables: Tables) -> list[str]:
     for table, data in tables():
         try:
             rows = read_table(data, table)
-            columns = Columns.of(list(rows[0])) if rows else None
+            columns = Columns.of(rows)
             labels = [(row, label_of(row, columns, table)) for row in rows] if columns else []
         except PadimError:  # whatever it is, it is no table of labels
             continue

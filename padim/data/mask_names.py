@@ -30,10 +30,12 @@ class MaskMatch:
     Attributes:
         of: the masks of each image that has some.
         unmatched: masks without an image, with the reason.
+        doubtful: images that a mask may belong to, of which none was chosen.
     """
 
     of: dict[str, list[str]] = field(default_factory=dict)
     unmatched: dict[str, str] = field(default_factory=dict)
+    doubtful: set[str] = field(default_factory=set)
 
 
 def find_masks(files: Sequence[str]) -> list[str]:
@@ -114,6 +116,7 @@ def match_masks(
             found.of.setdefault(candidates[0], []).append(mask)
         elif candidates:
             found.unmatched[mask] = f"mask that may belong to {len(candidates)} images"
+            found.doubtful.update(candidates)
         else:
             found.unmatched[mask] = "mask without its image"
     return found

@@ -22,11 +22,16 @@ _PATHS = (
 )
 # Columns of labels: of the first group all that are there must agree, of the second one is taken.
 _LABELS = ("label", "label_index", "is_anomaly", "anomalous", "is_defect", "defective")
-_OTHER_LABELS = ("labels", "class", "target", "anomaly", "defect", "status", "kind", "category", "type")
+_OTHER_LABELS = (
+    *("labels", "class", "target", "anomaly", "defect", "status", "result", "verdict", "kind", "category"),
+    "type",
+)
 _MASKS = ("mask", "mask_path", "masks", "mask_file")
 _SPLITS = ("split", "subset", "set", "phase")
 # Columns in which "true" means a good part.
 _TRUE_IS_GOOD = ("good", "ok", "is_good", "is_ok", "pass", "passed")
+# Columns of defects, in which "none" means a good part.
+_NONE_IS_GOOD = ("is_anomaly", "anomalous", "is_defect", "defective", "anomaly", "defect")
 _TRUE, _FALSE = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]0*)?")
 _NOT_KNOWN = ("unknown", "none", "nan", "null", "n/a", "?", "-1", "-1.0")
@@ -59,7 +64,7 @@ def read_table(data: bytes, name: str) -> list[dict[str, str]]:
     """
     if len(data) > LARGEST_TABLE:
         raise PadimError(f"{name}: is too large for a table of labels")
-    text = _text(data, name)
+    text = _text(data, name).replace("\r\n", "\n").replace("\r", "\n").lstrip("\n\v\f ")
     first, _, rest = text.partition("\n")
     stated = re.fullmatch(r"\s*\"?sep=(.|\\t)\"?\s*", first, re.IGNORECASE)
     if stated is not None:
@@ -74,7 +79,9 @@ def read_table(data: bytes, name: str) -> list[dict[str, str]]:
     if not lines:
         return []
     columns = [column.strip().lower() for column in lines[0]]
-    return [dict(zip(columns, map(str.strip, line), strict=False)) for line in lines[1:]]
+    # A short line lacks its last cells.
+    rows = [[cell.strip() for cell in line] + [""] * (len(columns) - len(line)) for line in lines[1:]]
+    return [dict(zip(columns, row, strict=False)) for row in rows]
 
 
 def _text(data: bytes, name: str) -> str:
@@ -112,15 +119,28 @@ class Columns:
     split: str | None
 
     @classmethod
-    def of(cls, names: Sequence[str]) -> Columns | None:
-        """Return the columns among the names; None unless there are paths and labels."""
+    def of(cls, rows: Sequence[Row]) -> Columns | None:
+        """Return the columns of a table's rows; None unless there are paths and labels.
+
+        Of several columns that may be labels, such as ``class`` and ``status``, the first one counts in which
+        a value says good: a class may be that of the product.
+        """
+        names = list(rows[0]) if rows else []
         path = next((one for one in _PATHS if one in names), None)
         labels = tuple(one for one in (*_LABELS, *_TRUE_IS_GOOD) if one in names)
-        labels = labels or tuple(one for one in _OTHER_LABELS if one in names)[:1]
+        if not labels:
+            others = [one for one in _OTHER_LABELS if one in names]
+            good = [one for one in others if any(_is_good(row.get(one, ""), one) for row in rows)]
+            labels = tuple(good or others)[:1]
         if path is None or not labels:
             return None
         mask = next((one for one in _MASKS if one in names), None)
         return cls(path, labels, mask, next((one for one in _SPLITS if one in names), None))
+
+
+def _is_good(text: str, column: str) -> bool:
+    label = meaning_of(text, column)
+    return label is not None and label.good is True
 
 
 def label_of(row: Row, columns: Columns, name: str) -> TableLabel | None:
@@ -144,7 +164,8 @@ def meaning_of(text: str, column: str = "label") -> TableLabel | None:
     """Return what the text of a label means; None if it is empty.
 
     0, 0.0, False and words for good parts mean good; 1, 1.0, True and words for defects mean a defect; any
-    other text is the name of a kind of defect. In a column such as ``good`` or ``ok`` 1 and True mean good.
+    other text is the name of a kind of defect. In a column such as ``good`` or ``ok`` 1 and True mean good,
+    in one such as ``defect`` none.
     """
     said = (
         text.strip().rpartition(".")[2] if re.match(r"(?i)\s*(dirtype|labelname)\.", text) else text.strip()
@@ -153,7 +174,7 @@ def meaning_of(text: str, column: str = "label") -> TableLabel | None:
     if not plain:
         return None
     if plain in _NOT_KNOWN:
-        return TableLabel(None)
+        return TableLabel(True if plain == "none" and column in _NONE_IS_GOOD else None)
     inverted = column in _TRUE_IS_GOOD
     if plain in _TRUE or plain in _FALSE:
         return TableLabel((plain in _TRUE) == inverted)
@@ -171,15 +192,18 @@ def meaning_of(text: str, column: str = "label") -> TableLabel | None:
 
 
 def check_labels(texts: Sequence[str], name: str) -> None:
-    """Refuse a column of labels that consists of one number alone, which may mean either.
+    """Refuse a column of labels that consists of numbers without 0, which may mean either.
+
+    1 and -1 are good and defective to some programs, and defective and unknown to others.
 
     Raises:
-        PadimError: all labels are 1, or all are one other number.
+        PadimError: all labels are numbers, and none is 0.
     """
     numbers = {text.strip() for text in texts if text.strip()}
-    values = {re.split(r"[.,]", number)[0] for number in numbers if _NUMBER.fullmatch(number)}
-    if numbers and len(values) == 1 and all(map(_NUMBER.fullmatch, numbers)) and values != {"0"}:
+    values = {int(re.split(r"[.,]", number)[0]) for number in numbers if _NUMBER.fullmatch(number)}
+    if values and all(map(_NUMBER.fullmatch, numbers)) and 0 not in values:
+        listed = ", ".join(map(str, sorted(values)[:5]))
         raise PadimError(
-            f"{name}: all labels are {next(iter(values))}, which may mean good or defective; write the words "
-            "good and defect, or 0 for good and 1 for defective"
+            f"{name}: all labels are {listed}, which may mean good or defective; write the words good and "
+            "defect, or 0 for good and 1 for defective"
         )

@@ -19,11 +19,27 @@ GOOD = (
         "good2",
         "no_defects",
     ),
+    *(
+        "OK画像",
+        "OK品",
+        "良品画像",
+        "正常图片",
+        "无缺陷",
+        "異常なし",
+        "NODefect_images",
+        "nodefect",
+        "goodparts",
+    ),
+    *("Gutbilder", "OKTeile", "okteile", "einwandfrei", "sans_défaut", "sin_defectos", "aprobados"),
     *("defect-free", "non-defective", "fehlerfrei", "ohne_Fehler", "not_defective", "good 2024-05-01"),
 )
 BAD = (
     *("bad", "NG", "n.g.", "nok", "n.i.O.", "nio", "NiO", "N_I_O", "ko", "defect", "Defects", "defective"),
     *("Defekt", "abnormal", "anomaly", "anomalies", "anomalous", "reject", "rejected", "faulty", "scrap"),
+    *("NG画像", "NG图片", "NG品", "不良品图片", "缺陷图", "异常样本", "異常データ", "不正常", "불량품이미지"),
+    *("NGTeile", "NGteile", "NIOTeile", "NGParts", "badparts", "BADparts", "Schlechtbilder", "Mängel"),
+    *("not_accepted", "not passed", "no_pass", "non conforme", "Non-conformes", "no_conforme", "non_ok"),
+    *("defectueux", "défectueuses", "anormale", "difettosi", "defectuosos", "rechazados", "anomalía"),
     *("schlecht", "Schlechtteile", "Fehler", "fail", "failed", "not_ok", "notOK", "not_good", "Ausschuss"),
     *(
         "02_bad",
@@ -38,6 +54,7 @@ BAD = (
 )
 NEITHER = (
     *("badge", "koala", "mango", "scratchpad", "komponente", "testify", "defector", "goodyear", "normalize"),
+    *("改良品", "maskenteil", "Badteile", "contest", "goodyear", "OKular", "testament"),
     *("passage", "okular", "set3", "line-2", "kos01", "No 3"),
 )
 

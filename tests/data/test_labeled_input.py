@@ -36,6 +36,7 @@ LABELED = (
     ),
     *("ng", "NG", "defect", "defects", "Defective", "ko", "KO", "abnormal", "anomaly", "anomalous", "reject"),
     *("rejected", "faulty", "scrap", "nok", "n.i.O.", "nio", "schlecht", "Fehler", "02_bad", "parts NG"),
+    *("NG画像", "不良品图片", "NGteile", "badparts", "not_accepted", "non conforme", "测试集", "テスト"),
     *("scratches", "not ok", "Testbilder", "不良品", "異常", "불량"),
 )
 # Layouts in which no name says which images are good.
@@ -45,6 +46,15 @@ UNNAMED = (
 )
 UNLABELED = (
     *("line 1", "2024-05-01", "badge", "koala", "good", "OK", "train", "no defects", "fehlerfrei", "part017"),
+    *(
+        "test_bench_A",
+        "test stand 2",
+        "solder_mask",
+        "mask holder",
+        "maskenteil",
+        "part_ok_01",
+        "Nachtschicht",
+    ),
     *("latest", "contest", "camera_2", "良品", "labels", "mask" * 2),
 )
 
@@ -71,6 +81,11 @@ def test_other_folders_are_fitted(folder: str) -> None:
         ["x/a.jpg", "x/a_GT.png"],
         ["x/a.PNG", "x/Label/a_label.PNG"],
         ["a.png", "labels/a.png"],
+        ["Images/a.png", "Images/b.png", "labels/a.png"],
+        ["x/JPEGImages/a.jpg", "x/Annotations/a.png"],
+        ["negative/1.png", "Positive/1.png"],
+        ["NG/normal/1.png"],
+        ["NG/pass1/1.png", "NG/pass2/1.png"],
     ],
 )
 def test_layouts_and_masks_among_good_parts(names: list[str]) -> None:
@@ -85,6 +100,8 @@ def test_layouts_and_masks_among_good_parts(names: list[str]) -> None:
         ["good/1.png", "OK/2.png", "good/3.png"],
         ["0/1.png", "1/1.png", "2/1.png"],
         ["mask.png", "a_mask.png"],
+        ["labels/001.png", "boxes/001.png"],
+        ["anomaly_detection/line 3/good/1.png"],
         ["bad.png", "test_1.png"],
     ],
 )

@@ -179,6 +179,65 @@ def test_views_of_parts_are_no_kinds_of_defects(tmp_path: Path) -> None:
     assert dict(open_dataset(tmp_path).kinds) == {"good": 2, "bad": 1, "scratch": 1}
 
 
+@pytest.mark.parametrize(
+    ("names", "kinds"),
+    [
+        # The upper folder is a product's or a camera's, the lower ones are the labels.
+        (["pass1/OK/1.png", "pass1/NG/2.png"], {"OK/1.png": "good", "NG/2.png": "NG"}),
+        (["normal/good/1.png", "normal/bad/2.png"], {"good/1.png": "good", "bad/2.png": "bad"}),
+        # In a folder of defects nothing is good, whatever the views of the parts are called.
+        (["ok/1.png", "NG/good/2.png"], {"ok/1.png": "good", "NG/good/2.png": "NG"}),
+        (["ok/1.png", "NG/normal/2.png"], {"ok/1.png": "good", "NG/normal/2.png": "NG"}),
+        (
+            ["good/normal/1.png", "dent/normal/2.png"],
+            {"good/normal/1.png": "good", "dent/normal/2.png": "dent"},
+        ),
+        (["OK画像/1.png", "NG画像/2.png"], {"OK画像/1.png": "good", "NG画像/2.png": "NG画像"}),
+        (
+            ["conforme/1.png", "non conforme/2.png"],
+            {"conforme/1.png": "good", "non conforme/2.png": "non conforme"},
+        ),
+        # Not every image of a kind of defect has a mask.
+        (
+            ["scratch/1.png", "scratch/2.png", "ground_truth/scratch/1.png"],
+            {"scratch/1.png": "scratch", "scratch/2.png": "scratch"},
+        ),
+        # The mask may be that of either image of its name: neither has a label.
+        (
+            ["a.png", "a.jpg", "b.png", "c.png", "a_mask.bmp", "c_mask.png"],
+            {"b.png": "good", "c.png": "defect"},
+        ),
+    ],
+)
+def test_no_image_gets_the_opposite_label(tmp_path: Path, names: list[str], kinds: dict[str, str]) -> None:
+    _make(tmp_path, names)
+    dataset = open_dataset(tmp_path)
+    assert {name: sample.kind for name, sample in dataset.samples.items()} == kinds
+
+
+@pytest.mark.parametrize(
+    ("names", "named"),
+    [
+        (["pass1/OK/1.png", "pass1/NG/2.png", "pass2/OK/1.png"], "pass1/NG"),
+        (["good/1.png", "good/false_rejects/2.png", "dent/3.png"], "good/false_rejects"),
+        (["good/1.png", "batch2/good/2.png", "batch2/bad/3.png"], "batch2/good"),
+        (["test/good/1.png", "test/cam1/good/2.png", "test/dent/3.png"], "test/cam1/good"),
+        (["faden/1.png", "faden/2.png", "ground_truth/faden/1.png"], "faden"),
+        (["dent/1.png", "dent/1_mask.png", "dent/2.png"], "dent"),
+    ],
+)
+def test_folders_that_contradict_each_other_are_refused(tmp_path: Path, names: list[str], named: str) -> None:
+    _make(tmp_path, names)
+    with pytest.raises(PadimError, match=named):
+        open_dataset(tmp_path)
+
+
+def _make(root: Path, names: list[str]) -> None:
+    for number, name in enumerate(names):
+        is_mask = "mask" in name or "ground_truth" in name
+        (layouts.mask if is_mask else lambda path, seed=number: layouts.image(path, seed))(root / name)
+
+
 @pytest.mark.parametrize("read_first", [False, True])
 def test_a_mask_in_stored_pixels_is_turned_with_its_photograph(tmp_path: Path, read_first: bool) -> None:
     layouts.images(tmp_path, "good", 1, ".jpg")

@@ -121,3 +121,50 @@ def test_a_column_of_ones_alone_is_asked_about(tmp_path: Path) -> None:
 def test_a_table_of_tabs_with_its_own_ending(tmp_path: Path) -> None:
     dataset = made(tmp_path, "file\tis_ok\nparts/000.png\tTrue\nparts/001.png\tFalse\n", "labels.tsv")
     assert kinds(dataset) == {"000.png": "good", "001.png": "defect"}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "\n\r\npath;label\nparts/000.png;good\n\nparts/003.png;defect\n",
+        "sep=;\rpath;label\rparts/000.png;good\rparts/003.png;defect\r",
+        # A class of products is no label.
+        "path,class,status\nparts/000.png,screw,OK\nparts/003.png,screw,NG\n",
+        "path,class,defect\nparts/000.png,screw,0\nparts/003.png,screw,1\n",
+        "path,defect\nparts/000.png,none\nparts/003.png,defect\n",
+        "path,label\n\\\\server\\share\\set\\parts\\000.png,good\n\\\\server\\share\\set\\parts\\003.png,defect\n",
+    ],
+)
+def test_tables_as_programs_write_them(tmp_path: Path, rows: str) -> None:
+    assert kinds(made(tmp_path, rows)) == {"000.png": "good", "003.png": "defect"}
+
+
+def test_a_line_without_its_last_cell_hides_no_column(tmp_path: Path) -> None:
+    dataset = made(tmp_path, "path,label\nparts/000.png\nparts/001.png,good\nparts/003.png,defect\n")
+    assert kinds(dataset) == {"001.png": "good", "003.png": "defect"}
+    assert [error.name for error in dataset.skipped] == ["parts/000.png"]
+
+
+@pytest.mark.parametrize("labels", [("1", "-1"), ("1", "2"), ("-1.0", "1.0")])
+def test_numbers_without_0_are_asked_about(tmp_path: Path, labels: tuple[str, str]) -> None:
+    first, second = labels
+    with pytest.raises(PadimError, match="which may mean good or defective"):
+        made(tmp_path, f"path,label\nparts/000.png,{first}\nparts/003.png,{second}\n")
+
+
+def test_unknown_words_for_good_parts_make_no_defects(tmp_path: Path) -> None:
+    with pytest.raises(PadimError, match="none of its labels says good: dobry, zly"):
+        made(tmp_path, "path,label\nparts/000.png,dobry\nparts/003.png,zly\n")
+
+
+@pytest.mark.parametrize("begin", ["../parts/", "img/"])
+def test_paths_from_the_folder_of_the_table(tmp_path: Path, begin: str) -> None:
+    layouts.images(tmp_path / "list", "img", 4)
+    dataset = made(tmp_path, f"path,label\n{begin}000.png,good\n{begin}003.png,defect\n", "list/labels.csv")
+    assert kinds(dataset) == {"000.png": "good", "003.png": "defect"}
+
+
+def test_accents_may_be_written_in_two_ways(tmp_path: Path) -> None:
+    layouts.image(tmp_path / "parts" / "gr\u00fcn.png")
+    dataset = made(tmp_path, "path,label\nparts/gru\u0308n.png,good\nparts/003.png,defect\n")
+    assert kinds(dataset) == {"gr\u00fcn.png": "good", "003.png": "defect"}

@@ -9,6 +9,7 @@ from padim.data.label_words import (
     names_defect,
     says_bad,
     says_good,
+    says_kind,
     says_masks,
     says_nothing,
     split_of,
@@ -20,6 +21,7 @@ from padim.data.layouts.table import read_table_of, table_reading
 from padim.data.layouts.visa import read_visa
 from padim.data.trees import ImageTree, SubTree
 from padim.errors import PadimError
+from padim.text import count
 
 __all__ = [
     "DEFECT",
@@ -64,12 +66,20 @@ def read_layout(place: ImageTree, *, good_needed: bool = True) -> Reading | None
             raise PadimError(f"holds {len(several)} data sets ({listed}); give one of them")
         only = tree.folders
         # A zip or an upload often contains a single folder with everything in it.
-        inside = tree.under(only[0]) if len(only) == 1 and not tree.loose and not says_good(only[0]) else None
+        inside = tree.under(only[0]) if len(only) == 1 and not tree.loose else None
+        # In "normal/OK" and "normal/NG" the upper folder is a product's, or a camera's, and not a label.
+        if inside is not None and says_good(only[0]) and not any(map(says_bad, inside.folders)):
+            inside = None
+        elif inside is not None and says_good(only[0]):
+            tree = inside
+            continue
         for reader in _READERS:
             if reader is read_by_masks and inside is not None:
                 continue
             found = reader(tree)
             if found is not None and (found.has_good or not _lacks_good(found)):
+                if reader is read_by_masks:
+                    _check_top(found)
                 return found
         seen.append(tree)
         tree = inside
@@ -80,6 +90,17 @@ def read_layout(place: ImageTree, *, good_needed: bool = True) -> Reading | None
                 raise PadimError(_no_good(found))
             return found
     return None
+
+
+def _check_top(found: Reading) -> None:
+    """Refuse images without masks as good parts where the folder of everything says that it is of defects."""
+    top = found.tree.prefix.rstrip("/").rpartition("/")[2]
+    if found.has_good and (says_bad(top) or says_kind(top)):
+        without = [name for name, sample in found.samples.items() if sample.good]
+        raise PadimError(
+            f"the folder {top} says that it holds defects, but {count(len(without), 'image')} in it, such as "
+            f"{without[0]}, show none by their masks; rename the folder if they are good parts"
+        )
 
 
 def _lacks_good(found: Reading) -> bool:

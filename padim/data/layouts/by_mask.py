@@ -6,7 +6,7 @@ These are KolektorSDD (``kos01/Part0.jpg``, ``Part0_label.bmp``), KolektorSDD2 (
 
 from __future__ import annotations
 
-from padim.data.label_words import says_bad, says_good, split_of
+from padim.data.label_words import names_defect, says_good, says_nothing, split_of
 from padim.data.layouts.reading import DEFECT, GOOD, TRAINING_MASK, Reading
 from padim.data.mask_names import beside_images, find_masks, match_masks
 from padim.data.masks import is_empty
@@ -27,12 +27,15 @@ def read_by_masks(tree: SubTree) -> Reading | None:
     if not match.of or any(_has_label(name) for name in images):
         return None
     beside = set(beside_images(files))
-    if not beside and not _flat(images, masks):
+    if not beside and not _flat(images):
         return None
     found = Reading(tree, _layout(tree, masks, beside))
     has_test = any(_split(name) == "test" for name in images)
     for name in images:
         drawn = match.of.get(name, [])
+        if name in match.doubtful:
+            found.pass_over(name, "a mask may be its own or another image's", "not used: no label")
+            continue
         try:
             defect = any(not is_empty(tree.read(mask), mask) for mask in drawn)
         except ImageError as error:
@@ -68,20 +71,20 @@ def _add(found: Reading, name: str, defect: bool, drawn: list[str], has_test: bo
 
 
 def _has_label(name: str) -> bool:
-    return any(says_good(folder) or says_bad(folder) for folder in name.split("/")[:-1])
+    return any(says_good(folder) or names_defect(folder) for folder in name.split("/")[:-1])
 
 
 def _split(name: str) -> str | None:
     return next((found for folder in name.split("/")[:-1] if (found := split_of(folder)[0])), None)
 
 
-def _flat(images: list[str], masks: list[str]) -> bool:
-    """Return whether the folders of images and masks, which are not beside them, give no kinds."""
-    return len({_kind_folders(name) for name in images}) == 1
+def _flat(images: list[str]) -> bool:
+    """Return whether the folders of the images, whose masks are not beside them, give no kinds.
 
-
-def _kind_folders(name: str) -> tuple[str, ...]:
-    return tuple(folder for folder in name.split("/")[:-1] if split_of(folder)[0] is None)
+    In ``faden/1.png`` and ``ground_truth/faden/1.png`` the folder is a kind, and no image in it is good.
+    """
+    folders = {folder for name in images for folder in name.split("/")[:-1]}
+    return all(says_nothing(folder) or split_of(folder)[0] is not None for folder in folders)
 
 
 def _layout(tree: SubTree, masks: list[str], beside: set[str]) -> str:

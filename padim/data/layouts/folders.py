@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from padim.data.label_words import DataSplit, says_bad, says_good, says_nothing, split_of
+from padim.data.label_words import DataSplit, names_defect, says_bad, says_good, says_nothing, split_of
 from padim.data.layouts.reading import DEFECT, GOOD, GOOD_MASK, PRIVATE, VALIDATION, Reading
 from padim.data.mask_names import MaskMatch, find_masks, match_masks
 from padim.data.trees import SubTree
-from padim.errors import ImageError
+from padim.errors import ImageError, PadimError
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _place(name: str) -> _Place:
         return _Place(split, "", "/".join(folders), "")
     depth, label = labels[0]
     kind = label
-    if says_bad(label) and len(labels) > 1:  # defects/scratch
+    if says_bad(label) and len(labels) > 1 and not says_good(labels[1][1]):  # defects/scratch
         depth, kind = labels[1]
     return _Place(split, label, "/".join(folders[: depth + 1]), kind)
 
@@ -88,6 +88,7 @@ def _read(tree: SubTree, *, splits: bool, anyhow: bool) -> Reading | None:
         return None
     if not anyhow and not any(places[name].label in goods for name in chosen):
         return None
+    _check_contradictions(chosen, places, goods)
     found = Reading(tree, "", by_folders=True)
     match = match_masks(
         masks, list(places), lambda image: image in chosen and not _good(places[image], goods)
@@ -117,6 +118,34 @@ def _read(tree: SubTree, *, splits: bool, anyhow: bool) -> Reading | None:
     _refuse(found, cut)
     found.layout = _layout(found, match, places)
     return found.finish()
+
+
+def _check_contradictions(chosen: set[str], places: dict[str, _Place], goods: set[str]) -> None:
+    """Refuse images whose folders say good and defect, one below the other: pass1/OK and pass1/NG.
+
+    A folder below those of good parts and of defects alike, such as one for each view, says nothing.
+
+    Raises:
+        PadimError: there is such an image.
+    """
+    below: dict[bool, set[str]] = {True: set(), False: set()}
+    for name in chosen:
+        at = places[name]
+        inside = name.split("/")[at.folder.count("/") + 1 : -1] if at.label else []
+        below[_good(at, goods)].update(inside)
+    for name in sorted(chosen):
+        at = places[name]
+        inside = name.split("/")[at.folder.count("/") + 1 : -1] if at.label else []
+        good = _good(at, goods)
+        for folder in inside:
+            opposite = says_bad(folder) if good else says_good(folder) and not names_defect(at.label)
+            if opposite and folder not in below[not good]:
+                path = name[: name.index(f"/{folder}/", len(at.folder)) + len(folder) + 1]
+                taken, said = ("good parts", "defects") if good else ("defects", "good parts")
+                raise PadimError(
+                    f"{path}: its name says {said}, but {at.folder}, above it, was taken for {taken}; "
+                    f"give the folder above {folder} alone, or rename one of the two"
+                )
 
 
 def _good_labels(labels: object) -> set[str]:

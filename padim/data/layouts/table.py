@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from padim.data.label_words import split_of
+from padim.data.label_words import GOOD_EXAMPLES, names_defect, split_of
 from padim.data.layouts.reading import DEFECT, GOOD, PRIVATE, VALIDATION, Reading
 from padim.data.tables import NOTHING, Columns, check_labels, label_of, read_table
 from padim.data.trees import FolderTree, SubTree
@@ -27,11 +29,14 @@ def read_table_of(tree: SubTree) -> Reading | None:
         if table.startswith("../"):
             continue
         rows = read_table(tree.read(table), tree.prefix + table)
-        columns = Columns.of(list(rows[0])) if rows else None
+        columns = Columns.of(rows)
         if columns is None:
             continue
         paths = [row.get(columns.path, "") for row in rows]
-        if "/" not in table or any(_Paths(tree, paths, above=False).find(path) for path in paths):
+        # If everything is in the table's folder, that one is opened next.
+        next_one = tree.folders == [table.partition("/")[0]] and not tree.loose
+        there = _Paths(tree, paths, False, "" if next_one else table)
+        if "/" not in table or any(map(there.find, paths)):
             return table_reading(tree, rows, "CSV", table)
     return None
 
@@ -52,14 +57,14 @@ def table_reading(
         PadimError: the table names no image that exists, or one image with two labels; or its labels may mean
             either.
     """
-    columns = Columns.of(list(rows[0])) if rows else None
+    columns = Columns.of(rows)
     if columns is None:
         raise PadimError(f"{table}: has no rows under the columns path and label")
     if len(columns.labels) == 1:
         check_labels([row.get(columns.labels[0], "") for row in rows], table)
     found = Reading(tree, layout)
     found.use_table(table)
-    paths = _Paths(tree, [row.get(columns.path, "") for row in rows], above)
+    paths = _Paths(tree, [row.get(columns.path, "") for row in rows], above, table)
     reasons = {error.name: error.reason for error in tree.skipped}
     splits = [_split(row, columns) for row in rows]
     evaluated = _evaluated(splits)
@@ -98,8 +103,25 @@ def table_reading(
         found.add_masks({file: drawn_masks})
     if not found.samples:
         raise PadimError(f"{table}: names no image that is below its folder")
+    _check_kinds(found, table)
     _leave_rest(found, table)
     return found.finish()
+
+
+def _check_kinds(found: Reading, table: str) -> None:
+    """Refuse labels none of which says good, unless all say that they are of defects.
+
+    Raises:
+        PadimError: a word for good parts may be among them that is not known.
+    """
+    kinds = {sample.kind for sample in found.samples.values()}
+    others = sorted(kind for kind in kinds if not names_defect(kind))
+    if GOOD not in kinds and others and not found.training:
+        listed = ", ".join(others[:5]) + (" …" if len(others) > 5 else "")
+        raise PadimError(
+            f"{table}: none of its labels says good: {listed}; write {', '.join(GOOD_EXAMPLES)} or 0 for "
+            "good parts, and defect or 1 for others"
+        )
 
 
 def _split(row: Mapping[str, str], columns: Columns) -> str | None:
@@ -146,9 +168,10 @@ def _masks(text: str, paths: _Paths) -> list[tuple[str, str | None]]:
 class _Paths:
     """Finds the files that a table names; no path can lead out of the tree."""
 
-    def __init__(self, tree: SubTree, given: Sequence[str], above: bool) -> None:
+    def __init__(self, tree: SubTree, given: Sequence[str], above: bool, table: str) -> None:
         self._there = set(tree.images)
-        self._lower = {name.lower(): name for name in tree.images}
+        self._alike = {_alike(name): name for name in tree.images}
+        self._beside = table.rpartition("/")[0]
         self._above = above
         root = tree.place.root.as_posix() if isinstance(tree.place, FolderTree) else None
         self._root = None if root is None else f"{root}/{tree.prefix}"
@@ -163,8 +186,8 @@ class _Paths:
             return self._root
         first = PurePosixPath(absolute[0]).parts
         for length in range(1, len(first)):
-            begin = "/".join(first[:length]).replace("//", "/") + "/"
-            begin = begin.replace("//", "/")
+            begin = f"{PurePosixPath(*first[:length])}/".replace("///", "//")
+            begin = begin if first[:length] != ("/",) else "/"
             if all(path.startswith(begin) for path in absolute) and any(
                 path.removeprefix(begin) in self._there for path in absolute
             ):
@@ -183,6 +206,14 @@ class _Paths:
     def find(self, path: str) -> str | None:
         """Return the name of the file in the tree, or None."""
         inside = self.inside(path)
-        if inside in self._there:
-            return inside
-        return self._lower.get(inside.lower())
+        # From the tree's folder or, if the table is in a sub-folder, from there.
+        for one in (inside, posixpath.normpath(f"{self._beside}/{inside}")) if self._beside else (inside,):
+            found = one if one in self._there else self._alike.get(_alike(one))
+            if found is not None:
+                return found
+        return None
+
+
+def _alike(path: str) -> str:
+    """Return a path without its differences of case, and of accents as Macs and others write them."""
+    return unicodedata.normalize("NFC", path).lower()
