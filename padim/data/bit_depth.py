@@ -43,6 +43,9 @@ COMMON = (10, 12, 14, 16)
 AS_PROPOSED = -1
 
 _MOST_NAMES = 3
+# A set uses the full range if more than this share of its images do: a hot pixel or an overlay in one image
+# of twenty says nothing about the others.
+_FEW = 0.25
 
 
 class OtherDepth(ValueError):
@@ -166,21 +169,43 @@ class BitDepthQuestion:
         images: their number.
         name: the name of one of them.
         proposed: the bit depth that is probably right.
+        typical: the largest value of all but a few images that need a greater depth; 0 if none do.
+        above: the names of these few.
     """
 
     largest: int
     images: int
     name: str
     proposed: int
+    typical: int = 0
+    above: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """The question in one sentence."""
+        """The question in one or two sentences."""
         these = "These 16-bit images use" if self.images > 1 else "This 16-bit image uses"
+        if self.above:
+            return (
+                f"{these} values up to {self.typical:,}, but {_some(list(self.above))} up to "
+                f"{self.largest:,}. Which range do they have?"
+            )
         return f"{these} values up to {self.largest:,}. Which range do they have?"
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """The possible answers, smallest first; images above the range that is chosen are refused."""
+        return choices(self.typical or self.largest)
 
     def error(self) -> InputError:
         """Return the error that names the remedy, where nobody can be asked."""
+        if self.above:
+            low, high = self.choices[0], self.proposed
+            return InputError(
+                f"the 16-bit images without metadata ({self.images:,}, first {self.name}) use values up to "
+                f"{self.typical:,}, but {_some(list(self.above))} up to {self.largest:,}; say which range "
+                f"they have: --bit-depth {low}, which refuses the images above it, or --bit-depth {high} "
+                f"(in Python bit_depth={low} or bit_depth={high})"
+            )
         return InputError(
             f"the 16-bit images without metadata ({self.images:,}, first {self.name}) use values up to "
             f"{self.largest:,} only, so that they are probably {self.proposed}-bit data in 16-bit files; say "
@@ -197,7 +222,7 @@ def settle(found: Iterable[tuple[str, Samples | None]]) -> int | BitDepthQuestio
 
     Returns:
         The bit depth; None if no image is deeper than 8 bits; or the question where metadata leave it open
-        and the values would propose less than the full range.
+        and the values would propose less than the full range, or only few images use that.
 
     Raises:
         InputError: the images declare different depths; the message names some of each.
@@ -231,9 +256,17 @@ def settle(found: Iterable[tuple[str, Samples | None]]) -> int | BitDepthQuestio
             f"some images declare {declared} bits ({_some(by_depth[declared])}), others have values up to "
             f"{largest:,} ({_some(above)}); fit on images of one camera setting"
         )
-    if guess == FULL:
-        return FULL
-    return BitDepthQuestion(largest, len(open_ones), open_ones[0][0], declared or guess)
+    by_value = sorted(one.largest for _, one in open_ones)
+    typical = by_value[-1 - int(_FEW * len(by_value))]
+    if declared is not None or proposed(typical) == guess:
+        return (
+            FULL
+            if guess == FULL
+            else BitDepthQuestion(largest, len(open_ones), open_ones[0][0], declared or guess)
+        )
+    above = tuple(name for name, one in open_ones if one.largest >= 1 << proposed(typical))
+    typical = max(one.largest for name, one in open_ones if one.largest < 1 << proposed(typical))
+    return BitDepthQuestion(largest, len(open_ones), open_ones[0][0], guess, typical, above)
 
 
 def range_note(samples: Samples | None, bit_depth: int | None) -> tuple[str, ...]:

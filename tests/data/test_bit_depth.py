@@ -288,6 +288,22 @@ def test_one_value_of_the_full_range_settles_it() -> None:
     assert settle([("a", None)]) is None
 
 
+@pytest.mark.parametrize(("largest", "depth"), [(5000, 14), (16384, 16), (65535, 16)])
+def test_few_bright_images_do_not_settle_it_for_all(largest: int, depth: int) -> None:
+    """A hot pixel or an overlay in one image must not cost the others four of their bits unsaid."""
+    low = [(f"{i}.png", Samples(4000 + i)) for i in range(19)]
+    found = settle([*low, ("hot.png", Samples(largest))])
+    assert found == BitDepthQuestion(largest, 20, "0.png", depth, 4018, ("hot.png",))
+    assert found.choices == (12, 14, 16)
+    assert f"use values up to 4,018, but hot.png up to {largest:,}. Which range" in found.text
+    assert f"hot.png up to {largest:,}" in str(found.error())
+    assert f"--bit-depth 12, which refuses the images above it, or --bit-depth {depth} " in str(found.error())
+
+
+def test_a_set_of_dark_and_bright_images_of_the_full_range_is_not_asked_about() -> None:
+    assert settle([(f"{i}.png", Samples(4000 if i % 3 else 40000)) for i in range(12)]) == 16
+
+
 def test_sets_that_mix_depths_are_refused_by_name() -> None:
     ten, twelve = Samples(900, declared=10, by="sBIT"), Samples(900, declared=12, by="MaxSampleValue")
     with pytest.raises(InputError, match=r"10 bits: a\.png; 12 bits: b\.tif"):

@@ -47,6 +47,25 @@ def test_nothing_is_fitted_before_the_range_is_told(home: Path) -> None:
     assert model.network.preprocess.bit_depth == 12
 
 
+def test_one_image_above_the_others_is_asked_about_and_refused_by_the_smaller_range(home: Path) -> None:
+    hot = deep(50)
+    hot[3, 3] = 65535
+    page = small(Session("fit").upload([*files(6), ("hot.png", hostile.png(hot))]))
+    assert "but hot.png up to 65,535. Which range do they have?" in question(page)
+    assert page.app.radio(key=QUESTION).options == [
+        "12 bits, up to 4,095",
+        "14 bits, up to 16,383",
+        "16 bits, up to 65,535 (proposed)",
+    ]
+    page.set("radio", QUESTION, 12)
+    assert page.app.radio(key=QUESTION).value == 12
+    assert "hot.png" in page.text
+    page.click("fit-go")
+    model = only_model(home)
+    assert model.config.bit_depth == 12
+    assert sorted(normal.name for normal in model.normals_) == [f"0{i}.png" for i in range(6)]
+
+
 def test_another_answer_shows_the_images_with_its_range(home: Path) -> None:
     page = small(Session("fit").upload(files(4)))
     page.set("radio", QUESTION, 16)

@@ -44,13 +44,11 @@ _FULL = ":material/exposure: The 16-bit images use the full range of 16 bits."
 
 
 def _ask(question: BitDepthQuestion, disabled: bool) -> int | None:
-    from padim.data.bit_depth import choices
-
     key = f"fit-bit-depth-{fit.memory().sets}"
     with st.container(border=True, key="fit-depth"):
         answer: int | None = st.radio(
             f"**{question.text}**",
-            choices(question.largest),
+            question.choices,
             index=None,
             format_func=lambda depth: f"{_range(depth)}{' (proposed)' if depth == question.proposed else ''}",
             key=key,
