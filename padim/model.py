@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -34,7 +34,7 @@ from padim.methods.requirements import check_can_fit
 from padim.network.model_network import ModelNetwork
 from padim.scoring import ScoringState
 from padim.storage.normals import Groups, Normal, regrouped, with_status
-from padim.storage.revisions import revision_of
+from padim.storage.saved_places import SavedPlaces
 from padim.storage.thumbnails import Readable, Thumbnails
 from padim.storage.work_folder import WorkFolder
 from padim.working_state import WorkingSet, check_working_files
@@ -83,8 +83,7 @@ class Padim(Decider):
         self._current: ScoringState | None = None
         # An opened model's thumbnails are read from its bundle; a change creates the working files.
         self._kept_thumbnails: Readable | None = None
-        # Manifests of the saved models that this one was loaded from or saved as, by place.
-        self._opened: dict[Path, Mapping[str, Any]] = {}
+        self._saved_places = SavedPlaces()
         # Held by every method that changes the model; readers read ``_current`` once and need no lock.
         self._writing = threading.RLock()
 
@@ -150,7 +149,7 @@ class Padim(Decider):
     def _check_shared_files(self) -> None:
         """Raise an error if somebody else has saved the model that the working files belong to by now."""
         if self._work.given:
-            check_working_files(self._work.path, self._opened)
+            check_working_files(self._work.path, self._saved_places)
 
     def _install(self, fitted: FittedState) -> None:
         channels = self._network.channels(self.config)
@@ -402,7 +401,7 @@ class Padim(Decider):
     @property
     def revision(self) -> str:
         """Revision that this model was loaded from or last saved as; empty if neither."""
-        return revision_of(next(reversed(self._opened.values()), {}))
+        return self._saved_places.revision
 
     def save(self, path: str | Path, *, replaces: str | None = None, force: bool = False) -> Path:
         """Save everything that scoring and calibration need as a bundle, atomically; return the path.
@@ -421,8 +420,7 @@ class Padim(Decider):
         """
         path = Path(path)
         with self._writing:
-            place = path.resolve()
-            opened = self._opened.get(place) if replaces is None else {"seal": replaces}
+            opened = self._saved_places.at(path) if replaces is None else {"seal": replaces}
             parts = persistence.ModelParts(
                 self.config,
                 self._features_asked,
@@ -434,8 +432,7 @@ class Padim(Decider):
             saved = persistence.save(
                 path, parts, self.state.channels, self.current_threshold, None if force else opened
             )
-            self._opened.pop(place, None)  # the latest comes last
-            self._opened[place] = saved
+            self._saved_places.remember(path, saved)
         return path
 
     def export(
@@ -490,6 +487,6 @@ class Padim(Decider):
         model._features_asked = parts.features_asked
         model._network = parts.network
         model._kept_thumbnails = parts.thumbnails
-        model._opened[Path(path).resolve()] = parts.manifest
+        model._saved_places.remember(Path(path), parts.manifest)
         model._install(parts.fitted)
         return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -13,26 +13,26 @@ from padim.fitting import FittedState
 from padim.methods.moments import PatchStatistics
 from padim.storage import bundle
 from padim.storage.feature_store import FeatureStore
-from padim.storage.revisions import Manifest, check_unchanged
+from padim.storage.revisions import check_unchanged
+from padim.storage.saved_places import SavedPlaces
 from padim.storage.working_set import checkpoint_bytes, feature_bytes, forget_features
 
 __all__ = ["WorkingSet", "check_working_files"]
 
 
-def check_working_files(folder: Path, opened: Mapping[Path, Manifest]) -> None:
+def check_working_files(folder: Path, known: SavedPlaces) -> None:
     """Check that the working files in a saved model's folder still belong to the model that was opened.
 
     Args:
         folder: the working folder.
-        opened: manifests of the saved models that were opened or saved, by place.
+        known: the places where the model was opened or saved.
 
     Raises:
         ChangedSinceOpenedError: somebody else has saved the model since; writing the files would destroy
             what belongs to that save.
     """
     place = folder.resolve().parent
-    if place in opened:
-        check_unchanged(place, bundle.manifest_at(place), opened[place])
+    check_unchanged(place, bundle.manifest_at(place), known.at(place))
 
 
 class WorkingSet:

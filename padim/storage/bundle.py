@@ -92,10 +92,12 @@ def write(
             archive.writestr(MANIFEST, text)
 
     if path.suffix.lower() == ".zip":
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with locked_beside(path):
-            check_unchanged(path, manifest_at(path), opened)
-            write_atomic(path, write_zip)
+        # A link stays one: what it leads to is replaced, under the lock of that.
+        target = path.resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with locked_beside(target):
+            check_unchanged(path, manifest_at(target), opened)
+            write_atomic(target, write_zip)
         return complete
     path.mkdir(parents=True, exist_ok=True)
     # Two writers at once would remove each other's files before their manifests list them.

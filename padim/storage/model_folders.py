@@ -101,7 +101,8 @@ class ModelFolders:
 
     def lock_file(self, model_id: str) -> Path:
         """Return the path of the lock file that :meth:`locked` uses."""
-        return (self.root / "locks" / f"{model_id}.lock").absolute()
+        # Resolved, so that one lock has one name however the workspace is written.
+        return (self.root / "locks" / f"{model_id}.lock").resolve()
 
     @staticmethod
     def is_id(name: str) -> bool:
@@ -335,7 +336,7 @@ def held(path: Path, patience: float = PATIENCE) -> Iterator[None]:
         path: path of the bundle.
         patience: as for :meth:`ModelFolders.locked`, whose errors are raised.
     """
-    folder = path.absolute()
+    folder = path.resolve()
     if _ID.fullmatch(folder.name) and folder.parent.name == "models" and (folder / _NAME_FILE).exists():
         with ModelFolders(folder.parent.parent).locked(folder.name, patience):
             yield

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from padim import BusyError, ChangedSinceOpenedError, Padim, PadimConfig, PadimError, Workspace, doctor
-from padim.storage import bundle, holder, leftovers, stopped_fits
+from padim.storage import bundle, holder, leftovers, model_folders, stopped_fits
 from padim.storage.model_folders import ModelFolders
 from padim.storage.revisions import what_changed
 from tests.parts import normals
@@ -242,6 +242,28 @@ def test_every_place_is_remembered_by_itself(
         theirs.save(one)
 
 
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_a_link_to_a_model_is_that_model(fitted: Padim, tmp_path: Path, suffix: str) -> None:
+    one, other = (fitted.save(tmp_path / f"{name}{suffix}") for name in ("one", "other"))
+    link = tmp_path / f"current{suffix}"
+    link.symlink_to(one)
+    mine = Padim.load(link).set_decision(percentile=80)
+    mine.save(link)
+    mine.set_decision(percentile=70).save(one)
+    mine.save(link)
+    assert link.is_symlink()
+    assert Padim.load(one).decision.choice.permille == 700
+    # Led elsewhere meanwhile, as by a deployment: what it leads to now was never opened.
+    link.unlink()
+    link.symlink_to(other)
+    with pytest.raises(ChangedSinceOpenedError, match="threshold"):
+        mine.save(link)
+    assert Padim.load(other).decision.choice.permille == 950
+    mine.save(link, force=True)
+    mine.set_decision(percentile=60).save(link)
+    assert Padim.load(other).decision.choice.permille == 600
+
+
 def test_a_model_from_elsewhere_replaces_as_before_unless_told_otherwise(
     fitted: Padim, tmp_path: Path
 ) -> None:
@@ -300,6 +322,39 @@ def test_what_has_changed_is_said(
 
 
 # --- who works on a model ---
+
+
+def test_the_lock_of_a_workspace_is_one_however_the_model_is_named(
+    fitted: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Workspace(tmp_path / "home")
+    entry = store.create("Housing")
+    store.save(entry.id, fitted)
+    (tmp_path / "link").symlink_to(entry.path)
+    (tmp_path / "linked").symlink_to(store.root)
+    monkeypatch.chdir(entry.path)
+    names = [Path(), Path("../", entry.id), tmp_path / "link", tmp_path / "linked" / "models" / entry.id]
+    refused: list[Path] = []
+
+    def ask() -> None:
+        for name in names:
+            with pytest.raises(BusyError), model_folders.held(name, patience=0):
+                pass
+            refused.append(name)
+
+    with store.locked(entry.id):
+        other = threading.Thread(target=ask)
+        other.start()
+        other.join()
+        assert refused == names
+        # The thread that holds it goes on, by any of the names.
+        for name in names:
+            with model_folders.held(name, patience=0):
+                pass
+    with Workspace(tmp_path / "linked").edit(entry.id, 0) as model:
+        model.set_decision(percentile=80)
+    assert Padim.load(entry.path).decision.choice.permille == 800
+
 
 WORK = """
 import sys
