@@ -164,6 +164,10 @@ def _tolerance(found: RobustnessRun, margin: float) -> None:
         "holds. The counted shares are compared, not their intervals: on few images one more or less "
         "decides.",
     )
+    if found.result.guard is not None:
+        from padim.analysis.robustness import BAND_NOTE
+
+        st.caption(f"{BAND_NOTE[:1].upper()}{BAND_NOTE[1:]}.")
 
 
 def _small_multiples(found: RobustnessRun, margin: float) -> None:

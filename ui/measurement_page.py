@@ -97,8 +97,8 @@ class Page:
             return None
         if changed:
             st.warning(
-                "The threshold or the smallest region has changed since. What follows is for threshold "
-                f"{found.threshold:.2f}; {self.again} for the one in use.",
+                "The threshold, its guard band or the smallest region has changed since. What follows is for "
+                f"threshold {found.threshold:.2f} as it was then; {self.again} for the one in use.",
                 icon=":material/warning:",
             )
         return found

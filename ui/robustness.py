@@ -144,7 +144,8 @@ class RobustnessRun:
 
     def outdated(self, entry: Entry, model: Padim) -> str:
         """Return what has changed since: "model", "threshold", or "" if nothing has."""
-        return outdated(self.identity, self.result, entry, model)
+        same_band = model.decision.guard == self.result.guard
+        return outdated(self.identity, self.result, entry, model) or ("" if same_band else "threshold")
 
 
 class _RobustnessRuns(Runs):

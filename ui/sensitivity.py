@@ -195,7 +195,8 @@ class SensitivityRun:
 
     def outdated(self, entry: Entry, model: Padim) -> str:
         """Return what has changed since: "model", "threshold", or "" if nothing has."""
-        return outdated(self.identity, self.result, entry, model)
+        same_words = (model.decision.guard is not None) == self.result.guard_band
+        return outdated(self.identity, self.result, entry, model) or ("" if same_words else "threshold")
 
 
 class _SensitivityRuns(Runs):

@@ -12,8 +12,9 @@ from padim.text import count, in_hundred
 
 if TYPE_CHECKING:
     from padim.analysis.learning_figures import LearningCurve, Size
+    from padim.model import Padim
 
-__all__ = ["advice", "odd_parts", "outlook", "painted_note"]
+__all__ = ["advice", "band_note", "odd_parts", "outlook", "painted_note"]
 
 
 def odd_parts(permille: int, parts: int) -> str:
@@ -103,6 +104,16 @@ def painted_note(curve: LearningCurve) -> str:
         f"{curve.painted:,} defects painted on {count(len(curve.names), 'good part')} are an indication "
         "only: they rank methods with a correlation of .3 to real defects. Give some labelled defects to "
         "know."
+    )
+
+
+def band_note(model: Padim) -> str:
+    """Return what the figures leave out for a model with a guard band; empty for one without."""
+    if model.decision.guard is None:
+        return ""
+    return (
+        "The guard band is not applied here: what scores above each fit's threshold counts as rejected or "
+        "caught, those that go to review too."
     )
 
 

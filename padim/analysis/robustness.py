@@ -28,6 +28,7 @@ from padim.data.datasets import GOOD
 from padim.data.decode import decode
 from padim.data.loading import RGB, Cancel, Image, OnError, Progress, Watch, content_hash
 from padim.data.preprocess import Box
+from padim.decision.guard_band import Guard
 from padim.decision.operating_points import Rate
 from padim.decision.regions import region_score
 from padim.errors import ImageError, PadimError
@@ -35,9 +36,14 @@ from padim.errors import ImageError, PadimError
 if TYPE_CHECKING:
     from padim.model import Padim
 
-__all__ = ["MARGIN", "Robustness", "Series", "Tolerance", "measure"]
+__all__ = ["BAND_NOTE", "MARGIN", "Robustness", "Series", "Tolerance", "measure"]
 
 MARGIN = 0.05
+BAND_NOTE = (
+    "with the guard band, good parts count as rejected above it, and defects as caught when they are "
+    "rejected or in review"
+)
+"""What the counts mean for a model with a guard band."""
 STAGE = "Scoring altered images"
 
 
@@ -125,6 +131,7 @@ class Robustness:
         min_area: the smallest region used, in map pixels.
         seed: the seed of noise and directions.
         examples: one image under every change; None unless requested.
+        guard: the model's guard band; None for none.
     """
 
     series: tuple[Series, ...]
@@ -136,6 +143,7 @@ class Robustness:
     min_area: int
     seed: int
     examples: ChangedExamples | None = None
+    guard: Guard | None = None
 
 
 def measure(
@@ -241,6 +249,7 @@ def measure(
         min_area=min_area,
         seed=seed,
         examples=None if keeper is None else keeper.examples(tuple(chosen)),
+        guard=model.decision.guard,
     )
 
 

@@ -77,6 +77,7 @@ def learning_curve(
     parts would help, and how many are needed before a single unusual part no longer decides the threshold.
     """
     from padim.analysis import learning_curve as engine
+    from padim.analysis.learning_advice import band_note
 
     numbers = _numbers(sizes)
     defects = None if labeled is None else _defects(labeled)
@@ -102,7 +103,10 @@ def learning_curve(
             "learning_curve": to_json.learning_curve(found),
             "skipped": to_json.skipped(failed),
         }
+        band = band_note(model)
     terminal.result(document, *_shown(found, path))
+    if band:
+        terminal.note(band)
     if found.passed_over:
         terminal.note(
             f"{found.passed_over} of the defects skipped: the model was fitted on them as good parts"

@@ -106,6 +106,8 @@ def robustness(
         "skipped": to_json.skipped(account.refused),
     }
     terminal.result(document, *_shown(found, model, path, margin / 100))
+    if found.guard is not None:
+        terminal.note(engine.BAND_NOTE)
     if found.in_fit:
         from padim.analysis.fit_overlap import left_out
 

@@ -272,6 +272,27 @@ def test_other_counts_go_by_the_same_limits(guarded: tuple[Entry, Padim, Path]) 
     assert found.series[0].caught[0].count == counts["defects"]["reject"] + counts["defects"]["review"]
 
 
+def test_commands_say_what_they_count_with_a_band(guarded: tuple[Entry, Padim, Path]) -> None:
+    from padim.cli.app import app
+
+    entry, model, root = guarded
+    commands = (
+        ("robustness", entry.path, root, "--kinds", "brighter"),
+        ("learning-curve", entry.path, "--draws", "1"),
+    )
+    notes = (
+        "defects as caught when they are rejected or in review",
+        "The guard band is not applied here: what scores above each fit's threshold counts as rejected",
+    )
+    for command, note in zip(commands, notes, strict=True):
+        said = CliRunner().invoke(app, [str(argument) for argument in command])
+        assert said.exit_code == 0, said.output
+        assert note in " ".join(said.stderr.split())
+    model.set_guard(None).save(entry.path)
+    for command in commands:
+        assert "guard band" not in CliRunner().invoke(app, [str(argument) for argument in command]).output
+
+
 def test_the_panel_names_the_verdict(
     guarded: tuple[Entry, Padim, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from padim import Workspace
 from padim.analysis.image_changes import ChangeKind
-from padim.analysis.robustness import Robustness, measure
+from padim.analysis.robustness import BAND_NOTE, Robustness, measure
+from padim.decision.guard_band import Guard
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 from ui import robustness
@@ -131,6 +132,27 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     page.click("robustness-start")
     assert shifted(page, model_id).result == engine(home, model_id)
     assert not page.app.warning
+
+
+def test_another_guard_band_makes_it_out_of_date(add_model: AddModel, home: Path) -> None:
+    """The counts go by the band, and say so."""
+    page, model_id = opened(add_model)
+    page.set("button_group", "robustness-kinds", ["blur"])
+    page.click("robustness-start")
+    note = f"{BAND_NOTE[:1].upper()}{BAND_NOTE[1:]}."
+    assert note not in page.text
+    entry, model = Workspace(home).get(model_id), Workspace(home).open(model_id)
+    # Wide enough to hold whatever scores above the threshold.
+    model.set_guard(Guard(1e6, 1.0, 9, 10, 1)).save(entry.path)
+    page.run()
+    assert "its guard band" in page.app.warning[0].value
+    page.click("robustness-start")
+    assert not page.app.warning
+    assert note in page.text
+    after = shifted(page, model_id).result
+    assert (after.series[0].false_rejects[0].count, after.guard) == (0, model.decision.guard)
+    model.set_guard(None).save(entry.path)
+    assert "its guard band" in page.run().app.warning[0].value
 
 
 def test_invalid_severities_cannot_be_started(add_model: AddModel) -> None:

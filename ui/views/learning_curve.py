@@ -56,7 +56,7 @@ def draw(entry: Entry, model: Padim) -> None:
         st.markdown(odd_parts(model.decision.choice.permille, parts))
         _set_up(entry, model, parts, again=False)
         return
-    _results(entry, found)
+    _results(entry, model, found)
     with st.expander("Draw it again", icon=":material/tune:"):
         _set_up(entry, model, parts, again=True)
 
@@ -132,8 +132,8 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
     )
 
 
-def _results(entry: Entry, found: CurveRun) -> None:
-    from padim.analysis.learning_advice import odd_parts, outlook, painted_note
+def _results(entry: Entry, model: Padim, found: CurveRun) -> None:
+    from padim.analysis.learning_advice import band_note, odd_parts, outlook, painted_note
     from padim.decision.calibration import parts_needed
 
     curve = found.curve
@@ -160,6 +160,8 @@ def _results(entry: Entry, found: CurveRun) -> None:
         + (f" From {enough:,} on (dashed) one odd part no longer decides the threshold." if marked else "")
         + (f" {note}" if note else "")
     )
+    if band := band_note(model):
+        st.caption(band)
     if curve.passed_over:
         st.caption(f"{count(curve.passed_over, 'image')} passed over: good parts of the model.")
     st.html(tables.table(*learning_curve.rows(curve)))
