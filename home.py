@@ -186,6 +186,7 @@ def _delete(entry: Entry, in_use: bool) -> None:
     except (PadimError, OSError) as error:
         shell.failure("The model was not deleted.", error)
         return
+    opened.models().shown.pop(entry.id, None)  # it was not somebody else
     if in_use:
         workspace.use(None)
     st.rerun()

@@ -130,6 +130,25 @@ def test_a_click_on_what_is_gone_by_now_is_answered(add_model: AddModel, home: P
     assert statuses.count("not_good") == 1
 
 
+def test_a_click_on_a_model_that_is_deleted_by_now_is_answered(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Plate")
+    mine = tried(Session("calibrate", model=entry.id), entry, home, 80)
+    Workspace(home).delete(entry.id)
+    mine.click("calibrate-use")
+    assert "Someone else deleted “Plate” since you opened it." in mine.text
+    assert "was not saved. Fit a new one." in mine.text
+    other = add_model("Housing")
+    assert "was not saved. Choose another in the sidebar." in mine.run().text
+    mine.app.selectbox(key="model-in-use").set_value(other.id)
+    assert "Someone else" not in mine.run().text
+    # A session that never showed it cannot know whether it was ever there, and one that deleted it knows.
+    assert "is not on this server" in Session("calibrate", model=entry.id).text
+    mine.go("home").click(f"delete-{other.id}")
+    mine.app.query_params["model"] = other.id
+    assert "is not on this server" in mine.go("calibrate").text
+    assert "Someone else" not in mine.text
+
+
 def test_put_back_is_for_the_part_that_was_meant(add_model: AddModel, home: Path) -> None:
     entry = add_model("Plate")
     mine, theirs = normals_of(entry), normals_of(entry)

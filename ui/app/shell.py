@@ -89,18 +89,7 @@ def begin(title: str, lead: str) -> Entry | None:
     with st.sidebar:
         _sidebar(entries, entry, title)
     if asked is not None and entry is None:
-        broken = next((e for e in entries if e.id == asked), None)
-        if broken is not None:
-            st.error(
-                f"The model in this link cannot be opened. {panels.plain(broken.broken or '')}",
-                icon=":material/error:",
-            )
-        else:
-            st.warning(
-                f"The model “{panels.literal(asked)}” in this link is not on this server. "
-                "Choose another in the sidebar.",
-                icon=":material/link_off:",
-            )
+        _not_here(asked, entries)
     if entry is not None:
         _others(entry)
     if entry is not None and workspace.random_weights(entry):
@@ -110,6 +99,30 @@ def begin(title: str, lead: str) -> Entry | None:
             icon=":material/warning:",
         )
     return entry
+
+
+def _not_here(asked: str, entries: list[Entry]) -> None:
+    """Say why there is no model to show: it cannot be opened, was deleted meanwhile, or was never here."""
+    broken = next((e for e in entries if e.id == asked), None)
+    if broken is not None:
+        st.error(
+            f"The model in this link cannot be opened. {panels.plain(broken.broken or '')}",
+            icon=":material/error:",
+        )
+        return
+    remedy = "Choose another in the sidebar." if any(not e.broken for e in entries) else "Fit a new one."
+    shown = opened_models.models().shown.get(asked)
+    if shown is not None:
+        st.warning(
+            f"**Someone else deleted “{panels.plain(shown.name)}” since you opened it.** A change of it made "
+            f"just before was not saved. {remedy}",
+            icon=":material/group:",
+        )
+        return
+    st.warning(
+        f"The model “{panels.literal(asked)}” in this link is not on this server. {remedy}",
+        icon=":material/link_off:",
+    )
 
 
 def _others(entry: Entry) -> None:
