@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from padim.data.account import PassedOver
 from padim.data.bit_depth import COMMON
-from padim.errors import ImageError, PadimError
+from padim.errors import PadimError
 from padim.methods.catalogue import METHODS
 from padim.network import backbone
 from ui import compare, measurement_page
@@ -212,11 +211,8 @@ def _notes(study: Study) -> None:
             expanded=len(wrong) <= 3,
         ):
             st.html(panels.problems(wrong))
-    results = [one.result for one in study.runs if one.result is not None]
-    file_account.draw(
-        [ImageError(*at) for at in dict.fromkeys(at for one in results for at in one.failed)],
-        [PassedOver(*at) for at in dict.fromkeys(at for one in results for at in one.passed_over)],
-    )
+    account = study.account
+    file_account.draw(account.refused, account.passed_over)
     if study.painted:
         st.info(
             "There are no defects among these images. Configurations are ranked by defects painted on good "

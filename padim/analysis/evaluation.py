@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -215,13 +215,13 @@ def evaluate_dataset(
         (*dataset.passed_over, *passed_over(known)),
         dataset.folders,
         dataset.mask_account,
-        _masks_and_tables(dataset, failed),
+        masks_and_tables(dataset, failed),
         calibrated,
         conflicts.pairs,
     )
 
 
-def _masks_and_tables(dataset: Dataset, failed: list[ImageError]) -> int:
+def masks_and_tables(dataset: Dataset, failed: Iterable[ImageError]) -> int:
     """Return the number of files of a data set that are used beside its images."""
     others = sum(use.files for use in dataset.folders if use.taken_for.startswith(("masks", "table")))
     masks = {mask for sample in dataset.samples.values() for mask in sample.masks}

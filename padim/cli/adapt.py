@@ -138,7 +138,10 @@ def adapt(
         except (Cancelled, KeyboardInterrupt) as error:
             terminal.error("stopped; nothing was saved")
             raise typer.Exit(stop.exit_code) from error
-    account = FileAccount.of(len(source) - len(failed), source, failed)
+    # Read once more, because some of the files that look like images may not have been read.
+    own = set(names := [name for name, _ in source])
+    used = len(names) - sum(error.name in own for error in failed)
+    account = FileAccount.of(used, source, failed)
     document = {
         **summary.document(model, output),
         "adapting": _document(outcome),

@@ -155,7 +155,9 @@ def fit(
     revision_at_start = revision_at(output)
     sweep_beside(output)
     if not replace:
-        _report_complete(terminal, settings, source, output, percentile=percentile, value=threshold)
+        _report_complete(
+            terminal, settings, source, output, percentile=percentile, value=threshold, strict=strict
+        )
         return
     check_can_fit(settings)
     with (
@@ -190,33 +192,44 @@ def _report_complete(
     *,
     percentile: float | None,
     value: float | None,
+    strict: bool,
 ) -> None:
     """Report the result of a fit that was already complete when ``--resume`` was given.
 
     Raises:
-        PadimError: the model at ``output`` was fitted on other images or with other settings.
+        PadimError: the model at ``output`` was fitted on other images or with other settings; or files were
+            not used, and ``strict`` is given.
     """
     from padim.data.account import FileAccount
     from padim.model import Padim
+    from padim.text import count
 
     requested = Padim(config)
     decide(requested, percentile=percentile, value=value)
     # Where it is not said how images are resized, their shapes decided it.
     padded = [] if "fit" in config.model_fields_set else [requested.set_params(fit="pad").config]
     choice = requested.decision.choice
-    if not any(is_complete(output, one, choice, source) for one in (config, *padded)):
+    for one in (config, *padded):
+        failed: list[ImageError] = []
+        if is_complete(output, one, choice, source, failed):
+            break
+    else:
         raise PadimError(
             f"{output}: there is a model of other images or settings already, and no stopped fit to resume; "
             "choose another place or replace it with --force"
         )
     model = Padim.load(output)
     terminal.note(f"the fit is already complete, there is nothing to resume: {output} is its model")
-    account = FileAccount.of(len(model.normals_), source)
-    terminal.result(
-        _document(model, output, account),
-        "",
-        facts(summary.model_rows(model, output), f"Fitted and saved: {output}"),
-    )
+    account = FileAccount.of(len(model.normals_), source, failed)
+    if strict and account.unused:
+        terminal.files(account)
+        raise PadimError(
+            f"{output}: {count(account.unused, 'file')} not used by this fit, and --strict was given; "
+            "the model is left as it is"
+        )
+    rows = [*summary.model_rows(model, output), ("files", account.text())]
+    terminal.result(_document(model, output, account), "", facts(rows, f"Fitted and saved: {output}"))
+    terminal.files(account)
 
 
 def _fit(

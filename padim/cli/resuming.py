@@ -150,8 +150,17 @@ def may_be_replaced(output: Path, *, resume: bool, force: bool) -> bool:
     return False
 
 
-def is_complete(output: Path, config: PadimConfig, choice: Choice, source: Source) -> bool:
-    """Whether the model at ``output`` is the result of a fit with these settings on these images."""
+def is_complete(
+    output: Path, config: PadimConfig, choice: Choice, source: Source, failed: list[ImageError]
+) -> bool:
+    """Whether the model at ``output`` is the result of a fit with these settings on these images.
+
+    Args:
+        output: the place of the model.
+        config, choice: the settings.
+        source: the images.
+        failed: receives the errors of images that cannot be decoded, which the fit has skipped.
+    """
     from padim.data.decode import decode
     from padim.data.loading import content_hash
     from padim.storage import bundle
@@ -171,7 +180,8 @@ def is_complete(output: Path, config: PadimConfig, choice: Choice, source: Sourc
             continue
         try:
             decode(data, name, bit_depth=depth)
-        except ImageError:
-            continue  # the fit skips it, too
+        except ImageError as error:
+            failed.append(error)  # the fit skips it, too
+            continue
         return False
     return at == len(fitted)

@@ -152,7 +152,8 @@ def score(
             if kept := rows_kept(output):
                 terminal.note(f"{count(kept, 'image')} scored and kept in {output}; use --resume")
             raise
-        results.passed_over = list(source.passed_over)
+        finally:
+            results.passed_over = list(source.passed_over)
     if pending.n_reused:
         terminal.note(f"{count(pending.n_reused, 'image')} scored before: results reused")
     _show_results(terminal, results, worst, output)

@@ -147,6 +147,8 @@ def study(
     files = write_files(done)
     terminal.result({**document(done), "files": [str(file) for file in files]}, *_shown(done))
     _print_notes(terminal, done)
+    if done.done:
+        terminal.print(f"\nFiles: {done.account.text()}.")
     terminal.print(f"\n[dim]{summary.plain(', '.join(str(file) for file in files))}[/]")
     if not done.done:
         raise typer.Exit(2)
@@ -232,7 +234,11 @@ def _run(one: Run) -> dict[str, Any]:
     result = one.result
     if result is None:
         return report
-    left_out = {"images", "config", "category", "failed", "passed_over", "figures", "false_rejects", "caught"}
+    from padim.data.account import FileAccount
+    from padim.errors import ImageError
+
+    left_out = {"images", "config", "category", "failed", "passed_over", "used"}
+    left_out |= {"figures", "false_rejects", "caught"}
     report.update(result.model_dump(mode="json", exclude=left_out))
     for name, figure in result.figures.items():
         report[name] = {
@@ -244,7 +250,9 @@ def _run(one: Run) -> dict[str, Any]:
     report["false_rejects"] = to_json.rate(result.false_rejects)
     report["caught"] = to_json.rate(result.caught)
     report["skipped"] = [{"name": name, "error": why} for name, why in result.failed]
-    report["passed_over"] = [{"name": name, "reason": why} for name, why in result.passed_over]
+    files = FileAccount(result.used, tuple(ImageError(*at) for at in result.failed), result.passed_over)
+    report["files"] = files.to_dict()
+    report["passed_over"] = report["files"]["passed_over"]
     return report
 
 
@@ -366,15 +374,4 @@ def _print_notes(terminal: Terminal, done: Study) -> None:
             terminal.note(f"{name}: {about}")
     for note in done.overlap_notes:
         terminal.warn(note)
-    broken = {failed: None for one in done.runs if one.result is not None for failed in one.result.failed}
-    others = {one: None for run in done.runs if run.result is not None for one in run.result.passed_over}
-    from padim.data.account import FileAccount, PassedOver
-    from padim.errors import ImageError
-
-    terminal.files(
-        FileAccount(
-            0,
-            tuple(ImageError(name, why) for name, why in broken),
-            tuple(PassedOver(name, why) for name, why in others),
-        )
-    )
+    terminal.files(done.account)

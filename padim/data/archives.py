@@ -18,7 +18,7 @@ from typing import IO
 
 from padim.data.account import PassedOver
 from padim.data.decode import MAX_BYTES, MIB, megabytes, too_large
-from padim.data.formats import ARCHIVE_SUFFIXES, HEAD
+from padim.data.formats import ARCHIVE_HEAD, ARCHIVE_SUFFIXES, HEAD, describe, image_format
 from padim.data.refusal import Refusal
 from padim.data.sources import (
     LARGEST_TABLE,
@@ -30,10 +30,13 @@ from padim.data.sources import (
     _order,
     _relative,
     looks_like_image,
+    not_an_image,
     unique_names,
 )
 from padim.data.zip_names import decoded_names
 from padim.errors import ImageError
+
+_ZIP = b"PK\3\4"
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,13 @@ class ZipSource(Source):
                         self._sort_in(name_inside, entry, archive)
         except Refusal as refusal:
             raise ImageError(name, str(refusal)) from None
+        except UnicodeDecodeError as error:
+            why = "states that its names are UTF-8, but one of them is not; make the zip anew"
+            raise ImageError(name, why) from error
         except Exception as error:
-            # As in `decode`: a malformed directory raises BadZipFile, struct.error, UnicodeDecodeError,
-            # NotImplementedError, OSError, ValueError ..., and all mean that this archive is unusable.
-            raise ImageError(
-                name, "is not a zip archive or is damaged; copy it again or make it anew"
-            ) from error
+            # As in `decode`: a malformed directory raises BadZipFile, struct.error, NotImplementedError,
+            # OSError, ValueError ..., and all mean that this archive is unusable.
+            raise ImageError(name, no_zip(self._head())) from error
         self._members = list(unique_names(iter(sorted(self._members, key=lambda item: _order(item[0])))))
         self._log.add(self._found)
 
@@ -113,6 +117,12 @@ class ZipSource(Source):
     def name(self) -> str:
         """Name of the archive."""
         return self._name
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether there is any file in the archive, of whatever kind."""
+        found = self._found
+        return bool(self._members or self._tables or found.skipped or found.passed_over)
 
     def names(self) -> list[str]:
         """Return the names of the members that look like images, in natural order, without reading any."""
@@ -144,6 +154,15 @@ class ZipSource(Source):
         if hasattr(self._source, "getvalue"):
             return BytesIO(self._source.getvalue())
         return nullcontext(self._source)  # the caller owns and closes it
+
+    def _head(self) -> bytes:
+        """Return the file's first bytes; only those of a zip if it cannot be read."""
+        try:
+            with self._stream() as stream:
+                stream.seek(0)
+                return stream.read(ARCHIVE_HEAD)
+        except (OSError, ValueError):
+            return _ZIP
 
     def _sort_in(self, raw: str, entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> None:
         """Add a member to the images, the tables, the refused or the files passed over, by its header."""
@@ -184,7 +203,7 @@ class ZipSource(Source):
     def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
         log.add(self._found)
         # A table is read by name, as labels; in a stream of images it is passed over.
-        log.passed_over += [PassedOver(name, "not an image (.csv)") for name, _ in self._tables]
+        log.passed_over += [PassedOver(name, not_an_image(name)) for name, _ in self._tables]
         budget = self.budget
         with ExitStack() as opened:
             try:
@@ -292,6 +311,16 @@ class ZipReader:
         finally:
             self._left -= len(data)
         return bytes(data)
+
+
+def no_zip(head: bytes) -> str:
+    """Return why a file that should be a zip archive is none that can be read, by its first bytes."""
+    if not head:
+        return "is not a zip archive or is damaged: it is empty (0 bytes); copy it again"
+    kind = image_format(head)
+    what = describe(head) if kind is None else f"an image ({kind})"
+    true_kind = "" if head.startswith(_ZIP[:2]) else f": it is {what}"
+    return f"is not a zip archive or is damaged{true_kind}; copy it again or make it anew"
 
 
 def _unusable_member(entry: zipfile.ZipInfo) -> str | None:

@@ -10,7 +10,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from padim.data.account import PassedOver
@@ -27,7 +27,7 @@ from padim.data.layouts import (
 )
 from padim.data.masks import Mask, at_map_resolution, read_mask
 from padim.data.opening import kind_of
-from padim.data.sources import TABLE_SUFFIXES, File
+from padim.data.sources import TABLE_SUFFIXES, File, not_an_image
 from padim.data.stored_values import orientation_of
 from padim.data.tables import read_table
 from padim.data.trees import FolderTree, ImageTree, SubTree, UploadTree
@@ -111,6 +111,7 @@ class Dataset:
         training: good parts set aside to fit on, where the layout has a training set; none of ``samples``.
         folders: what each folder was taken for.
         unmatched_masks: names of the masks that belong to no image.
+        training_refused: errors of files among the images to fit on that cannot be used.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Dataset:
         passed_over: Sequence[PassedOver] = (),
         folders: Sequence[FolderUse] = (),
         unmatched_masks: Sequence[str] = (),
+        training_refused: Sequence[ImageError] = (),
     ) -> None:
         """Create a data set.
 
@@ -136,13 +138,16 @@ class Dataset:
             passed_over: files that are not used.
             folders: what each folder was taken for.
             unmatched_masks: names of the masks that belong to no image.
+            training_refused: errors of files among the images to fit on that cannot be used.
         """
         self.layout = layout
         self.training = tuple(training)
         self.samples = {sample.name: sample for sample in samples}
+        self._by_layout = tuple(passed_over)
         self.passed_over = [*place.passed_over, *passed_over]
         self.folders = tuple(folders)
         self.unmatched_masks = tuple(unmatched_masks)
+        self.training_refused = tuple(training_refused)
         self._place = place
         self._absent = list(absent)
         self.skipped = list(absent)
@@ -163,6 +168,7 @@ class Dataset:
             passed_over=found.passed_over,
             folders=found.folders,
             unmatched_masks=found.unmatched_masks,
+            training_refused=found.training_refused,
         )
 
     def __len__(self) -> int:
@@ -182,9 +188,28 @@ class Dataset:
                 self._orientations[sample.file] = orientation_of(data)
             yield sample.name, data
 
-    def only(self, samples: Iterable[LabeledSample]) -> Dataset:
-        """Return a data set of the given samples, which may be among ``samples`` or ``training``."""
-        return Dataset(self.layout, self._place, list(samples))
+    def only(self, samples: Iterable[LabeledSample], *, all_files: bool = False) -> Dataset:
+        """Return a data set of the given samples, which may be among ``samples`` or ``training``.
+
+        Args:
+            samples: the samples.
+            all_files: whether it accounts for the files beside the samples as this one does.
+        """
+        if not all_files:
+            return Dataset(self.layout, self._place, list(samples))
+        return Dataset(
+            self.layout,
+            self._place,
+            list(samples),
+            self._absent,
+            passed_over=self._by_layout,
+            folders=self.folders,
+            unmatched_masks=self.unmatched_masks,
+        )
+
+    def to_fit(self) -> Dataset:
+        """Return the data set of the images to fit on, with those of them that cannot be used."""
+        return Dataset(self.layout, self._place, self.training, self.training_refused)
 
     def content(self, name: str) -> bytes:
         """Return the bytes of an image's or a mask's file; raise ImageError if it cannot be read."""
@@ -254,8 +279,8 @@ def open_dataset(path: str | Path, *, beside: bool = True, good_needed: bool = T
     if _is_zip(path):
         return _read_named(str(path), lambda: read_layout(ZipSource(path).open(), good_needed=good_needed))
     if not path.is_dir():
-        there = f"is {kind_of(path)}" if path.is_file() else "does not exist"
-        raise PadimError(f"{path}: {there}; give a folder, a zip or a CSV with labelled images")
+        there = "not a folder, a zip or a CSV: it does not exist" if not path.exists() else kind_of(path)
+        raise PadimError(f"{path}: is {there}; give a folder, a zip or a CSV with labelled images")
     return _read_named(str(path), lambda: read_layout(FolderTree(path, beside), good_needed=good_needed))
 
 
@@ -292,9 +317,9 @@ def good_uploads(files: Sequence[tuple[str, File]]) -> Dataset:
         PadimError: there are no images.
         LabeledInputError: folders among them say that not all images are good parts.
     """
-    if len(files) == 1 and files[0][0].lower().endswith(".zip"):
-        ((name, file),) = files
-        return _all_good(ZipSource(file, name).open(), name)
+    zip_file = _one_zip(files)
+    if zip_file is not None:
+        return _all_good(zip_file.open(), zip_file.name)
     return _all_good(UploadTree(files), "The upload")
 
 
@@ -303,7 +328,8 @@ def _all_good(place: ImageTree, name: str) -> Dataset:
     if not samples:
         raise PadimError(f"{name}: holds no images; give a folder or a zip with images of good parts")
     check_good_parts(place.images, name, lambda: [(table, place.read(table)) for table in place.tables])
-    return Dataset("good parts", place, samples, place.skipped)
+    tables = [PassedOver(table, not_an_image(table)) for table in place.tables if not table.startswith("../")]
+    return Dataset("good parts", place, samples, place.skipped, passed_over=tables)
 
 
 def open_uploads(files: Sequence[tuple[str, File]], *, good_needed: bool = True) -> Dataset:
@@ -316,13 +342,27 @@ def open_uploads(files: Sequence[tuple[str, File]], *, good_needed: bool = True)
     Raises:
         PadimError: there are several zips, or the layout is not known.
     """
-    zips = [(name, file) for name, file in files if name.lower().endswith(".zip")]
-    if len(zips) == 1 == len(files):
-        ((name, file),) = zips
-        return _read_named(name, lambda: read_layout(ZipSource(file, name).open(), good_needed=good_needed))
-    if zips:
-        raise PadimError("give one zip by itself, or a folder of images")
+    zip_file = _one_zip(files)
+    if zip_file is not None:
+        archive = zip_file
+        return _read_named(archive.name, lambda: read_layout(archive.open(), good_needed=good_needed))
     return _read_named("The upload", lambda: read_layout(UploadTree(files), good_needed=good_needed))
+
+
+def _one_zip(files: Sequence[tuple[str, File]]) -> ZipSource | None:
+    """Return the only upload if it is a zip; None if there is no zip among the uploads.
+
+    A zip in a folder that was chosen in a browser is passed over like one in any folder.
+
+    Raises:
+        PadimError: there are other files beside a zip.
+    """
+    zips = [(name, file) for name, file in files if name.lower().endswith(".zip")]
+    if len(zips) == len(files) == 1:
+        return ZipSource(zips[0][1], zips[0][0])
+    if any(len(PurePosixPath(name.replace("\\", "/")).parts) == 1 for name, _ in zips):
+        raise PadimError("give one zip by itself, or a folder of images")
+    return None
 
 
 def _read_named(name: str, read: Callable[[], Reading | None]) -> Dataset:

@@ -315,7 +315,9 @@ def _recognise(data: bytes) -> str:
     if kind is not None:
         return kind
     if data.startswith((b"PK\3\4", b"PK\5\6")):
-        raise Refusal("is a zip archive; give it the ending .zip to have its images read")
+        raise Refusal(
+            "is a zip archive; to have its images read, give it by itself with the ending .zip, or unpack it"
+        )
     head = bytes(data[:512])
     remedy = "unpack it and give its images" if formats.archive_kind(head) else f"save it as {FORMATS}"
     raise Refusal(f"is {formats.describe(head)}; {remedy}")

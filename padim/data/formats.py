@@ -39,6 +39,8 @@ FORMATS = "PNG, JPEG, BMP, TIFF or WebP"
 # Number of bytes at a file's beginning from which its format is recognized. Some of what is no image is named
 # exactly only with more of it.
 HEAD = 64
+# Number of bytes from which archives are recognized: a tar archive by byte 257.
+ARCHIVE_HEAD = 512
 
 _PNM = re.compile(rb"P(?:[1-6]\s+[#\d]|7\s*[\n#]|[fF]\s+\d)")
 _JPEG_2000 = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n")

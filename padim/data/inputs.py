@@ -25,7 +25,7 @@ from PIL import Image as PillowImage
 from padim.data.account import FileAccount, grouped
 from padim.data.archives import ZipSource
 from padim.data.decode import MAX_BYTES, too_large
-from padim.data.formats import FORMATS
+from padim.data.formats import FORMATS, HEAD, image_format
 from padim.data.loading import Named
 from padim.data.sources import FolderSource, Source, unique_names
 from padim.errors import ImageError, InputError
@@ -82,13 +82,24 @@ def source_at(path: Path) -> Source | None:
         source: Source = FolderSource(path)
     elif not path.exists():
         raise InputError(f"{path}: there is no such file or folder; give {RIGHT}")
-    elif path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
+    elif _is_zip(path):
         source = ZipSource(path)
     else:
         return None
     if not len(source):
         raise InputError(f"{path}: holds no image ({FORMATS})")
     return source
+
+
+def _is_zip(path: Path) -> bool:
+    """Return whether a file is a zip: by its name or its content, unless it begins as an image."""
+    try:
+        with path.open("rb") as file:
+            if image_format(file.read(HEAD)) is not None:
+                return False
+    except OSError:  # reported when it is read
+        return False
+    return path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)
 
 
 def files_of(source: Source) -> Iterable[Named]:

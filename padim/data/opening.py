@@ -7,15 +7,12 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from pathlib import Path, PurePosixPath
 
-from padim.data.archives import ZipSource
+from padim.data.archives import ZipSource, no_zip
 from padim.data.decode import MAX_BYTES
-from padim.data.formats import archive_kind, describe, image_format
+from padim.data.formats import ARCHIVE_HEAD, HEAD, archive_kind, describe, image_format
 from padim.data.leftovers import outermost
-from padim.data.sources import File, FolderSource, Source, UploadSource, _Log, _order
+from padim.data.sources import File, FolderSource, Source, UploadSource, _Log, _order, _read
 from padim.errors import ImageError
-
-# What tells the kinds of files apart that are given as a source; a tar archive is recognized by byte 257.
-_HEAD = 512
 
 
 def open_source(path: str | Path, *, max_bytes: int = MAX_BYTES) -> FolderSource | ZipSource | UploadSource:
@@ -44,7 +41,7 @@ def _head(path: Path) -> bytes:
         if not path.is_file():  # opening a named pipe would wait for ever
             raise ImageError(path.name, "is not an ordinary file")
         with path.open("rb") as file:
-            return file.read(_HEAD)
+            return file.read(ARCHIVE_HEAD)
     except OSError as error:
         raise ImageError(path.name, f"cannot be read ({error.strerror}); check its permissions") from error
 
@@ -61,7 +58,7 @@ def _no_source(path: Path, head: bytes) -> str:
     if not head:
         return "is empty (0 bytes); copy it again"
     if path.suffix.lower() == ".zip":
-        return f"is not a zip archive or is damaged: it is {describe(head)}; copy it again or make it anew"
+        return no_zip(head)
     what = describe(head)
     if archive_kind(head) is not None:
         return f"is {what}, and only zip archives are read; unpack it and give the folder, or make a zip"
@@ -72,9 +69,20 @@ def expand_uploads(files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BY
     """Combine uploaded images and zip files (recognized by the suffix .zip) into one source.
 
     Uploads come in natural order of their names; a zip's images come together, at the zip's position. A
-    broken zip is added to `skipped` like a broken image.
+    broken zip, or one without any file, is added to `skipped` like a broken image.
     """
     return _MixedSource(files, max_bytes)
+
+
+def _is_zip(name: str, file: File) -> bool:
+    """Return whether an upload is opened as a zip: by its name, unless it is an image or a leftover."""
+    # An archive among what a system leaves behind is left alone as well.
+    if not name.lower().endswith(".zip") or outermost(PurePosixPath(name).parts) is not None:
+        return False
+    try:
+        return image_format(_read(file, HEAD)[:HEAD]) is None
+    except (OSError, ValueError):  # reported when it is opened
+        return True
 
 
 class _MixedSource(Source):
@@ -83,13 +91,15 @@ class _MixedSource(Source):
         self._parts: list[Source | ImageError] = []
         single: list[tuple[str, File]] = []
         for name, file in sorted(files, key=lambda item: _order(item[0])):
-            # An archive among what a system leaves behind is left alone as well.
-            if not name.lower().endswith(".zip") or outermost(PurePosixPath(name).parts) is not None:
+            if not _is_zip(name, file):
                 single.append((name, file))
                 continue
             self._add(single, max_bytes)
             try:
-                self._parts.append(ZipSource(file, name, max_bytes=max_bytes))
+                archive = ZipSource(file, name, max_bytes=max_bytes)
+                if not archive.holds_files:
+                    raise ImageError(name, "is a zip archive without any file; make it anew")
+                self._parts.append(archive)
             except ImageError as error:
                 self._parts.append(error)
         self._add(single, max_bytes)

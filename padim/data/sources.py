@@ -332,9 +332,8 @@ class FolderSource(Source):
                     self._check_link(here / entry, log)  # os.walk does not enter linked folders
                     continue
                 sub_folders.remove(entry)
-                log.passed_over.append(
-                    PassedOver(f"{self._name(here / entry)}/", why, True, _files_in(here / entry))
-                )
+                if files_there := _files_in(here / entry):
+                    log.passed_over.append(PassedOver(f"{self._name(here / entry)}/", why, True, files_there))
             sub_folders.sort()
             for entry in sorted(files):
                 path = here / entry
@@ -404,8 +403,14 @@ def _head(path: Path) -> bytes:
 
 
 def _files_in(folder: Path) -> int:
-    """Return the number of files in a folder and below it, without following links; at least 1."""
-    return max(1, sum(len(files) for _, _, files in os.walk(folder)))
+    """Return the number of files in a folder and below it, without following links.
+
+    A folder that cannot be read, and a link to a folder, count as one file.
+    """
+    if folder.is_symlink():
+        return 1
+    unreadable: list[OSError] = []
+    return sum(len(files) for _, _, files in os.walk(folder, onerror=unreadable.append)) + len(unreadable)
 
 
 def _is_leftover(path: PurePosixPath, log: _Log) -> bool:
@@ -450,5 +455,11 @@ def looks_like_image(name: str, log: _Log, head: Callable[[], bytes]) -> bool:
         why = f"begins as a {content} image, but its name ends in {suffix}; rename it if it is an image"
         log.skipped.append(ImageError(name, why))
     else:
-        log.passed_over.append(PassedOver(name, "not an image" + (f" ({suffix})" if suffix else "")))
+        log.passed_over.append(PassedOver(name, not_an_image(name)))
     return False
+
+
+def not_an_image(name: str) -> str:
+    """Return the reason why a file that is no image is passed over, with the ending of its name."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return "not an image" + (f" ({suffix})" if suffix else "")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from padim.data import leftovers
 from padim.data.account import PassedOver
 from padim.data.label_words import says_masks
 from padim.data.sources import TABLE_SUFFIXES, File, FolderSource, UploadSource, read_plain, unique_names
@@ -57,7 +58,7 @@ class FolderTree:
         self._paths, self.skipped, self.passed_over = FolderSource(path).paths()
         self.root = path.resolve()
         above = self.root.parent
-        tables = [file for file in (*path.glob("*"), *path.glob("*/*")) if _is_table(file)]
+        tables = [file for file in (*path.glob("*"), *path.glob("*/*")) if _is_table(file, path)]
         found = {
             table.relative_to(path).as_posix(): table
             for table in sorted(tables)
@@ -94,8 +95,10 @@ class FolderTree:
         """Do nothing: a folder can be read as often as needed."""
 
 
-def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in TABLE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _is_table(path: Path, root: Path) -> bool:
+    if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file():
+        return False
+    return leftovers.outermost(path.relative_to(root).parts) is None
 
 
 class UploadTree:
@@ -108,8 +111,12 @@ class UploadTree:
             files: name and content of each.
         """
         named = [(name.replace("\\", "/"), file) for name, file in files]
-        tables = [(name, file) for name, file in named if name.lower().endswith(TABLE_SUFFIXES)]
-        images = UploadSource([one for one in named if not one[0].lower().endswith(TABLE_SUFFIXES)])
+        tables = [
+            (name, file)
+            for name, file in named
+            if name.lower().endswith(TABLE_SUFFIXES) and leftovers.outermost(name.split("/")) is None
+        ]
+        images = UploadSource([one for one in named if one not in tables])
         self._files = dict(unique_names(iter([*tables, *images.files().items()])))
         self.skipped = list(images.skipped)
         self.passed_over = list(images.passed_over)

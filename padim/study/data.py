@@ -73,12 +73,12 @@ def category(name: str, dataset: Dataset, seed: int = 0) -> Category:
         PadimError: there are too few good parts to fit on or images for evaluation.
     """
     if dataset.training:
-        found = Category(name, dataset.only(dataset.training), dataset)
+        found = Category(name, dataset.to_fit(), dataset)
     else:
         good = [sample for sample in dataset.samples.values() if sample.good]
         defects = [sample for sample in dataset.samples.values() if not sample.good]
         fit, rest = _drawn(good, _TO_FIT if defects else _TO_FIT_WITHOUT_DEFECTS, seed)
-        found = Category(name, dataset.only(fit), dataset.only([*rest, *defects]), drawn=True)
+        found = Category(name, dataset.only(fit), dataset.only([*rest, *defects], all_files=True), True)
     if len(found.normals) < FEWEST_PARTS or not len(found.tests):
         raise PadimError(
             f"{name}: has {count(len(found.normals), 'good part')} to fit on and "

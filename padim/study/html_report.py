@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from padim.analysis.metrics import Figure
 from padim.config import PadimConfig
+from padim.data.account import grouped
 from padim.decision.operating_points import Rate
 from padim.study.ranking import NOTES, Overall, Standing, Table, overall, p_words, present, primary, table
 from padim.study.result import FIGURES, FigureName
@@ -139,11 +140,16 @@ def _table(shown: Table) -> dict[str, Any]:
 
 
 def _failed(study: Study) -> dict[str, Any]:
-    """Return the runs and files that failed, with reasons."""
-    files = {at: None for one in study.runs if one.result is not None for at in one.result.failed}
+    """Return the runs that failed, and what became of the files, with reasons."""
+    account = study.account
     return {
         "wrong": [f"{one.category}, {one.variant}: {one.why}" for one in study.runs if one.why],
-        "files": [f"{name}: {why}" for name, why in files],
+        "account": account.text(),
+        "files": [f"{error.name}: {error.reason}" for error in account.refused],
+        "passed_over": [
+            f"{', '.join(names)}: {reason}" + (f" ({number:,} files)" if number > len(names) else "")
+            for reason, number, names in grouped(account.passed_over)
+        ],
     }
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from padim.analysis.metrics import Figure
 from padim.config import PadimConfig
+from padim.data.account import PassedOver
 from padim.decision.operating_points import Rate
 from padim.storage.atomic import write_atomic
 
@@ -98,7 +99,8 @@ class Result(BaseModel):
         conflicts: the names of identical images labeled both good and as a defect, good first.
         images: the scores in the order of the data set.
         failed: (name, reason) of files that could not be used.
-        passed_over: (name, reason) of files that are no images of the user's.
+        passed_over: files that were not read or not counted, with the reason.
+        used: number of files that were fitted on or evaluated, masks and tables included.
         painted_on: the number of images with painted defects; 0 if there are real defects.
     """
 
@@ -119,7 +121,8 @@ class Result(BaseModel):
     known: int
     images: tuple[ScoredImage, ...]
     failed: tuple[tuple[str, str], ...] = ()
-    passed_over: tuple[tuple[str, str], ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
+    used: int = 0
     painted_on: int = 0
     conflicts: tuple[tuple[str, str], ...] = ()
 

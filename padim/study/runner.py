@@ -22,10 +22,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from padim._version import __version__
-from padim.analysis.evaluation import Evaluation
+from padim.analysis.evaluation import Evaluation, masks_and_tables
 from padim.analysis.evaluation import evaluate_dataset as evaluate_images
 from padim.analysis.fit_overlap import left_out, two_labels
 from padim.config import PadimConfig
+from padim.data.account import FileAccount, PassedOver
+from padim.data.layouts.reading import TRAINING
 from padim.data.loading import Cancel, Progress, Watch
 from padim.errors import Cancelled, ImageError, PadimError
 from padim.model import Padim
@@ -43,7 +45,7 @@ from padim.study.scoring import evaluate as evaluate_features
 __all__ = ["Run", "Study", "load", "run"]
 
 # A part of the result names: a change of the number invalidates all earlier results.
-_FORMAT = 3
+_FORMAT = 4
 _ABOUT = "study.json"
 _PREPARING = "Preparing the network"
 # The number of good parts that defects are painted on where there are no real defects.
@@ -110,6 +112,25 @@ class Study:
             if conflicts:
                 notes.append(f"{category}: {two_labels(tuple(conflicts))}.")
         return tuple(notes)
+
+    @property
+    def account(self) -> FileAccount:
+        """Return what became of every file of all categories; names begin with that of their category.
+
+        Of one category alone, names are those in the category.
+        """
+        total = FileAccount(0)
+        for category, _ in self.categories:
+            results = [one.result for one in self.runs if one.category == category and one.result is not None]
+            begin = f"{category}/" if len(self.categories) > 1 else ""
+            refused = dict.fromkeys(failed for one in results for failed in one.failed)
+            others = dict.fromkeys(passed for one in results for passed in one.passed_over)
+            total += FileAccount(
+                max((one.used for one in results), default=0),
+                tuple(ImageError(begin + name, why) for name, why in refused),
+                tuple(replace(one, name=begin + one.name) for one in others),
+            )
+        return total
 
     @property
     def painted(self) -> tuple[str, ...]:
@@ -386,8 +407,11 @@ class _StudyExecution:
         result, draws = counted(category, variant.config, model, evaluation)
         result = result.model_copy(
             update={
-                "failed": (*((error.name, error.reason) for error in failed), *result.failed),
+                "failed": tuple(
+                    dict.fromkeys((*((error.name, error.reason) for error in failed), *result.failed))
+                ),
                 "passed_over": _passed_over(category, evaluation),
+                "used": _used(model, category, evaluation),
                 "fit_seconds": before + method_seconds,
                 "method_seconds": method_seconds,
                 "shared": features is not None,
@@ -405,10 +429,16 @@ class _StudyExecution:
         return Run(category.name, variant.name, result, draws)
 
 
-def _passed_over(category: Category, evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
-    """Return name and reason of each file of a category that is not read or counted.
+def _used(model: Padim, category: Category, evaluation: Evaluation) -> int:
+    """Return the number of a category's files that were fitted on or evaluated."""
+    others = masks_and_tables(category.tests, evaluation.failed)
+    return len(model.normals_) + len(evaluation.images) + others
 
-    Its data sets may share files.
+
+def _passed_over(category: Category, evaluation: Evaluation) -> tuple[PassedOver, ...]:
+    """Return the files of a category that are not read or counted; its data sets may share files.
+
+    Its training images are fitted on, although they are passed over by the evaluation.
     """
     found = (*category.normals.passed_over, *category.tests.passed_over, *evaluation.passed_over)
-    return tuple(dict.fromkeys((one.name, one.reason) for one in found))
+    return tuple(dict.fromkeys(one for one in found if one.reason != TRAINING))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,50 @@ def test_evaluate_names_every_file(run: Run, saved_model: Path, tmp_path: Path) 
     assert done.code == 0, done.err
     assert done.json["files"]["used"] == 4
     assert {one["name"] for one in done.json["files"]["passed_over"]} == {"good/notes.txt", "good/Thumbs.db"}
+
+
+def test_a_complete_fit_accounts_for_every_file_again(run: Run, delivery: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    first = run("fit", delivery, "-o", model, "--json", *SMALL)
+    again = run("fit", delivery, "-o", model, "--json", "--resume", *SMALL)
+    assert again.code == 0, again.err
+    assert again.json["files"] == first.json["files"]
+    assert "empty.png" in again.err
+    strict = run("fit", delivery, "-o", model, "--resume", "--strict", *SMALL)
+    assert strict.code == 2
+    assert "9 files not used by this fit, and --strict was given" in strict.err
+    assert model.exists()
+
+
+def test_study_says_how_many_files_it_used(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    write(folder / "good", [*normals(14, first=50), ("n.txt", b"x")])
+    write(folder / "scratch", [("d.png", png(part(700, defect=True))), ("raw.cr2", b"x")])
+    (folder / "good" / "@eaDir").mkdir()
+    write(folder / "good" / "@eaDir", [("1.jpg", b"x"), ("2.jpg", b"x")])
+    options = ("--input-size", "64", "--n-features", "20", "--smoothing", "2", "--min-area", "8")
+    done = run("study", folder, "-o", tmp_path / "study", "--method", "padim", *options)
+    assert done.code == 0, done.err
+    assert "Files: 15 files used, 1 refused, 3 passed over." in done.out
+    assert "scratch/raw.cr2: is a CR2 file" in done.err
+    assert "system leftover: thumbnails: good/@eaDir/ (2 files)" in done.err
+    again = run("study", folder, "-o", tmp_path / "study", "--method", "padim", "--json", *options)
+    (files,) = [one["files"] for one in again.json["runs"]]
+    assert (files["used"], [one["name"] for one in files["refused"]]) == (15, ["scratch/raw.cr2"])
+    assert sum(one["files"] for one in files["passed_over"]) == 3
+
+
+@pytest.mark.slow
+def test_adapt_counts_a_damaged_member_of_a_zip_once(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "parts.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in normals(18):
+            archive.writestr(name, bytes(data))
+    content = bytearray(path.read_bytes())
+    content[content.find(b"good_003.png") + 200] ^= 0xFF
+    path.write_bytes(content)
+    done = run("adapt", path, "-o", tmp_path / "m", "--epochs", "1", "--json", *SMALL)
+    assert done.code == 0, done.err
+    assert done.json["files"]["used"] == 17
+    assert [one["name"] for one in done.json["files"]["refused"]] == ["good_003.png"]

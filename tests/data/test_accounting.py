@@ -229,3 +229,46 @@ def test_the_account_in_words() -> None:
 def test_open_source_takes_what_is_a_folder_or_zip(tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(zip_of({"a.png": png()}))
     assert accounted(open_source(tmp_path / "set.zip")).used == 1
+
+
+def test_an_upload_of_a_zip_without_files_is_named() -> None:
+    account = accounted(
+        expand_uploads([("a.png", png()), ("none.zip", zip_of({})), ("b.zip", zip_of({"c/": b""}))])
+    )
+    assert account.used == 1
+    assert [error.name for error in account.refused] == ["b.zip", "none.zip"]
+    assert {error.reason for error in account.refused} == {"is a zip archive without any file; make it anew"}
+
+
+def test_an_upload_that_is_no_zip_is_called_what_it_is() -> None:
+    uploads = [("a.zip", b"7z\xbc\xaf\x27\x1c" + bytes(40)), ("b.zip", png()), ("c.zip", b"")]
+    source = expand_uploads(uploads)
+    assert list(source) == [("b.zip", png())]  # the content decides, as for a file that is given by itself
+    reasons = {error.name: error.reason for error in source.skipped}
+    assert "it is a 7z archive" in reasons["a.zip"]
+    assert "it is empty" in reasons["c.zip"]
+    for error in source.skipped:
+        assert error.reason.startswith("is not a zip archive or is damaged: it is ")
+
+
+def test_a_table_in_a_zip_is_named_by_its_ending() -> None:
+    account = accounted(ZipSource(zip_of({"a.png": png(), "b.tsv": b"a\tb", "c.csv": b"a,b"})))
+    assert {one.name: one.reason for one in account.passed_over} == {
+        "b.tsv": "not an image (.tsv)",
+        "c.csv": "not an image (.csv)",
+    }
+
+
+def test_names_that_are_not_the_utf8_they_claim_to_be_are_the_reason() -> None:
+    data = bytearray(zip_of({"Größe.png": png()}))
+    data = data.replace("Größe".encode(), "Grö\u20ac".encode()[:4] + b"\xff\xff\xff")
+    with pytest.raises(ImageError, match="states that its names are UTF-8"):
+        ZipSource(bytes(data))
+
+
+def test_empty_folders_of_systems_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "#recycle" / "of" / "nobody").mkdir(parents=True)
+    (tmp_path / "@eaDir" / "a.png").mkdir(parents=True)
+    (tmp_path / "@eaDir" / "a.png" / "thumb.jpg").write_bytes(png(1))
+    account = accounted(as_folder({"a.png": png()}, tmp_path))
+    assert [(one.name, one.files) for one in account.passed_over] == [("@eaDir/", 1)]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from padim.data.archives import ZipSource
-from padim.data.datasets import open_dataset
+from padim.data.datasets import good_uploads, open_dataset, open_uploads
 from padim.data.decode import decode
 from padim.data.inputs import as_images
 from padim.data.opening import open_source
@@ -115,3 +115,29 @@ def test_labelled_data_of_another_kind_is_called_what_it_is(tmp_path: Path) -> N
     }.items():
         with pytest.raises(PadimError, match=f"{what}; give a folder, a zip or a CSV with labelled images"):
             open_dataset(tmp_path / name)
+
+
+def test_an_image_with_a_zip_behind_it_is_an_image_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "part.png"
+    path.write_bytes(PNG + hostile.zip_of({"a.png": PNG}))
+    assert [name for name, _ in open_source(path)] == ["part.png"]
+    assert [name for name, _ in as_images(path)] == ["part.png"]
+
+
+def test_a_zip_among_images_is_not_told_to_have_the_ending_it_has() -> None:
+    with pytest.raises(ImageError, match=r"give it by itself with the ending \.zip, or unpack it"):
+        decode(hostile.zip_of({"a.png": PNG}), "set.zip")
+
+
+def test_a_zip_in_a_folder_of_labelled_images_is_passed_over() -> None:
+    inside = [
+        ("set/good/a.png", PNG),
+        ("set/scratch/b.png", PNG),
+        ("set/old.zip", hostile.zip_of({"c.png": PNG})),
+    ]
+    dataset = open_uploads(inside)
+    assert dataset.kinds == {"good": 1, "scratch": 1}
+    assert [one.name for one in dataset.passed_over] == ["set/old.zip"]
+    for open_them in (open_uploads, good_uploads):
+        with pytest.raises(PadimError, match="give one zip by itself"):
+            open_them([("a.zip", hostile.zip_of({"c.png": PNG})), ("b.zip", hostile.zip_of({"d.png": PNG}))])

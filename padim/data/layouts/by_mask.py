@@ -45,7 +45,11 @@ def read_by_masks(tree: SubTree) -> Reading | None:
         _add(found, name, defect, drawn, has_test)
     for mask, reason in match.unmatched.items():
         found.leave_mask(mask, reason)
-    found.refused += [error for error in tree.skipped if _split(error.name) != "train" or not has_test]
+    for skipped in tree.skipped:
+        if has_test and _split(skipped.name) == "train":
+            found.set_aside(skipped, "train")
+        else:
+            found.refused.append(skipped)
     return found.finish()
 
 

@@ -209,10 +209,11 @@ def _why_unused(at: _Place, goods: set[str], chosen: bool) -> str:
 def _refuse(found: Reading, cut: str) -> None:
     """Take over the errors of files that would be evaluated, under the names that images have."""
     for error in found.tree.skipped:
-        # Files of the masks and of the training set are not evaluated.
-        if _place(error.name).split in ("train", "validation", "private"):
-            continue
-        found.refused.append(ImageError(error.name.removeprefix(cut), error.reason))
+        split = _place(error.name).split
+        if split in ("train", "validation", "private"):
+            found.set_aside(error, split)
+        else:
+            found.refused.append(ImageError(error.name.removeprefix(cut), error.reason))
 
 
 def _layout(found: Reading, match: MaskMatch, places: dict[str, _Place]) -> str:

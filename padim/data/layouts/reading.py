@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from padim.data.account import PassedOver
+from padim.data.label_words import DataSplit
 from padim.data.trees import SubTree
 from padim.errors import ImageError
 
@@ -21,6 +22,7 @@ VALIDATION = "validation image, not used to evaluate"
 PRIVATE = "image of a private test set, without a label"
 TRAINING_MASK = "mask of a training image"
 GOOD_MASK = "mask of a good part"
+_OF_SPLIT: dict[DataSplit, str] = {"train": TRAINING, "validation": VALIDATION, "private": PRIVATE}
 SET_ASIDE = (TRAINING, VALIDATION, PRIVATE, TRAINING_MASK, GOOD_MASK)
 
 
@@ -77,6 +79,7 @@ class Reading:
         samples: images to evaluate on, by name.
         training: good parts set aside to fit on.
         refused: errors of files that cannot be used.
+        training_refused: errors of training files that cannot be used; an evaluation passes these over.
         left: reason for each file that is not used, relative to the tree.
         unmatched_masks: names of the masks without an image.
     """
@@ -87,10 +90,12 @@ class Reading:
     samples: dict[str, LabeledSample] = field(default_factory=dict)
     training: list[LabeledSample] = field(default_factory=list)
     refused: list[ImageError] = field(default_factory=list)
+    training_refused: list[ImageError] = field(default_factory=list)
     left: dict[str, str] = field(default_factory=dict)
     unmatched_masks: list[str] = field(default_factory=list)
     _uses: Counter[tuple[str, str]] = field(default_factory=Counter)
     _known: set[str] = field(default_factory=set)
+    _aside: list[PassedOver] = field(default_factory=list)
 
     @property
     def has_good(self) -> bool:
@@ -109,7 +114,7 @@ class Reading:
         for file in (*self.tree.images, *self.tree.tables):
             if not file.startswith("../"):
                 inside.setdefault(file.rpartition("/")[0], []).append(file)
-        prefix, found = self.tree.prefix, []
+        prefix, found = self.tree.prefix, list(self._aside)
         for folder, files in inside.items():
             reasons = {self.left.get(file) for file in files}
             if folder and len(files) > 1 and len(reasons) == 1 and None not in reasons:
@@ -157,6 +162,18 @@ class Reading:
             return
         self.left[file] = reason
         self._use(file, _folder(file) if folder is None else folder, taken_for)
+
+    def set_aside(self, error: ImageError, split: DataSplit) -> None:
+        """Account for a file that cannot be used, of a split that is not evaluated: it is passed over.
+
+        Args:
+            error: the file's error, with its name relative to the tree.
+            split: its split, one of training, validation and private test images.
+        """
+        name = self.tree.prefix + error.name
+        if split == "train":
+            self.training_refused.append(ImageError(name, error.reason))
+        self._aside.append(_passed_over(name, _OF_SPLIT[split]))
 
     def leave_mask(self, file: str, reason: str) -> None:
         """Account for a mask that belongs to no image, or to a good part."""

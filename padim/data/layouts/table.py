@@ -69,6 +69,7 @@ def table_reading(
     splits = [_split(row, columns) for row in rows]
     evaluated = _evaluated(splits)
     said: dict[str, str] = {}
+    named: set[str] = set()
     for row, split in zip(rows, splits, strict=True):
         path, label = row.get(columns.path, ""), label_of(row, columns, table)
         if not path or label is None:
@@ -76,6 +77,7 @@ def table_reading(
             continue
         file = paths.find(path)
         if file is None:
+            named.add(paths.inside(path))
             reason = reasons.get(paths.inside(path), f"is named in {table} but is not below its folder")
             found.refused.append(ImageError(path, reason))
             continue
@@ -104,6 +106,7 @@ def table_reading(
     if not found.samples:
         raise PadimError(f"{table}: names no image that is below its folder")
     _check_kinds(found, table)
+    found.refused += [error for error in tree.skipped if error.name not in named]
     _leave_rest(found, table)
     return found.finish()
 
