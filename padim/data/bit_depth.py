@@ -264,9 +264,9 @@ def settle(found: Iterable[tuple[str, Samples | None]]) -> int | BitDepthQuestio
             if guess == FULL
             else BitDepthQuestion(largest, len(open_ones), open_ones[0][0], declared or guess)
         )
-    above = tuple(name for name, one in open_ones if one.largest >= 1 << proposed(typical))
+    few = tuple(name for name, one in open_ones if one.largest >= 1 << proposed(typical))
     typical = max(one.largest for name, one in open_ones if one.largest < 1 << proposed(typical))
-    return BitDepthQuestion(largest, len(open_ones), open_ones[0][0], guess, typical, above)
+    return BitDepthQuestion(largest, len(open_ones), open_ones[0][0], guess, typical, few)
 
 
 def range_note(samples: Samples | None, bit_depth: int | None) -> tuple[str, ...]:

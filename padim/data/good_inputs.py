@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, Sized
 from pathlib import Path, PurePath
 from typing import Any
 
-from padim.data.inputs import as_images, files_of, source_at
+from padim.data.inputs import as_images, files_of, is_image, source_at
 from padim.data.labeled_input import check_good_parts, signs_of_labels
 from padim.data.loading import Named
 from padim.data.sources import Source
@@ -54,14 +54,23 @@ def _chosen(source: Source, folder: str | None, given: str) -> Source:
 
 
 def _checked(data: Any) -> Any:
-    """Check the names in a collection of images; those of an iterator as they come."""
+    """Check the names in a collection of images; those of other iterables as they come."""
+    if isinstance(data, str | bytes | bytearray) or not isinstance(data, Iterable) or is_image(data):
+        return data
     if isinstance(data, Mapping):
         _check_names(list(data))
-    elif isinstance(data, Sequence) and not isinstance(data, str | bytes | bytearray):
-        _check_names([item[0] if isinstance(item, tuple) and len(item) == 2 else item for item in data])
-    elif isinstance(data, Iterator):
-        return _checked_while_read(data)
+    elif isinstance(data, Sequence | Set):
+        _check_names([_named(item) for item in data])
+    elif isinstance(data, Sized):
+        return _SizedCheck(data)
+    else:
+        return _Check(data)
     return data
+
+
+def _named(item: Any) -> Any:
+    """Return the name of a (name, image) pair, or the item itself."""
+    return item[0] if isinstance(item, tuple | list) and len(item) == 2 else item
 
 
 def _check_names(items: Sequence[Any]) -> None:
@@ -79,17 +88,31 @@ def _relative(names: Sequence[str]) -> list[str]:
     return [name.removeprefix(common).lstrip("/") for name in names]
 
 
-def _checked_while_read(items: Iterator[Any]) -> Iterator[Any]:
-    folders: dict[str, None] = {}
-    for item in items:
-        if isinstance(item, str | PurePath):
-            folder = PurePath(item).parent.as_posix()
-            if folder not in folders:
-                folders[folder] = None
-                signs = signs_of_labels(_relative([f"{one}/image" for one in folders]))
-                if signs:
-                    raise InputError(
-                        f"{_GIVEN}: hold more than good parts ({signs[0]}); give the files of the folder of "
-                        'good parts alone, or folder="." to take all of them as good parts'
-                    )
-        yield item
+class _Check:
+    """An iterable whose names are checked as they come."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        folders: dict[str, None] = {}
+        for item in self._items:
+            name = _named(item)
+            if isinstance(name, str | PurePath):
+                folder = PurePath(name).parent.as_posix()
+                if folder not in folders:
+                    folders[folder] = None
+                    signs = signs_of_labels(_relative([f"{one}/image" for one in folders]))
+                    if signs:
+                        raise InputError(
+                            f"{_GIVEN}: hold more than good parts ({signs[0]}); give the files of the folder "
+                            'of good parts alone, or folder="." to take all of them as good parts'
+                        )
+            yield item
+
+
+class _SizedCheck(_Check):
+    """An iterable of known length whose names are checked as they come."""
+
+    def __len__(self) -> int:
+        return len(self._items)  # type: ignore[arg-type]

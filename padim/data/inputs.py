@@ -65,7 +65,7 @@ def as_images(data: Any) -> Iterable[Named]:
         return _stream(((Path(data).name, data),), 1) if source is None else files_of(source)
     if isinstance(data, Mapping):
         return _stream(data.items(), len(data))
-    if _is_image(data):
+    if is_image(data):
         return _stream((data,), len(data) if _is_batch(data) else 1)
     if not isinstance(data, Iterable):
         raise InputError(f"{_kind(data)} holds no images: give {RIGHT}")
@@ -178,14 +178,14 @@ def _singles(items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         name, image = None, item
         if isinstance(item, tuple | list) and len(item) == 2:
             name, image = item
-            if _is_image(name) and not isinstance(name, bytes):
+            if is_image(name) and not isinstance(name, bytes):
                 raise InputError(
                     "the data give (image, label) pairs; give the images alone, as in "
                     "(image for image, label in data), or (name, image) pairs"
                 )
         elif isinstance(item, str | PurePath):
             name = Path(item).name
-        if not (_is_image(image) or isinstance(image, str | PurePath | ImageError)):
+        if not (is_image(image) or isinstance(image, str | PurePath | ImageError)):
             raise InputError(f"{_kind(image)} among the images: give {RIGHT}")
         if _is_batch(image):
             for one in _batch(image):
@@ -199,7 +199,8 @@ def _is_tensor(data: Any) -> bool:
     return torch is not None and isinstance(data, torch.Tensor)
 
 
-def _is_image(data: Any) -> bool:
+def is_image(data: Any) -> bool:
+    """Return whether data is an image, or a batch: an array, file contents, a PIL image or a tensor."""
     return isinstance(data, np.ndarray | bytes | bytearray | PillowImage.Image) or _is_tensor(data)
 
 

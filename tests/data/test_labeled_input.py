@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
@@ -208,6 +209,40 @@ def test_lists_of_files_are_judged_below_their_common_folder(tmp_path: Path, how
     assert len(list(as_good_parts(paths_of(tmp_path / "test" / "train", how)))) == 4
     with pytest.raises(InputError, match="chooses in a folder or a zip"):
         as_good_parts(paths_of(tmp_path, how), "train/good")
+
+
+class Folders:
+    """A collection of the user's own, with a length, that is neither a sequence nor an iterator."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda names: set(names),
+        lambda names: dict.fromkeys(names, b""),
+        lambda names: dict.fromkeys(names, b"").items(),
+        lambda names: [(name, b"") for name in names],
+        lambda names: [[name, b""] for name in names],
+        lambda names: ((name, b"") for name in names),
+        lambda names: Folders(names),
+    ],
+    ids=["set", "mapping", "items", "pairs", "lists", "generator", "own"],
+)
+def test_names_are_judged_in_any_collection(given: Callable[[list[str]], Iterable[Any]]) -> None:
+    labelled, good = ["a/good/1.png", "a/ng/2.png"], ["a/good/1.png", "a/good/2.png"]
+    with pytest.raises(InputError, match="more than good parts"):
+        list(as_good_parts(given(labelled)))
+    assert len(list(as_good_parts(given(good)))) == 2
+    assert len(list(as_good_parts(given(labelled), "."))) == 2
 
 
 def test_fit_and_partial_fit_ask_and_take_a_folder(tmp_path: Path, small_model: Padim) -> None:
