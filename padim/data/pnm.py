@@ -179,9 +179,11 @@ def _of_text(data: bytes, head: PnmHeader, count: int) -> npt.NDArray[np.uint8 |
         return (ord("1") - bits).astype(np.uint8)
     if re.search(rb"[^0-9\s]", body):
         raise ValueError("the file is damaged")
-    numbers = np.fromstring(body, np.int64, count, sep=" ") if body.strip() else np.zeros(0, np.int64)
-    if len(numbers) < count:
+    # Counted first: of too few numbers, NumPy returns as many as asked for, the last of them never written.
+    digit = np.frombuffer(b" " + body, np.uint8) >= ord("0")
+    if int(np.count_nonzero(digit[1:] & ~digit[:-1])) < count:
         raise ValueError("the file is cut short")
+    numbers = np.fromstring(body, np.int64, count, sep=" ") if count else np.zeros(0, np.int64)
     if count and not 0 <= int(numbers.min()) <= int(numbers.max()) <= head.top:
         raise Refusal(f"has values outside of 0 to {head.top}, which its header declares; save it anew")
     return numbers.astype(np.uint8 if head.top < 256 else np.uint16)

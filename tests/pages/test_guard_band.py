@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,20 @@ def test_other_counts_go_by_the_same_limits(guarded: tuple[Entry, Padim, Path]) 
     assert found.limit == model.false_reject_rate_.upper
     assert found.series[0].false_rejects[0].count == counts["good"]["reject"]
     assert found.series[0].caught[0].count == counts["defects"]["reject"] + counts["defects"]["review"]
+
+
+def test_the_good_parts_of_the_fit_page_have_the_verdicts_of_calibrate(
+    guarded: tuple[Entry, Padim, Path],
+) -> None:
+    entry, model, _ = guarded
+    page = Session("fit", model=entry.id)
+    page.set("button_group", "fit-view", "normals")
+    scores = model.state.image_levels(model.config.min_area).tolist()
+    counts = Counter(model.verdict(score) for score in scores)
+    assert counts["review"] > 0 < counts["reject"]
+    assert counts["review"] + counts["reject"] <= 12  # all of them are shown at once
+    tiles = Counter(re.findall(r'class="pv-tile pv-is-(\w+)"', page.text))
+    assert tiles == {one: counts[one] for one in ("review", "reject")}
 
 
 def test_commands_say_what_they_count_with_a_band(guarded: tuple[Entry, Padim, Path]) -> None:
