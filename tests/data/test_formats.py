@@ -193,6 +193,20 @@ def test_cut_files_are_refused(format: str, share: float) -> None:
     assert "damaged" in why or "bytes can hold" in why
 
 
+@pytest.mark.parametrize("magic", ["P1", "P2", "P3"])
+@given(share=st.floats(0, 0.99))
+@settings(deadline=None, max_examples=15)
+def test_cut_texts_are_refused(magic: str, share: float) -> None:
+    """Numbers that are not there must not be taken from wherever the memory had some."""
+    top, channels = (1, 1) if magic == "P1" else (200, 3 if magic == "P3" else 1)
+    values = np.random.default_rng(2).integers(0, top + 1, 40 * 30 * channels)
+    head = f"{magic}\n40 30\n" + ("" if magic == "P1" else f"{top}\n")
+    texts = [str(value) for value in values]
+    decode(f"{head}{' '.join(texts)}\n".encode(), "a")
+    why = reason(f"{head}{' '.join(texts[: int(len(texts) * share)])}\n".encode())
+    assert "damaged" in why or "bytes can hold" in why
+
+
 @pytest.mark.parametrize("format", ["PPM", "JPEG2000", "AVIF", "GIF"])
 @settings(deadline=None, max_examples=40)
 @given(changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=5))
