@@ -117,8 +117,9 @@ def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[RankedNormal]) -
 
 def _normal(entry: Entry, model: Padim, item: RankedNormal, limit: float, locked: bool, split: str) -> None:
     note = f"{multiple(item.value, limit)} threshold" if limit > 0 and item.level is not None else ""
-    odd = limit > 0 and item.level is not None and item.value > limit
-    verdict: panels.Verdict | None = "reject" if odd else None
+    verdict: panels.Verdict | None = None
+    if limit > 0 and item.level is not None and (found := model.verdict(item.level)) != "accept":
+        verdict = found
     st.html(
         panels.gallery([panels.Thumb(normals.overlay_of(entry, model, item.index), item.name, note, verdict)])
         + split
