@@ -23,7 +23,7 @@ _PATHS = (
 # Columns of labels: of the first group all that are there must agree, of the second one is taken.
 _LABELS = ("label", "label_index", "is_anomaly", "anomalous", "is_defect", "defective")
 _OTHER_LABELS = (
-    *("labels", "class", "target", "anomaly", "defect", "status", "result", "verdict", "kind", "category"),
+    *("labels", "class", "target", "anomaly", "defect", "status", "kind", "category"),
     "type",
 )
 _MASKS = ("mask", "mask_path", "masks", "mask_file")

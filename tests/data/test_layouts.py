@@ -185,6 +185,15 @@ def test_views_of_parts_are_no_kinds_of_defects(tmp_path: Path) -> None:
         # The upper folder is a product's or a camera's, the lower ones are the labels.
         (["pass1/OK/1.png", "pass1/NG/2.png"], {"OK/1.png": "good", "NG/2.png": "NG"}),
         (["normal/good/1.png", "normal/bad/2.png"], {"good/1.png": "good", "bad/2.png": "bad"}),
+        # Beside a test set, a folder that is named after no defect is of anything.
+        (
+            ["test/good/1.png", "test/dent/2.png", "docs/3.png", "thumbs/4.png"],
+            {"good/1.png": "good", "dent/2.png": "dent"},
+        ),
+        (
+            ["normal/1.png", "normal_test/2.png", "colour/3.png"],
+            {"normal_test/2.png": "good", "colour/3.png": "colour"},
+        ),
         # In a folder of defects nothing is good, whatever the views of the parts are called.
         (["ok/1.png", "NG/good/2.png"], {"ok/1.png": "good", "NG/good/2.png": "NG"}),
         (["ok/1.png", "NG/normal/2.png"], {"ok/1.png": "good", "NG/normal/2.png": "NG"}),

@@ -168,3 +168,11 @@ def test_accents_may_be_written_in_two_ways(tmp_path: Path) -> None:
     layouts.image(tmp_path / "parts" / "gr\u00fcn.png")
     dataset = made(tmp_path, "path,label\nparts/gru\u0308n.png,good\nparts/003.png,defect\n")
     assert kinds(dataset) == {"gr\u00fcn.png": "good", "003.png": "defect"}
+
+
+def test_verdicts_of_a_model_are_no_labels(tmp_path: Path) -> None:
+    layouts.images(tmp_path, "good", 2)
+    layouts.images(tmp_path, "dent", 2)
+    (tmp_path / "results.csv").write_text("name,verdict\ngood/000.png,reject\ndent/001.png,accept\n")
+    dataset = open_dataset(tmp_path)
+    assert (dataset.layout, dict(dataset.kinds)) == ("one folder a kind", {"good": 2, "dent": 2})

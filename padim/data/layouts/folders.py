@@ -164,8 +164,12 @@ def _good(at: _Place, goods: set[str]) -> bool:
 def _to_evaluate(places: dict[str, _Place], tested: set[str], goods: set[str]) -> set[str]:
     """Return the images to evaluate on: the test set, or what is in no split, or the validation set."""
     if tested:
+        # Beside "test/good" another folder may be of anything; beside "normal_test" are the kinds of defects.
+        named = any(split_of(folder)[0] == "test" and split_of(folder)[1] for folder in _folders(tested))
         outside = {
-            name for name, at in places.items() if at.split is None and at.label and at.label not in goods
+            name
+            for name, at in places.items()
+            if at.split is None and at.label and at.label not in goods and (named or names_defect(at.label))
         }
         return tested | outside
     unsplit = {name for name, at in places.items() if at.split is None}
@@ -173,6 +177,10 @@ def _to_evaluate(places: dict[str, _Place], tested: set[str], goods: set[str]) -
     if any(places[name].label and places[name].label not in goods for name in validation):
         return unsplit | validation
     return unsplit or validation or {name for name, at in places.items() if at.split == "train"}
+
+
+def _folders(names: set[str]) -> set[str]:
+    return {folder for name in names for folder in name.split("/")[:-1]}
 
 
 def _common_folders(chosen: set[str]) -> str:
