@@ -41,6 +41,7 @@ __all__ = [
     "FolderUse",
     "LabeledSample",
     "MaskAccount",
+    "UnlabeledError",
     "at_map_resolution",
     "good_uploads",
     "open_dataset",
@@ -48,6 +49,10 @@ __all__ = [
     "open_uploads",
     "read_mask",
 ]
+
+
+class UnlabeledError(PadimError):
+    """Nothing says which images are good, so that images without labels may be meant."""
 
 
 @dataclass(frozen=True)
@@ -271,7 +276,8 @@ def open_dataset(path: str | Path, *, beside: bool = True, good_needed: bool = T
         good_needed: whether folders without any of good parts are refused.
 
     Raises:
-        PadimError: the path does not exist, or its layout is not known.
+        UnlabeledError: the path is no data set, or nothing in it says which images are good.
+        PadimError: the path does not exist, or the labels contradict each other or may mean either.
     """
     path = Path(path)
     if path.is_file() and path.suffix.lower() in TABLE_SUFFIXES:
@@ -280,7 +286,7 @@ def open_dataset(path: str | Path, *, beside: bool = True, good_needed: bool = T
         return _read_named(str(path), lambda: read_layout(ZipSource(path).open(), good_needed=good_needed))
     if not path.is_dir():
         there = "not a folder, a zip or a CSV: it does not exist" if not path.exists() else kind_of(path)
-        raise PadimError(f"{path}: is {there}; give a folder, a zip or a CSV with labelled images")
+        raise UnlabeledError(f"{path}: is {there}; give a folder, a zip or a CSV with labelled images")
     return _read_named(str(path), lambda: read_layout(FolderTree(path, beside), good_needed=good_needed))
 
 
@@ -340,7 +346,8 @@ def open_uploads(files: Sequence[tuple[str, File]], *, good_needed: bool = True)
         good_needed: whether folders without any of good parts are refused.
 
     Raises:
-        PadimError: there are several zips, or the layout is not known.
+        UnlabeledError: there are several zips, or nothing says which images are good.
+        PadimError: the labels contradict each other, or may mean either.
     """
     zip_file = _one_zip(files)
     if zip_file is not None:
@@ -361,12 +368,12 @@ def _one_zip(files: Sequence[tuple[str, File]]) -> ZipSource | None:
     if len(zips) == len(files) == 1:
         return ZipSource(zips[0][1], zips[0][0])
     if any(len(PurePosixPath(name.replace("\\", "/")).parts) == 1 for name, _ in zips):
-        raise PadimError("give one zip by itself, or a folder of images")
+        raise UnlabeledError("give one zip by itself, or a folder of images")
     return None
 
 
 def _read_named(name: str, read: Callable[[], Reading | None]) -> Dataset:
-    """Call ``read``; put ``name`` in front of its error, and raise PadimError if it finds no layout."""
+    """Call ``read``; put ``name`` in front of its error, and raise UnlabeledError if it finds no layout."""
     try:
         found = read()
     except ImageError:
@@ -375,7 +382,7 @@ def _read_named(name: str, read: Callable[[], Reading | None]) -> Dataset:
         text = str(error)
         raise PadimError(text if text.startswith(f"{name}: ") else f"{name}: {text}") from None
     if found is None:
-        raise PadimError(
+        raise UnlabeledError(
             f"{name}: holds no labelled images; give a folder with test/good and test/<defect>, with good "
             "and one folder for each kind of defect, with images and their masks, or with a CSV of path and "
             "label"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from padim.data.account import PassedOver
-from padim.data.datasets import GOOD, open_dataset
+from padim.data.datasets import GOOD, UnlabeledError, open_dataset
 from padim.data.label_words import says_bad
 from padim.data.opening import open_source
 from padim.errors import ImageError, PadimError
@@ -77,11 +77,11 @@ def open_labeled(path: Path, none_there: str = "") -> LabeledImages:
         none_there: error message if there are no images; default: how labelled images must be laid out.
 
     Raises:
-        PadimError: the path contains no images.
+        PadimError: the path contains no images, or their labels contradict each other.
     """
     try:
         dataset = open_dataset(path, good_needed=False)
-    except PadimError:
+    except (UnlabeledError, ImageError):
         source = open_source(path)
         if not len(source):
             if none_there:

@@ -73,3 +73,13 @@ def test_defects_alone_are_not_taken_for_good_parts(tmp_path: Path) -> None:
     with pytest.raises(PadimError, match="defects alone"):
         found.all_good()
     assert open_labeled(folder(tmp_path / "lines", "line 1/a.png")).all_good().good == 1
+
+
+@pytest.mark.parametrize(
+    "rows", ["a.png,good\na.png,dent\n", "a.png,1\nb.png,-1\n", "a.png,dobry\nb.png,zly\n"]
+)
+def test_labels_that_cannot_be_trusted_do_not_make_all_images_good(tmp_path: Path, rows: str) -> None:
+    root = folder(tmp_path, "a.png", "b.png")
+    (root / "labels.csv").write_text(f"path,label\n{rows}")
+    with pytest.raises(PadimError, match=r"labels\.csv"):
+        open_labeled(root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from padim.errors import PadimError
+from padim.errors import ImageError, PadimError
 from ui.files import folders, image_input
 
 if TYPE_CHECKING:
@@ -22,12 +22,13 @@ def of(image_set: image_input.ImageSet) -> LabeledImages:
     Raises:
         PadimError: there are no images, or they cannot be read.
     """
+    from padim.data.datasets import UnlabeledError
     from padim.data.labeled_images import LabeledImages
 
     try:
         found = _dataset(image_set, good_needed=False)
-    except PadimError:
-        found = None  # images without labels are fine
+    except (UnlabeledError, ImageError):
+        found = None  # images without labels are fine; labels that contradict each other are not
     if found is not None:
         return LabeledImages.of_dataset(found, image_set.label)
     number = len(image_set.source)

@@ -67,6 +67,13 @@ def test_a_single_folder_is_not_good_until_the_user_says_so() -> None:
     assert len(list(good_ones(found.all_good()))) == 2
 
 
+@pytest.mark.parametrize("place", ["folder", "zip"])
+def test_labels_that_contradict_each_other_do_not_make_all_images_good(place: str, tmp_path: Path) -> None:
+    names = ["pass1/OK/a.png", "pass1/NG/b.png", "pass2/OK/c.png"]
+    with pytest.raises(PadimError, match="pass1/NG"):
+        labeled.of(folder(tmp_path, names) if place == "folder" else zipped(names))
+
+
 def test_nothing_to_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(PadimError, match="holds no images"):
         labeled.of(folder(tmp_path, []))
