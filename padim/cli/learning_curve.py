@@ -18,6 +18,7 @@ from padim.output import to_json
 if TYPE_CHECKING:
     from padim.analysis.learning_figures import LearningCurve, Spread
     from padim.cli.stopping import Stop
+    from padim.data.datasets import Dataset
     from padim.data.loading import Progress
     from padim.model import Padim
 
@@ -78,9 +79,10 @@ def learning_curve(
     """
     from padim.analysis import learning_curve as engine
     from padim.analysis.learning_advice import band_note
+    from padim.data.account import FileAccount
 
     numbers = _numbers(sizes)
-    defects = None if labeled is None else _defects(labeled)
+    dataset, defects = (None, None) if labeled is None else _defects(labeled)
     failed: list[ImageError] = []
     with measuring(terminal) as (progress, stop), _opened(path, images, progress, stop) as model:
         if summary.is_random(model):
@@ -97,11 +99,15 @@ def learning_curve(
             cancel=stop,
             on_error=failed.append,
         )
+        account = FileAccount(0, tuple(failed))
+        if dataset is not None:
+            account = FileAccount.of(len(found.names), dataset, failed)
         document = {
             **summary.document(model, path),
             "folder": None if labeled is None else str(labeled),
             "learning_curve": to_json.learning_curve(found),
-            "skipped": to_json.skipped(failed),
+            "files": account.to_dict(),
+            "skipped": to_json.skipped(account.refused),
         }
         band = band_note(model)
     terminal.result(document, *_shown(found, path))
@@ -111,7 +117,7 @@ def learning_curve(
         terminal.note(
             f"{found.passed_over} of the defects skipped: the model was fitted on them as good parts"
         )
-    terminal.skipped(failed)
+    terminal.files(account)
 
 
 @contextmanager
@@ -144,8 +150,8 @@ def _opened(path: Path, images: Path | None, progress: Progress, stop: Stop) -> 
     yield model
 
 
-def _defects(path: Path) -> Any:
-    """Yield the defects of a labelled data set as (name, content) pairs.
+def _defects(path: Path) -> tuple[Dataset, Iterator[tuple[str, bytes]]]:
+    """Return a labelled data set and an iterator over its defects, as (name, content) pairs.
 
     Raises:
         PadimError: there are no labels, or no defects.
@@ -156,7 +162,7 @@ def _defects(path: Path) -> Any:
     wanted = {name for name, sample in dataset.samples.items() if not sample.good}
     if not wanted:
         raise PadimError(f"{path}: holds no images labelled as defects")
-    return ((name, content) for name, content in dataset if name in wanted)
+    return dataset, ((name, content) for name, content in dataset if name in wanted)
 
 
 def _numbers(text: str | None) -> list[int] | None:

@@ -351,7 +351,7 @@ class FolderSource(Source):
 
     def _check_link(self, path: Path, log: _Log) -> bool:
         """Return whether `path` stays in the folder; log an error if it does not."""
-        if not path.is_symlink():
+        if not _is_link(path):
             return True
         try:
             inside = path.resolve(strict=True).is_relative_to(self._root)
@@ -392,14 +392,28 @@ def read_plain(path: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def _head(path: Path) -> bytes:
-    """Return the first bytes of an ordinary file; empty if it cannot be read."""
+    """Return the first bytes of an ordinary file; empty if it is none.
+
+    Raises:
+        PermissionError: it must not be read.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return b""
         with path.open("rb") as file:
             return file.read(HEAD)
+    except PermissionError:
+        raise
     except OSError:
         return b""
+
+
+def _is_link(path: Path) -> bool:
+    """Return whether a path is a link; False for one that may not be looked at: reading it says so."""
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False
 
 
 def _files_in(folder: Path) -> int:
@@ -407,7 +421,7 @@ def _files_in(folder: Path) -> int:
 
     A folder that cannot be read, and a link to a folder, count as one file.
     """
-    if folder.is_symlink():
+    if _is_link(folder):
         return 1
     unreadable: list[OSError] = []
     return sum(len(files) for _, _, files in os.walk(folder, onerror=unreadable.append)) + len(unreadable)
@@ -448,7 +462,12 @@ def looks_like_image(name: str, log: _Log, head: Callable[[], bytes]) -> bool:
     if suffix in ARCHIVE_SUFFIXES:
         log.passed_over.append(PassedOver(name, "an archive inside the input; unpack it and add its images"))
         return False
-    content = image_format(head())
+    try:
+        content = image_format(head())
+    except PermissionError as error:  # it may be an image
+        why = f"cannot be read ({error.strerror}); check its permissions"
+        log.skipped.append(ImageError(name, why))
+        return False
     if content is not None and not suffix:
         return True
     if content is not None:

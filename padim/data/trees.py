@@ -96,7 +96,10 @@ class FolderTree:
 
 
 def _is_table(path: Path, root: Path) -> bool:
-    if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file():
+    try:
+        if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file():
+            return False
+    except OSError:  # in a folder that may not be entered; the account of the files names it
         return False
     return leftovers.outermost(path.relative_to(root).parts) is None
 

@@ -70,3 +70,16 @@ def test_what_cannot_be_done_is_one_sentence(
     few = write(tmp_path / "few", normals(12))
     assert run("fit", few, "-o", tmp_path / "few.padim", *SMALL, "--keep-features").code == 0
     assert "add 8 or more" in run("learning-curve", tmp_path / "few.padim").sentence
+
+
+def test_files_that_are_not_used_are_named(run: Run, kept: Path, tmp_path: Path) -> None:
+    folder = write(tmp_path / "labeled" / "scratch", [*defects(4), ("raw.cr2", b"x"), ("cut.png", b"x")])
+    write(folder.parent / "good", normals(2, first=70))
+    write(folder, [("notes.txt", b"x")])
+    done = run("learning-curve", kept, "--labelled", folder.parent, *FEW, "--json")
+    assert done.code == 0, done.err
+    files = done.json["files"]
+    assert files["used"] == 4
+    assert {one["name"] for one in files["refused"]} == {"scratch/raw.cr2", "scratch/cut.png"}
+    assert [one["name"] for one in files["passed_over"]] == ["scratch/notes.txt"]
+    assert "notes.txt" in done.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -272,3 +273,24 @@ def test_empty_folders_of_systems_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "@eaDir" / "a.png" / "thumb.jpg").write_bytes(png(1))
     account = accounted(as_folder({"a.png": png()}, tmp_path))
     assert [(one.name, one.files) for one in account.passed_over] == [("@eaDir/", 1)]
+
+
+def test_what_may_not_be_looked_at_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that may be listed but not entered: what is in it is refused, and the rest is used."""
+    source = as_folder(
+        {"a.png": png(), "closed/b.png": png(), "closed/c.txt": b"x", "closed/d": b"x"}, tmp_path
+    )
+    real = os.stat
+
+    def stat(path: object, *args: object, **options: object) -> object:
+        if isinstance(path, str | os.PathLike) and "closed/" in os.fspath(path):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", stat)
+    account = accounted(source)
+    assert account.used == 1
+    assert [error.name for error in account.refused] == ["closed/c.txt", "closed/d", "closed/b.png"]
+    assert {error.reason for error in account.refused} == {
+        "cannot be read (Permission denied); check its permissions"
+    }
