@@ -58,7 +58,9 @@ class FolderTree:
         self._paths, self.skipped, self.passed_over = FolderSource(path).paths()
         self.root = path.resolve()
         above = self.root.parent
-        tables = [file for file in (*path.glob("*"), *path.glob("*/*")) if _is_table(file, path)]
+        # VisA's are in the folder of a part, which an unpacked archive may have put into one more.
+        below = [file for depth in ("*", "*/*", "*/*/*") for file in path.glob(depth)]
+        tables = [file for file in below if _is_table(file, path)]
         found = {
             table.relative_to(path).as_posix(): table
             for table in sorted(tables)

@@ -194,6 +194,10 @@ def test_views_of_parts_are_no_kinds_of_defects(tmp_path: Path) -> None:
             ["normal/1.png", "normal_test/2.png", "colour/3.png"],
             {"normal_test/2.png": "good", "colour/3.png": "colour"},
         ),
+        (
+            ["test/normal/1.png", "test/normal_test/2.png", "test/dent/3.png"],
+            {"normal/1.png": "good", "normal_test/2.png": "good", "dent/3.png": "dent"},
+        ),
         # In a folder of defects nothing is good, whatever the views of the parts are called.
         (["ok/1.png", "NG/good/2.png"], {"ok/1.png": "good", "NG/good/2.png": "NG"}),
         (["ok/1.png", "NG/normal/2.png"], {"ok/1.png": "good", "NG/normal/2.png": "NG"}),
@@ -239,6 +243,14 @@ def test_folders_that_contradict_each_other_are_refused(tmp_path: Path, names: l
     _make(tmp_path, names)
     with pytest.raises(PadimError, match=named):
         open_dataset(tmp_path)
+
+
+def test_visa_in_a_folder_of_its_own_keeps_its_tables(tmp_path: Path) -> None:
+    visa = next(layout for layout in LAYOUTS if layout.title == "VisA")
+    visa.make(tmp_path / "unpacked" / "VisA")
+    dataset = open_dataset(tmp_path / "unpacked")
+    assert (dataset.layout, dict(dataset.kinds)) == ("VisA", {"good": visa.good, **visa.defects})
+    assert len(dataset.training) == visa.training
 
 
 def _make(root: Path, names: list[str]) -> None:

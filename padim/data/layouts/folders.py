@@ -43,6 +43,8 @@ def _place(name: str) -> _Place:
             split = found
             if left:
                 labels.append((depth, left))
+        elif found is not None and left:  # test/normal_test
+            labels.append((depth, left))
         elif not says_nothing(folder):
             labels.append((depth, folder))
     if not labels:
