@@ -157,6 +157,7 @@ def measure(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     on_error: OnError | None = None,
+    on_known: Callable[[str], None] | None = None,
 ) -> Robustness:
     """Score every image under every change.
 
@@ -174,6 +175,7 @@ def measure(
         progress: called as (done, total or None, stage), counting images scored.
         cancel: called between batches; returning True cancels.
         on_error: called with images that cannot be used; without it the first one raises.
+        on_known: called with the name of each image that is skipped, because the model was fitted on it.
 
     Raises:
         NotFittedError, CalibrationError: the model is not fitted, or has no threshold.
@@ -210,6 +212,8 @@ def measure(
             continue
         if known.in_fit(ContentHashes(digest, content_hash(model.network.preprocess(rgb)))):
             in_fit += 1
+            if on_known is not None:
+                on_known(name)
             done += len(settings)
             continue
         box = state.content_box((rgb.shape[0], rgb.shape[1]))

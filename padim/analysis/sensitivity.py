@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -200,6 +200,7 @@ def measure(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     on_error: OnError | None = None,
+    on_known: Callable[[str, str], None] | None = None,
 ) -> Sensitivity:
     """Paint defects on good parts that the model was not fitted on, and count which are caught.
 
@@ -221,6 +222,8 @@ def measure(
         progress: called as (done, total or None, stage), counting images scored.
         cancel: called between batches; returning True cancels.
         on_error: called with images that cannot be used; without it the first one raises.
+        on_known: called with the name of each image that is skipped, and its status in the model: ``fit`` or
+            ``not_good``.
 
     Raises:
         NotFittedError, CalibrationError: the model is not fitted, or has no threshold.
@@ -235,7 +238,7 @@ def measure(
     watch = Watch(progress, cancel, on_error)
     shape = (len(kinds), len(sizes), len(contrasts))
     each = places * math.prod(shape)
-    read = _Read(KnownImages.of(model))
+    read = _Read(KnownImages.of(model), on_known)
     total = min(len(images), most_images) * each if isinstance(images, Sized) else None
     names: list[str] = []
     points: list[Place] = []
@@ -310,8 +313,8 @@ def measure(
 class _Read:
     """A filter of images that counts those skipped."""
 
-    def __init__(self, known: KnownImages) -> None:
-        self._known = known
+    def __init__(self, known: KnownImages, on_known: Callable[[str, str], None] | None) -> None:
+        self._known, self._on_known = known, on_known
         self.in_fit = self.not_good = 0
 
     def usable(self, images: Iterable[Prepared]) -> Iterator[Prepared]:
@@ -320,8 +323,10 @@ class _Read:
             status = self._known.status(image)
             self.in_fit += status == "fit"
             self.not_good += status == "not_good"
-            if status in (None, "kept_out"):
+            if status is None or status == "kept_out":
                 yield image
+            elif self._on_known is not None:
+                self._on_known(image.name, status)
 
     def why_none(self) -> str:
         """Return the error message for when no image is left."""

@@ -72,6 +72,7 @@ def robustness(
     often as before.
     """
     from padim.analysis import robustness as engine
+    from padim.analysis.fit_overlap import left_out, passed_over
     from padim.analysis.image_changes import KINDS, SEVERITIES
     from padim.data.account import FileAccount
     from padim.data.labeled_images import open_labeled
@@ -85,6 +86,7 @@ def robustness(
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     labeled = open_labeled(images)
     failed: list[ImageError] = []
+    known: list[str] = []
     severities: Any = {name: of for name, of in SEVERITIES.items() if name in names}
     with measuring(terminal) as (progress, stop):
         found = engine.measure(
@@ -96,8 +98,10 @@ def robustness(
             progress=progress,
             cancel=stop,
             on_error=failed.append,
+            on_known=known.append,
         )
     account = FileAccount.of(found.good + found.defects, labeled.images, failed)
+    account += FileAccount(0, passed_over=passed_over(known))
     document = {
         **summary.document(model, path),
         "folder": str(images),
@@ -109,8 +113,6 @@ def robustness(
     if found.guard is not None:
         terminal.note(engine.BAND_NOTE)
     if found.in_fit:
-        from padim.analysis.fit_overlap import left_out
-
         terminal.note(left_out(found.in_fit, found.in_fit + found.good + found.defects))
     terminal.files(account)
 

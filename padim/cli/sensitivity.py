@@ -99,8 +99,9 @@ def sensitivity(
     Real defects look different: confirm the results with real parts.
     """
     from padim.analysis import sensitivity as engine
+    from padim.analysis.fit_overlap import passed_over
     from padim.analysis.synthetic_defects import KINDS
-    from padim.data.account import FileAccount
+    from padim.data.account import FileAccount, PassedOver
 
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     images = good_images(folder)
@@ -111,6 +112,7 @@ def sensitivity(
         "contrasts": engine.CONTRASTS if shares is None else [share / 100 for share in shares],
     }
     failed: list[ImageError] = []
+    known: dict[str, list[str]] = {"fit": [], "not_good": []}
     with measuring(terminal) as (progress, stop):
         found = engine.measure(
             model,
@@ -122,8 +124,12 @@ def sensitivity(
             progress=progress,
             cancel=stop,
             on_error=failed.append,
+            on_known=lambda name, status: known[status].append(name),
         )
     account = FileAccount.of(len(found.images), images, failed)
+    account += FileAccount(0, passed_over=passed_over(known["fit"]))
+    not_good = "excluded from the fit as not good"
+    account += FileAccount(0, passed_over=tuple(PassedOver(name, not_good) for name in known["not_good"]))
     document = {
         **summary.document(model, path),
         "folder": str(folder),

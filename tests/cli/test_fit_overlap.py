@@ -71,3 +71,19 @@ def test_a_study_leaves_out_what_its_fit_has(run: Run, tmp_path: Path) -> None:
     text = " ".join(done.err.split())
     assert "2 of 10 images were in the fit and are left out" in text
     assert "dent/copy.png" in text
+
+
+def test_sensitivity_and_robustness_account_for_them(run: Run, saved_model: Path, tmp_path: Path) -> None:
+    write(
+        folder := tmp_path / "in", [("copy.png", normals(1)[0][1]), *normals(3, first=100), ("n.txt", b"x")]
+    )
+    small = ("--kinds", "spot", "--sizes", "8", "--contrasts", "40", "--places", "1")
+    for command in (("sensitivity", saved_model, folder, *small), ("robustness", saved_model, folder)):
+        done = run(*command, "--json")
+        assert done.code == 0, done.err
+        files = done.json["files"]
+        assert files["used"] + len(files["refused"]) + sum(one["files"] for one in files["passed_over"]) == 5
+        assert {one["name"]: one["reason"] for one in files["passed_over"]} == {
+            "copy.png": "in the fit, so not counted",
+            "n.txt": "not an image (.txt)",
+        }
