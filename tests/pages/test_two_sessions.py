@@ -68,6 +68,11 @@ def test_a_threshold_does_not_replace_one_that_was_set_meanwhile(add_model: AddM
     assert "Someone else changed this model (threshold " in mine.text
     assert "since you opened it." in mine.text
     assert "Your change was not saved: the threshold " in mine.text
+    # Seen from anywhere on the page, and once.
+    assert [toast.value for toast in mine.app.toast] == [
+        "Your change was not saved: see the top of the page."
+    ]
+    assert not mine.run().app.toast
     assert "Someone else" not in theirs.run().text
     # It can be made to the model as it is now, and then it is this session's own.
     mine.click("refused-again-0")
@@ -126,6 +131,9 @@ def test_a_click_on_what_is_gone_by_now_is_answered(add_model: AddModel, home: P
     mine.click(key)
     assert "Someone else changed this model (" in mine.text
     assert "A click made just before has changed nothing." in mine.text
+    assert [toast.value for toast in mine.app.toast] == [
+        "Someone else changed this model: see the top of the page."
+    ]
     statuses = [normal.status for normal in Workspace(home).open(entry.id).normals_]
     assert statuses.count("not_good") == 1
 

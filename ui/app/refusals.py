@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RefusedChange:
     """A change that was not made.
 
@@ -37,9 +37,15 @@ class RefusedChange:
 
 @dataclass
 class Refusals:
-    """The refused changes of one session, by model id."""
+    """The refused changes of one session.
+
+    Attributes:
+        of: the changes by model id.
+        announced: by model id, the changes and the notice that the user was pointed to.
+    """
 
     of: dict[str, list[RefusedChange]] = field(default_factory=dict)
+    announced: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
 
 def keep(
@@ -96,6 +102,7 @@ def draw(entry: Entry, failure: Callable[[str, BaseException], None], busy: Job[
         busy: the job that is changing it, so that no other change can be made now; None if there is none.
     """
     kept = state.of(Refusals).of.get(entry.id, [])
+    _announce(entry, kept)
     at_work = busy is not None or (bool(kept) and workspace.store().holder(entry.id) is not None)
     for number, one in enumerate(list(kept)):
         reason = (
@@ -143,3 +150,14 @@ def draw(entry: Entry, failure: Callable[[str, BaseException], None], busy: Job[
             if st.button("Got it", key="changed-elsewhere-read"):
                 del opened.models().notices[entry.id]
                 st.rerun()
+
+
+def _announce(entry: Entry, kept: list[RefusedChange]) -> None:
+    """Point to what is new at the top of the page, which is out of sight of who has clicked far below."""
+    notice = opened.models().notices.get(entry.id)
+    now = (*kept, *([] if notice is None else [notice]))
+    announced = state.of(Refusals).announced
+    if any(one not in announced.get(entry.id, ()) for one in now):
+        what = "Your change was not saved" if kept else "Someone else changed this model"
+        st.toast(f"{what}: see the top of the page.", icon=":material/group:")
+    announced[entry.id] = now
