@@ -131,6 +131,9 @@ _MASK_SUFFIX = re.compile(
     r"(?:[ _.\-]*\d{1,3})?$",
     re.IGNORECASE,
 )
+_MASK_PREFIX = re.compile(
+    r"(?:masks?|maske|gt|seg(?:mentation)?|ground[ _.\-]?truth|segmask)[ _.\-]+(?P<stem>.+)", re.IGNORECASE
+)
 
 
 def words(name: str) -> list[str]:
@@ -304,6 +307,17 @@ def split_of(name: str) -> tuple[DataSplit | None, str]:
 
 
 def without_mask_suffix(stem: str) -> str | None:
-    """Return a mask's file stem without its ending: 000 of ``000_mask`` or ``000-GT``; None without one."""
-    found = _MASK_SUFFIX.fullmatch(stem)
+    """Return a mask's file stem without its ending or beginning: 000 of ``000_mask`` or ``mask_000``.
+
+    None if it has neither.
+    """
+    found = _MASK_SUFFIX.fullmatch(stem) or _MASK_PREFIX.fullmatch(stem)
     return None if found is None else found["stem"]
+
+
+@lru_cache(maxsize=4096)
+def masks_of(name: str) -> tuple[str, ...]:
+    """Return the words of the folder whose masks a folder holds by its name: ng of ``NG_masks``."""
+    said = words(name)
+    left = tuple(word for word in said if word not in _MASK)
+    return left if len(left) < len(said) else ()

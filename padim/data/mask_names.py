@@ -13,11 +13,13 @@ from pathlib import PurePosixPath
 
 from padim.data.formats import IMAGE_SUFFIXES
 from padim.data.label_words import (
+    masks_of,
     may_say_masks,
     says_masks,
     says_nothing,
     split_of,
     without_mask_suffix,
+    words,
 )
 
 _Key = tuple[tuple[str, ...], str]
@@ -44,10 +46,41 @@ def find_masks(files: Sequence[str]) -> list[str]:
     Args:
         files: names of all image files of a tree, with forward slashes.
     """
-    in_folder = {name for name in files if any(map(says_masks, _folders(name)))}
+    named_after = _named_after(files)
+    in_folder = {
+        name
+        for name in files
+        if any(map(says_masks, _folders(name))) or _under_other(name, named_after) != name
+    }
     others = [name for name in files if name not in in_folder]
     found = in_folder | _in_label_folders(others) | set(_beside(others))
     return [name for name in files if name in found]
+
+
+def _named_after(files: Iterable[str]) -> dict[str, str]:
+    """Return the folders such as ``NG_masks`` that are beside one called ``NG``, each with that one."""
+    there: dict[tuple[str, tuple[str, ...]], str] = {}
+    paths = {"/".join(_folders(name)[: depth + 1]) for name in files for depth in range(name.count("/"))}
+    for path in sorted(paths):
+        above, _, last = path.rpartition("/")
+        there[above, tuple(words(last))] = path
+    found = {}
+    for path in paths:
+        above, _, last = path.rpartition("/")
+        other = there.get((above, masks_of(last))) if masks_of(last) else None
+        if other is not None:
+            found[path] = other
+    return found
+
+
+def _under_other(name: str, named_after: Mapping[str, str]) -> str:
+    """Return a mask's name as if it were in the folder that its own one is named after."""
+    folders = _folders(name)
+    for depth in range(len(folders)):
+        path = "/".join(folders[: depth + 1])
+        if path in named_after:
+            return named_after[path] + name[len(path) :]
+    return name
 
 
 def beside_images(files: Iterable[str]) -> list[str]:
@@ -105,8 +138,9 @@ def match_masks(
         reduced[_reduced(folders), stem].append(image)
         by_stem[(), stem].append(image)
     found = MaskMatch()
+    named_after = _named_after([*masks, *images])
     for mask in masks:
-        candidates = _candidates(mask, exact, reduced, by_stem)
+        candidates = _candidates(_under_other(mask, named_after), exact, reduced, by_stem)
         if len(candidates) > 1:
             candidates = [image for image in candidates if preferred(image)] or candidates
         if len(candidates) > 1:

@@ -198,6 +198,10 @@ def test_views_of_parts_are_no_kinds_of_defects(tmp_path: Path) -> None:
             ["test/normal/1.png", "test/normal_test/2.png", "test/dent/3.png"],
             {"normal/1.png": "good", "normal_test/2.png": "good", "dent/3.png": "dent"},
         ),
+        # Masks in a folder named after that of their images, or with a name that begins as a mask's.
+        (["OK/1.png", "NG/2.png", "NG_mask/2.png"], {"OK/1.png": "good", "NG/2.png": "NG"}),
+        (["OK/1.png", "dent 1/2.png", "mask_dent_1/2.png"], {"OK/1.png": "good", "dent 1/2.png": "dent 1"}),
+        (["good/a.png", "bad/b.png", "bad/mask_b.png"], {"good/a.png": "good", "bad/b.png": "bad"}),
         # In a folder of defects nothing is good, whatever the views of the parts are called.
         (["ok/1.png", "NG/good/2.png"], {"ok/1.png": "good", "NG/good/2.png": "NG"}),
         (["ok/1.png", "NG/normal/2.png"], {"ok/1.png": "good", "NG/normal/2.png": "NG"}),
@@ -226,6 +230,17 @@ def test_no_image_gets_the_opposite_label(tmp_path: Path, names: list[str], kind
     _make(tmp_path, names)
     dataset = open_dataset(tmp_path)
     assert {name: sample.kind for name, sample in dataset.samples.items()} == kinds
+
+
+@pytest.mark.parametrize(
+    "mask", ["NG_mask/2.png", "NG masks/2_mask.png", "mask_NG/2.png", "NG/mask_2.png", "NG/GT-2.png"]
+)
+def test_masks_named_after_the_folder_of_their_images(tmp_path: Path, mask: str) -> None:
+    _make(tmp_path, ["OK/1.png", "NG/2.png"])
+    layouts.mask(tmp_path / mask)
+    dataset = open_dataset(tmp_path)
+    assert dataset.samples["NG/2.png"].masks == (mask,)
+    assert dict(dataset.kinds) == {"good": 1, "NG": 1}
 
 
 @pytest.mark.parametrize(
