@@ -46,6 +46,9 @@ def decoded(path, depth):
             # The first page alone would accept the others unseen. Extra views in a phone's JPEG do not count.
             if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
                 raise Unusable("is an animation or has several pages; score each as a file of its own")
+            views = getattr(image, "mpinfo", None) or {}
+            if any("Multi-Frame" in str(view["Attribute"]["MPType"]) for view in views.get(0xB002, ())):
+                raise Unusable("holds several views, as of a stereo pair; score each as a file of its own")
             if image.format not in FORMATS:
                 raise Unusable(
                     f"is {image.format}, and this script reads {', '.join(FORMATS)}; convert it first"

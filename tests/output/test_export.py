@@ -543,6 +543,13 @@ def _deep_rgb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
+def _stereo(views: bytes) -> bytes:
+    """Declare the first of the views of an MPO one of a stereo pair."""
+    pair = views.replace(struct.pack("<II", 0, 0x030000), struct.pack("<II", 0, 0x020002), 1)
+    assert pair != views
+    return pair
+
+
 def unusable_files() -> dict[str, tuple[bytes, str]]:
     """Files that the scripts must not score, with a part of the reason that they give."""
     first, other = (Image.fromarray(part(700 + seed, size=(80, 80))) for seed in range(2))
@@ -559,6 +566,7 @@ def unusable_files() -> dict[str, tuple[bytes, str]]:
         "moving.png": (_encoded(first, "PNG", **pages), several),
         "moving.webp": (_encoded(first, "WEBP", **pages), several),
         "moving.gif": (_encoded(first, "GIF", **pages), several),
+        "stereo.jpg": (_stereo(_encoded(first, "MPO", **pages)), "holds several views"),
         "still.gif": (_encoded(first, "GIF"), "is GIF"),
         "cut.jpg": (photo[: len(photo) // 2], "cut short"),
         "lost.jpg": (photo[:700] + photo[900:], "is a damaged JPEG"),
