@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImagePalette
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -74,12 +74,38 @@ class _Tiff(TiffImageFile):
         super().load_prepare()
 
 
+class _Bmp(BmpImageFile):
+    """BMP reader that reads 4 and 8 bits a pixel as such, also where the palette is black and white or gray."""
+
+    def _open(self) -> None:
+        super()._open()
+        # Pillow takes a file with two grays for one of 1 bit, and one with sixteen for one of 8 bits: it would
+        # read the image as black, or as noise.
+        grays = {"1": (0, 255), "L": range(16)}.get(self.mode)
+        depth = self._depth()
+        if grays is None or depth not in (4, 8) or (self.mode == "L" and depth == 8):
+            return
+        self._mode = "P"
+        self.palette = ImagePalette.raw("RGB", bytes(gray for gray in grays for _ in range(3)))
+        (tile,) = self.tile
+        self.tile = [tile._replace(args=("P" if depth == 8 else "P;4", *tile.args[1:]))]
+
+    def _depth(self) -> int:
+        """Return the number of bits a pixel, from the header."""
+        place = self.fp.tell()
+        self.fp.seek(14)
+        header = self.fp.read(16)
+        self.fp.seek(place)
+        at = 10 if header.startswith(b"\x0c\0\0\0") else 14
+        return int.from_bytes(header[at : at + 2], "little")
+
+
 # One reader per format, chosen by the file's first bytes and called directly: `Image.open` would try forty
 # other formats and apply limits that belong to the whole process.
 _READERS: dict[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
     "PNG": PngImageFile,
     "JPEG": JpegImageFile,
-    "BMP": BmpImageFile,
+    "BMP": _Bmp,
     "TIFF": _Tiff,
     "WebP": WebPImageFile,
     "GIF": GifImageFile,

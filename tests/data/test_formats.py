@@ -244,6 +244,33 @@ def test_png_keeps_its_orientation_beside_a_profile() -> None:
     np.testing.assert_array_equal(decode(data, "a"), PHOTO[::-1, ::-1])
 
 
+def palette_bmp(depth: int, grays: list[int], indices: npt.NDArray[np.uint8]) -> bytes:
+    """Encode indices ``(h, w)`` as an uncompressed BMP of 4 or 8 bits with a palette of grays."""
+    height, width = indices.shape
+    stride = (width * depth + 31) // 32 * 4
+    rows = b""
+    for row in indices[::-1]:
+        packed = row if depth == 8 else np.append(row, 0)[: (width + 1) // 2 * 2]
+        packed = packed if depth == 8 else packed[::2] << 4 | packed[1::2]
+        rows += packed.astype(np.uint8).tobytes().ljust(stride, b"\0")
+    begin = 54 + 4 * len(grays)
+    head = struct.pack("<2sIHHI", b"BM", begin + len(rows), 0, 0, begin)
+    head += struct.pack("<IiiHHIIiiII", 40, width, height, 1, depth, 0, len(rows), 0, 0, len(grays), 0)
+    return head + b"".join(bytes((gray, gray, gray, 0)) for gray in grays) + rows
+
+
+@pytest.mark.parametrize(
+    ("depth", "grays"),
+    [(8, [0, 255]), (4, [0, 255]), (4, list(range(16))), (8, [255, 0]), (8, list(range(256))), (4, [9, 80])],
+)
+def test_bmp_with_a_palette_of_grays_has_its_own_values(depth: int, grays: list[int]) -> None:
+    most = min(len(grays), 2**depth)
+    indices = np.random.default_rng(3).integers(0, most, (5, 7)).astype(np.uint8)
+    expected = np.array(grays, np.uint8)[indices]
+    data = palette_bmp(depth, grays, indices)
+    np.testing.assert_array_equal(decode(data, "a.bmp"), np.repeat(expected[..., None], 3, axis=2))
+
+
 def test_bmp_with_an_empty_fourth_channel_is_opaque() -> None:
     for alpha in (0, 255):
         rgba = np.dstack((PHOTO, np.full(GRAY.shape, alpha))).astype(np.uint8)
