@@ -75,12 +75,12 @@ class _Tiff(TiffImageFile):
 
 
 class _Bmp(BmpImageFile):
-    """BMP reader that reads 4 and 8 bits a pixel as such, also where the palette is black and white or gray."""
+    """BMP reader that reads 4 and 8 bits a pixel as such, also where the palette is gray."""
 
     def _open(self) -> None:
         super()._open()
-        # Pillow takes a file with two grays for one of 1 bit, and one with sixteen for one of 8 bits: it would
-        # read the image as black, or as noise.
+        # Pillow takes a file with two grays for one of 1 bit, and one with sixteen for one of 8 bits: it
+        # would read the image as black, or as noise.
         grays = {"1": (0, 255), "L": range(16)}.get(self.mode)
         depth = self._depth()
         if grays is None or depth not in (4, 8) or (self.mode == "L" and depth == 8):
@@ -88,10 +88,12 @@ class _Bmp(BmpImageFile):
         self._mode = "P"
         self.palette = ImagePalette.raw("RGB", bytes(gray for gray in grays for _ in range(3)))
         (tile,) = self.tile
+        assert isinstance(tile.args, tuple)
         self.tile = [tile._replace(args=("P" if depth == 8 else "P;4", *tile.args[1:]))]
 
     def _depth(self) -> int:
         """Return the number of bits a pixel, from the header."""
+        assert self.fp is not None
         place = self.fp.tell()
         self.fp.seek(14)
         header = self.fp.read(16)
