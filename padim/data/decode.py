@@ -9,32 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
-from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageFile, ImagePalette
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from padim.data import decode_limits, deep_pixels, formats, image_headers, jpeg_check, optional_readers, pnm
-from padim.data.bit_depth import FULL, OtherDepth, Samples, to_levels
+from padim.data import decode_limits, deep_pixels, formats, image_headers, optional_readers, pnm
+from padim.data.bit_depth import OtherDepth, Samples
 from padim.data.decode_budget import Cancel, memory_budget
 from padim.data.decode_pool import TooSlow, shared_pool
 from padim.data.formats import FORMATS
 from padim.data.image_headers import Header
 from padim.data.optional_readers import SampleValues
+from padim.data.orientation import orientation_of_file, turned
+from padim.data.readers import READERS, check_jpeg, check_tiff, scale_color_key
 from padim.data.refusal import Refusal
+from padim.data.to_rgb import Rgb, deep_color_to_rgb, deep_gray_to_rgb, is_deep_gray, samples_to_rgb, to_rgb
 from padim.errors import ImageError, PadimError
 
 MIB = 1024 * 1024
@@ -44,82 +39,12 @@ MAX_SCANS = 50
 # Memory that reading any image takes beside its pixels.
 _READING_BYTES = 16 * MIB
 
-# Transparent pixels carry arbitrary hidden colours. They are put on white, as paper and image viewers show
-# them, so that the model scores what the engineer sees.
-ALPHA_BACKGROUND = (255, 255, 255)
-
-Rgb = npt.NDArray[np.uint8]
-Pixel = TypeVar("Pixel", bound=np.generic)
-
-
 OnSamples = Callable[[Samples], None]
 
 
 def sha256(data: bytes) -> str:
     """Return the hex SHA-256 of a file's bytes, which identifies the file in models and reports."""
     return hashlib.sha256(data).hexdigest()
-
-
-# --- decoding -----------------------------------------------------------------------------------------------
-
-
-class _Tiff(TiffImageFile):
-    """TIFF reader that applies only this module's pixel limit, not Pillow's."""
-
-    def load_prepare(self) -> None:
-        # The base class applies Pillow's process-wide limit just before it creates this image: a warning from
-        # 89 megapixels on. Our own limit has been applied already.
-        if self._im is None:
-            self.im = Image.new(self.mode, self._tile_size).im
-        super().load_prepare()
-
-
-class _Bmp(BmpImageFile):
-    """BMP reader that reads 4 and 8 bits a pixel as such, also where the palette is gray."""
-
-    def _open(self) -> None:
-        super()._open()
-        # Pillow takes a file with two grays for one of 1 bit, and one with sixteen for one of 8 bits: it
-        # would read the image as black, or as noise.
-        grays = {"1": (0, 255), "L": range(16)}.get(self.mode)
-        depth = self._depth()
-        if grays is None or depth not in (4, 8) or (self.mode == "L" and depth == 8):
-            return
-        self._mode = "P"
-        self.palette = ImagePalette.raw("RGB", bytes(gray for gray in grays for _ in range(3)))
-        (tile,) = self.tile
-        assert isinstance(tile.args, tuple)
-        self.tile = [tile._replace(args=("P" if depth == 8 else "P;4", *tile.args[1:]))]
-
-    def _depth(self) -> int:
-        """Return the number of bits a pixel, from the header."""
-        assert self.fp is not None
-        place = self.fp.tell()
-        self.fp.seek(14)
-        header = self.fp.read(16)
-        self.fp.seek(place)
-        at = 10 if header.startswith(b"\x0c\0\0\0") else 14
-        return int.from_bytes(header[at : at + 2], "little")
-
-
-# One reader per format, chosen by the file's first bytes and called directly: `Image.open` would try forty
-# other formats and apply limits that belong to the whole process.
-_READERS: dict[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
-    "PNG": PngImageFile,
-    "JPEG": JpegImageFile,
-    "BMP": _Bmp,
-    "TIFF": _Tiff,
-    "WebP": WebPImageFile,
-    "GIF": GifImageFile,
-    "JPEG 2000": Jpeg2KImageFile,
-    "AVIF": AvifImageFile,
-    "PNM": PpmImageFile,  # of masks only; images are read by `padim.data.pnm`
-}
-
-_TIFF_BITS_PER_SAMPLE, _TIFF_SAMPLE_FORMAT, _TIFF_PHOTOMETRIC = 258, 339, 262
-_TIFF_PLANAR, _TIFF_SUBFILE = 284, 254
-EXIF_ORIENTATION = 274
-_MPO_ENTRIES = 0xB002
 
 
 def decode(
@@ -373,7 +298,7 @@ def _decode(
         return _decode_samples(data, header, max_pixels, bit_depth, on_samples)
     if kind == "PNG":
         data = image_headers.without_metadata(data)
-    image = _READERS[kind](BytesIO(data))
+    image = READERS[kind](BytesIO(data))
     _check_pixels(image.size, max_pixels)
     # Pillow turns the size of a TIFF along with its pixels. An AVIF may be a cut-out of what is stored.
     if header.size is not None and kind != "AVIF" and sorted(image.size) != sorted(header.size):
@@ -381,26 +306,26 @@ def _decode(
     if isinstance(image, PngImageFile):
         # Pillow decodes IDAT chunks without checking their checksums: flipped bits would become pixels.
         PngImageFile(BytesIO(data)).verify()
-        _scale_color_key(image)
+        scale_color_key(image)
     if isinstance(image, TiffImageFile):
-        _check_tiff(image)
+        check_tiff(image)
     elif getattr(image, "n_frames", 1) > 1:
         raise Refusal("is an animation; save the frame to be inspected as an image of its own")
     if isinstance(image, JpegImageFile):
-        _check_jpeg(image, data)
+        check_jpeg(image, data)
     deep_color = deep_pixels.is_deep_color(image)
     image.load()
     if isinstance(image, WebPImageFile):
         # Frees two canvases and a copy of the pixels, twelve bytes per pixel, no longer needed.
         image.fp = image._decoder = None
     # Pillow turns TIFFs upright while loading them and then drops their orientation tag.
-    orientation = _orientation(image)
+    orientation = orientation_of_file(image)
     if deep_color:
-        rgb, samples = _deep_color_to_rgb(image, lambda: _READERS[kind](BytesIO(data)), data, bit_depth)
-    elif _is_deep_gray(image):
-        rgb, samples = _deep_gray_to_rgb(image, data, bit_depth)
+        rgb, samples = deep_color_to_rgb(image, lambda: READERS[kind](BytesIO(data)), data, bit_depth)
+    elif is_deep_gray(image):
+        rgb, samples = deep_gray_to_rgb(image, data, bit_depth)
     else:
-        rgb, samples = _to_rgb(image), None
+        rgb, samples = to_rgb(image), None
     if samples is not None and on_samples is not None:
         on_samples(samples)
     return np.ascontiguousarray(turned(rgb, orientation))
@@ -420,30 +345,7 @@ def _decode_samples(
     samples = found.samples()
     if samples is not None and on_samples is not None:
         on_samples(samples)
-    return np.ascontiguousarray(turned(_samples_to_rgb(found, samples, bit_depth), found.orientation))
-
-
-def _samples_to_rgb(found: SampleValues, samples: Samples | None, bit_depth: int | None) -> Rgb:
-    """Convert samples in their own range to uint8 (h, w, 3)."""
-    values = found.values
-    if values.dtype.kind == "f":
-        levels = _float_levels(values)
-    elif samples is not None:
-        white = samples.white(bit_depth)
-        levels = to_levels(np.minimum(values, white), white)
-        if found.has_alpha and int(values[..., -1].max()) > white:
-            levels[..., -1] = values[..., -1] // 256  # transparency of the full range beside such colours
-    elif found.top == 255:
-        levels = values.astype(np.uint8, copy=False)
-    else:
-        levels = np.rint(np.arange(found.top + 1) * (255 / found.top)).astype(np.uint8)[values]
-    if found.white_is_zero:
-        levels = 255 - levels
-    if levels.ndim == 2 or levels.shape[2] == 1:
-        return np.repeat(levels.reshape(*levels.shape[:2], 1), 3, axis=2)
-    if found.has_alpha:
-        return np.array(_on_background(Image.fromarray(np.ascontiguousarray(levels))))
-    return levels
+    return np.ascontiguousarray(turned(samples_to_rgb(found, samples, bit_depth), found.orientation))
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
@@ -453,201 +355,3 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
             f"has {width} x {height} pixels ({width * height / 1e6:.1f} megapixels), over the limit of "
             f"{max_pixels / 1e6:g} megapixels; make it smaller, or raise {decode_limits.MEGAPIXELS}"
         )
-
-
-def _check_jpeg(image: JpegImageFile, data: bytes) -> None:
-    """Raise Refusal for JPEGs with missing data and for those that hold several views of equal rank."""
-    if jpeg_check.is_damaged(data):
-        raise Refusal(
-            "is a JPEG that is damaged or cut short: parts of its data are missing, and would show as gray "
-            "or shifted areas; copy it again from where it was taken"
-        )
-    views: Any = None
-    with suppress(Exception):  # a broken list of views does not cost the image, as with EXIF
-        views = (image._getmp() or {}).get(_MPO_ENTRIES)
-    for view in views or ():
-        if str(view["Attribute"]["MPType"]).startswith("Multi-Frame Image"):
-            raise Refusal(
-                "holds several views (a stereo pair, a panorama or other angles); save the view to be "
-                "inspected as an image of its own"
-            )
-
-
-def _check_tiff(image: TiffImageFile) -> None:
-    """Raise Refusal for TIFFs that Pillow would read wrongly or only in part."""
-    tags = image.tag_v2
-    bits = tags.get(_TIFF_BITS_PER_SAMPLE, (1,))
-    if image.mode == "L" and 2 in tags.get(_TIFF_SAMPLE_FORMAT, ()):
-        raise Refusal("holds signed 8-bit pixels; save it as ordinary 8-bit or as 16-bit")
-    # Two cases that Pillow 13 decodes wrongly, without an error.
-    packed = image.info["compression"] != "raw"
-    if tags.get(_TIFF_PLANAR) == 2 and max(bits) > 8 and len(bits) > 1 and not packed:
-        raise Refusal(
-            "keeps its 16-bit colours in separate planes; save it with interleaved colours or as PNG"
-        )
-    if image.mode in ("I", "F") and tags.prefix == b"MM" and packed:
-        raise Refusal(
-            "is compressed, big-endian and of an unusual pixel type; save it uncompressed or as PNG"
-        )
-    if int(tags.get(_TIFF_SUBFILE, 0)) & 1:
-        raise Refusal(f"starts with a mere preview (a camera's raw file?); export it as {FORMATS}")
-    if not getattr(image, "is_animated", False):
-        return
-    # Page by page instead of `n_frames`, which follows a chain of any length.
-    for page in range(1, 64):
-        try:
-            image.seek(page)
-        except EOFError:
-            break
-        if not int(image.tag_v2.get(_TIFF_SUBFILE, 0)) & (1 | 4):  # reduced copy, mask
-            raise Refusal("has several pages; save the page to be inspected as an image of its own")
-    else:
-        raise Refusal("has more than 64 pages; save the page to be inspected as an image of its own")
-    image.seek(0)
-
-
-def _to_rgb(image: ImageFile.ImageFile) -> Rgb:
-    """Convert a loaded image to uint8 (h, w, 3), not yet turned upright."""
-    if isinstance(image, BmpImageFile) and image.mode == "RGBA" and not np.asarray(image)[..., 3].any():
-        # Many programs leave the fourth byte of a BMP zero, and viewers show such an image as opaque.
-        return np.array(image.convert("RGB"))
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or image.has_transparency_data:
-        return np.array(_on_background(image))
-    # An RGB image is not converted, because that would copy it.
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _on_background(image: Image.Image) -> Image.Image:
-    """Paste a transparent image on `ALPHA_BACKGROUND`."""
-    rgba: Image.Image = image.convert("LA") if image.mode == "La" else image
-    rgba = rgba if rgba.mode == "RGBA" else rgba.convert("RGBA")
-    alpha = rgba.getchannel("A")
-    _check_visible(alpha.getextrema()[1] == 0)
-    flat = Image.new("RGB", rgba.size, ALPHA_BACKGROUND)
-    flat.paste(rgba, mask=alpha)
-    return flat
-
-
-def _check_visible(nothing: bool) -> None:
-    if nothing:
-        raise Refusal("is transparent everywhere, there is nothing to see; save it without transparency")
-
-
-def _scale_color_key(image: PngImageFile) -> None:
-    """Scale a PNG's transparent colour from the file's bit depth to the 8 bits of Pillow's pixels."""
-    key = image.info.get("transparency")
-    raw_mode = image.tile[0].args
-    if isinstance(key, tuple) and raw_mode == "RGB;16B":
-        image.info["transparency"] = tuple(value >> 8 for value in key)
-    elif isinstance(key, int) and raw_mode in ("L;2", "L;4"):
-        image.info["transparency"] = key * (85 if raw_mode == "L;2" else 17)
-
-
-def _is_deep_gray(image: ImageFile.ImageFile) -> bool:
-    return image.mode.startswith("I;16") or image.mode in ("I", "F")
-
-
-def _deep_gray_to_rgb(
-    image: ImageFile.ImageFile, data: bytes, bit_depth: int | None
-) -> tuple[Rgb, Samples | None]:
-    """Convert grey pixels of 12, 16 or 32 bits, or floats from 0 to 1, to uint8 (h, w, 3)."""
-    tags: Mapping[int, Any] = image.tag_v2 if isinstance(image, TiffImageFile) else {}
-    values = np.asarray(image)
-    samples = None
-    if image.mode == "F":
-        gray = _float_levels(values)
-    elif tags.get(_TIFF_BITS_PER_SAMPLE, (16,))[0] > FULL:
-        gray = _long_integer_levels(values, signed=2 in tags.get(_TIFF_SAMPLE_FORMAT, ()))
-    else:
-        values = np.maximum(values, 0) if values.dtype.kind == "i" else values
-        if isinstance(image, Jpeg2KImageFile):
-            values = deep_pixels.as_stored(values, data)
-        samples = deep_pixels.samples_of(image, data, values, int(values.max()))
-        gray = to_levels(values, samples.white(bit_depth))
-    if tags.get(_TIFF_PHOTOMETRIC) == 0:  # "white is zero", which Pillow applies up to 8 bits only
-        gray = 255 - gray
-    rgb = np.repeat(gray[..., np.newaxis], 3, axis=2)
-    key = image.info.get("transparency")
-    if isinstance(key, int):
-        hidden = values == key
-        _check_visible(bool(hidden.all()))
-        rgb[hidden] = ALPHA_BACKGROUND
-    return rgb, samples
-
-
-def _deep_color_to_rgb(
-    image: ImageFile.ImageFile,
-    again: Callable[[], ImageFile.ImageFile],
-    data: bytes,
-    bit_depth: int | None,
-) -> tuple[Rgb, Samples | None]:
-    """Convert colours, or grey with transparency, of 16 bits to uint8 (h, w, 3)."""
-    found = deep_pixels.color_samples(image, again, data, bit_depth)
-    if found is None:
-        if bit_depth == FULL:
-            return _to_rgb(image), None
-        raise Refusal(
-            "holds 16-bit colours of a kind of which only the upper 8 bits can be read, and uses less than "
-            "the full range; save it as 16-bit RGB"
-        )
-    samples, values = found
-    white = samples.white(bit_depth)
-    if values is None or white == (1 << FULL) - 1:
-        return _to_rgb(image), samples
-    key = again().info.get("transparency")
-    hidden = (values == np.array(key, np.uint16)).all(axis=2) if isinstance(key, tuple) else None
-    if values.shape[2] == 4 and int(values[..., 3].max()) > white:
-        # Transparency of the full range beside such colours.
-        values[..., 3] = (values[..., 3].astype(np.uint32) * white + 32767) // 65535
-    levels = to_levels(values, white, overwrite=True)
-    if hidden is not None:
-        _check_visible(bool(hidden.all()))
-        levels[hidden] = ALPHA_BACKGROUND
-    if values.shape[2] == 3:
-        return levels, samples
-    return np.array(_on_background(Image.fromarray(levels))), samples
-
-
-def _long_integer_levels(values: npt.NDArray[Any], *, signed: bool) -> npt.NDArray[np.uint8]:
-    """Scale 32-bit integers from the full range of their type, of signed ones from the positive half."""
-    # Pillow returns unsigned 32-bit values as signed.
-    values = np.maximum(values, 0) if signed else values.view(np.uint32)
-    gray = (values >> (23 if signed else 24)).astype(np.uint8)
-    # No camera has 32 bits: such files hold smaller numbers, and would become black without a message.
-    if not gray.any() and values.any():
-        raise Refusal(
-            f"holds 32-bit integers up to {int(values.max())} only, all of them black on the full scale; "
-            "save it as 8- or 16-bit"
-        )
-    return gray
-
-
-def _float_levels(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    low, high = float(values.min()), float(values.max())  # a NaN anywhere makes both NaN
-    if not (low >= 0 and high <= 1):
-        raise Refusal(
-            f"holds floating-point pixels from {low:g} to {high:g} where 0 to 1 is expected; "
-            "save it as 8- or 16-bit"
-        )
-    return np.rint(values * 255).astype(np.uint8)
-
-
-def _orientation(image: ImageFile.ImageFile) -> int:
-    try:
-        value = image.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:
-        # Cameras often write broken EXIF blocks, and the parser fails in many ways. The pixels are
-        # intact: the image is used as stored, as viewers do.
-        return 1
-    return value if isinstance(value, int) else 1
-
-
-def turned(pixels: npt.NDArray[Pixel], orientation: int) -> npt.NDArray[Pixel]:
-    """Turn stored pixels ``(h, w, ...)`` upright, by their EXIF orientation (EXIF 2.32, tag 274: 1 to 8)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels

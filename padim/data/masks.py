@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from padim.data import deep_pixels
-from padim.data.decode import EXIF_ORIENTATION, turned
+from padim.data.orientation import EXIF_ORIENTATION, turned
 from padim.data.preprocess import Preprocess
 from padim.data.stored_values import stored
 from padim.errors import ImageError

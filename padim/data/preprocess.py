@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-from padim.data.decode import Rgb
+from padim.data.to_rgb import Rgb
 
 # The border of fit="pad": mid-grey is (almost) the zero of the networks' normalised input.
 PAD_COLOR = (127, 127, 127)

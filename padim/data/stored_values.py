@@ -16,21 +16,19 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from padim.data import decode_limits, image_headers, jpeg_check
 from padim.data.decode import (
-    _READERS,
     _READING_BYTES,
-    EXIF_ORIENTATION,
     MAX_BYTES,
     MAX_SCANS,
     _admit,
-    _check_jpeg,
     _check_pixels,
-    _orientation,
     _reason,
     _recognise,
     decode,
     too_large,
 )
 from padim.data.decode_budget import Cancel, memory_budget
+from padim.data.orientation import EXIF_ORIENTATION, orientation_of_file
+from padim.data.readers import READERS, check_jpeg
 from padim.data.refusal import Refusal
 from padim.errors import ImageError, PadimError
 
@@ -64,12 +62,12 @@ def stored(data: bytes, name: str, *, cancel: Cancel | None = None) -> Iterator[
         with memory_budget(limits.memory).holding(need, cancel):
             if header.reader not in ("pillow", "pnm"):
                 raise Refusal(f"is a {kind} of a kind in which masks are not read; save the mask as PNG")
-            image = _READERS[kind](BytesIO(data))
+            image = READERS[kind](BytesIO(data))
             _check_pixels(image.size, limits.pixels)
             if isinstance(image, PngImageFile):
                 PngImageFile(BytesIO(data)).verify()
             if isinstance(image, JpegImageFile):
-                _check_jpeg(image, data)
+                check_jpeg(image, data)
             if getattr(image, "n_frames", 1) > 1 and kind != "JPEG":
                 raise Refusal("has several pages; save the mask as an image of its own")
             if kind == "JPEG" and jpeg_check.is_damaged(data):
@@ -92,11 +90,11 @@ def orientation_of(data: bytes) -> int:
             return value if isinstance(value, int) and 1 <= value <= 8 else 1
         if not image_headers.read(data, kind, max_scans=MAX_SCANS).bounded:
             return 1
-        image = _READERS[kind](BytesIO(data))
+        image = READERS[kind](BytesIO(data))
         if isinstance(image, TiffImageFile):
             value = image.tag_v2.get(EXIF_ORIENTATION, 1)
             return value if isinstance(value, int) and 1 <= value <= 8 else 1
-        return _orientation(image) if 1 <= _orientation(image) <= 8 else 1
+        return orientation_of_file(image) if 1 <= orientation_of_file(image) <= 8 else 1
     except Exception:  # whatever is wrong with the file is reported where its pixels are read
         return 1
 

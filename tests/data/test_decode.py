@@ -23,10 +23,11 @@ from PIL import Image, WebPImagePlugin
 
 from padim.data import decode as images
 from padim.data.archives import ZipLimits, ZipSource
-from padim.data.decode import ALPHA_BACKGROUND, decode, sha256
+from padim.data.decode import decode, sha256
 from padim.data.opening import expand_uploads, open_source
 from padim.data.preprocess import PAD_COLOR, Box, Preprocess, thumbnail
 from padim.data.sources import FolderSource, UploadSource
+from padim.data.to_rgb import ALPHA_BACKGROUND
 from padim.errors import ImageError
 from tests import hostile
 
@@ -450,7 +451,7 @@ def test_memory_errors_are_told_and_interrupts_pass(monkeypatch: pytest.MonkeyPa
         def reader(data: BytesIO) -> None:
             raise error
 
-        monkeypatch.setitem(images._READERS, "PNG", reader)
+        monkeypatch.setitem(images.READERS, "PNG", reader)
 
     fail(MemoryError())
     assert "memory" in reason(PNG)

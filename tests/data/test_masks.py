@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from padim.data.decode import decode, turned
+from padim.data.decode import decode
 from padim.data.masks import is_empty, read_mask
+from padim.data.orientation import turned
 from padim.errors import ImageError
 
 H, W = 6, 9
