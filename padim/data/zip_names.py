@@ -6,7 +6,7 @@ an archive, because a single short name fits many. Python's own reading, always 
 files there are: in CP932, GBK and Big5 the second byte of a character may be a backslash, as in 表, which
 would become a folder.
 
-charset-normalizer was tried first: it misreads one short name in three.
+charset-normalizer was tried first: it misread 7 of 27 lists of short names.
 """
 
 from __future__ import annotations
