@@ -20,6 +20,7 @@ from pydantic import (
 
 from padim import presets
 from padim.errors import BackboneError, PadimError
+from padim.locating.settings import Align
 from padim.methods import catalogue
 from padim.network import registry
 from padim.text import clipped, shown
@@ -30,7 +31,12 @@ Weights = Literal["pretrained", "random"]
 # The coarsest stride of all networks in the registry, which halve the image five times.
 COARSEST_STRIDE = 32
 # The values that settings effectively had in models saved before the settings were introduced.
-BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {"feature_norm": "none", "neighborhood": 0, "bit_depth": None}
+BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {
+    "feature_norm": "none",
+    "neighborhood": 0,
+    "bit_depth": None,
+    "align": None,
+}
 # The bit depth with which saved models from before are opened: 16-bit files were read over their full range,
 # whatever their metadata declared.
 BIT_DEPTH_BEFORE = 16
@@ -81,6 +87,9 @@ class PadimConfig(BaseModel):
         None,
         description="Bits of the range of values in images deeper than 8 bits, such as 12 for a 12-bit "
         "camera's 16-bit files; null: as the files' metadata declare, decided by the first fit.",
+    )
+    align: Align | None = Field(
+        None, description="How the part is located in each image; null: images are compared as they are."
     )
     grid_stride: GridStride = Field(8, description="Input pixels per grid position.")
     feature_norm: catalogue.FeatureNorm = Field(

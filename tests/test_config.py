@@ -28,6 +28,7 @@ def test_defaults() -> None:
         "input_size": 256,
         "fit": "stretch",
         "bit_depth": None,
+        "align": None,
         "grid_stride": 8,
         "feature_norm": "l2",
         "n_features": 100,
