@@ -133,12 +133,14 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
                 on_click=regions.discard_draft,
                 args=(drawn,),
             )
-        # The key changes with every drawing, so that the next popover starts closed.
+        # The key changes only with whether there is a region to remove: while it stays the same, the popover
+        # stays open whatever else changes; removing the region closes it.
+        nothing = model.decision.roi is None
         with st.popover(
             "Score everywhere",
             icon=":material/select_all:",
-            disabled=model.decision.roi is None,
-            key=f"region-everywhere-{drawn.stamp}",
+            disabled=nothing,
+            key="region-everywhere-already" if nothing else "region-everywhere",
         ):
             st.markdown("The region in use is removed, and the whole map is scored again.")
             if not model.decision.roi_shapes and model.decision.roi is not None:

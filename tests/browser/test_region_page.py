@@ -167,7 +167,9 @@ def test_drawing_undoing_and_saving(
     np.testing.assert_array_equal(editor.dark(), ~roi)
 
     # It is there again on the next visit; a shape is taken away, and everything is scored again.
-    editor = Editor(visit(server), small_entry, home)
+    visitor = visit(server)
+    wire = Wire(visitor.page)
+    editor = Editor(visitor, small_entry, home)
     page = editor.page
     assert editor.shapes() == ["1 Exclude, polygon", "2 Include, brush"]
     np.testing.assert_array_equal(editor.dark(), ~roi)
@@ -176,15 +178,25 @@ def test_drawing_undoing_and_saving(
     page.keyboard.press("Delete")
     page.get_by_text("A draft: it decides nothing").wait_for()
     assert editor.shapes() == ["1 Include, brush"]
+    # A question asked while the page still runs stays open: the answer to "Discard" comes late.
+    editor.visitor.settle()
+    wire.hold()
+    sent = wire.sent
     editor.visitor.button("Discard the draft").click()
+    wire.wait_answered(sent + 1)
+    editor.visitor.button("Score everywhere").click()
+    question = editor.visitor.keyed("region-remove").get_by_role("button")
+    question.wait_for()
+    asked = question.element_handle()
+    wire.release()
     page.locator(".region .list button").nth(1).wait_for()
-    # The former popover, of the draft, leaves the page at the end of the run.
-    everywhere = editor.visitor.button("Score everywhere")
-    expect(everywhere).to_have_count(1)
-    everywhere.click()
-    editor.visitor.keyed("region-remove").get_by_role("button").click()
+    editor.visitor.button("Discard the draft").wait_for(state="detached")
+    editor.visitor.settle()
+    assert asked.evaluate("button => button.isConnected && button.checkVisibility()")
+    question.click()
     editor.see("100 % of the map is scored")
     assert editor.shapes() == []
+    expect(question).to_have_count(0)  # answered, so it is closed
     editor.visitor.until(lambda: editor.model().decision.roi is None, "no region is saved")
     # Not lost for good.
     editor.button("Undo").click()
