@@ -241,7 +241,7 @@ class ScoringState:
         """
         best: dict[str, int] = {}
         for normal, level in zip(self.fitted.normals, self.image_levels(min_area), strict=False):
-            if normal.status == "fit" or (include_kept_out and normal.status == "kept_out"):
+            if normal.in_calibration and (include_kept_out or normal.status == "fit"):
                 best[normal.group] = max(best.get(normal.group, 0), int(level))
         return np.fromiter(best.values(), np.int64, len(best))
 
@@ -251,7 +251,7 @@ class ScoringState:
             if self._histogram is None:
                 histogram = np.zeros(MAX_LEVEL + 1, np.int64)
                 for index, normal in enumerate(self.fitted.normals[: len(self.fitted.held_out)]):
-                    if normal.status != "not_good":
+                    if normal.in_calibration and not normal.lost:
                         scored = self.scored_area(normal.original_size)
                         histogram += np.bincount(self.held_out_map(index)[scored], minlength=MAX_LEVEL + 1)
                 self._histogram = histogram

@@ -348,7 +348,7 @@ def known(entry: Entry, model: Padim, images: Sequence[viewing.ViewerImage], min
     doubted = tuple(
         index
         for index, normal in enumerate(model.normals_)
-        if normal.status != "not_good" and event.get(normal.sha256) == "defect"
+        if normal.in_calibration and event.get(normal.sha256) == "defect"
     )
     return Known(np.asarray(good, np.int64), np.asarray(defect, np.int64), doubted)
 

@@ -113,7 +113,7 @@ def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOu
     maps: dict[int, Numbers] = {}
 
     def keep(index: int, q: npt.NDArray[np.uint16], levels: npt.NDArray[np.uint16]) -> None:
-        if _model.normals_[index].status != "not_good":
+        if _model.normals_[index].in_calibration:
             maps[index] = Numbers.of(levels[None], q)
 
     scores = held_out_scores(_model, areas, keep)

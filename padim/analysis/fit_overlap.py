@@ -45,7 +45,7 @@ IN_FIT = "was in the fit"
 # The number of pairs of images that a sentence names.
 _NAMED = 5
 # A status that stands before another one if an image has both, as copies of one file may.
-_ORDER: tuple[Status, ...] = ("not_good", "kept_out", "fit")
+_ORDER: tuple[Status, ...] = ("not_good", "kept_out", "reference", "fit")
 
 
 class Content(Protocol):
@@ -94,7 +94,8 @@ class KnownImages:
         for image in sorted(images, key=lambda image: _ORDER.index(image.status)):
             for key in (image.sha256, image.input_sha256):
                 if key and self._status.get(key) != "fit":
-                    self._status[key] = image.status
+                    # The fit depends on the reference part too: it says nothing about new parts.
+                    self._status[key] = "fit" if image.status == "reference" else image.status
 
     @classmethod
     def of(cls, model: Padim) -> Self:

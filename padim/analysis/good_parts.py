@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from padim.decision.verdicts import VerdictRates
 from padim.errors import CalibrationError
+from padim.storage.normals import Status
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.storage.normals import Status
 
 __all__ = ["BothPromises", "RankedNormal", "both_promises", "not_good", "part_values", "ranked"]
 
@@ -41,7 +41,7 @@ def ranked(model: Padim, status: Status = "fit") -> list[RankedNormal]:
 
     Args:
         model: a fitted model.
-        status: ``fit``, ``kept_out`` or ``not_good``.
+        status: ``fit``, ``kept_out``, ``not_good`` or ``reference``.
     """
     normals = model.normals_
     try:
@@ -84,7 +84,7 @@ def part_values(model: Padim, min_area: int | None = None) -> tuple[list[float],
         CalibrationError: the model has no held-out scores.
     """
     area = model.config.min_area if min_area is None else min_area
-    best: dict[str, dict[str, int]] = {"fit": {}, "kept_out": {}, "not_good": {}}
+    best: dict[str, dict[str, int]] = {status: {} for status in get_args(Status)}
     for normal, level in zip(model.normals_, model.state.image_levels(area), strict=False):
         of_status = best[normal.status]
         of_status[normal.group] = max(of_status.get(normal.group, 0), int(level))

@@ -25,7 +25,7 @@ class HeldOutScores:
     """The held-out scores of a model's normal images, by smallest region.
 
     Attributes:
-        indices: the images that count, as indices into ``model.normals_``: all except those marked not good.
+        indices: the images that count, as indices into ``model.normals_``: in the fit, or kept out of it.
         levels: uint16 ``(normals, areas)``, the scores of all images, good or not; column ``a - 1`` is for a
             smallest region of ``a`` pixels.
         part: the part number of each image that counts; parts in the fit come first.
@@ -61,7 +61,7 @@ def held_out_scores(model: Padim, areas: int, on_map: OnMap | None = None) -> He
         CalibrationError: the model has no held-out scores.
     """
     normals = model.normals_[: len(model.state.fitted.held_out)]
-    indices = tuple(i for i, normal in enumerate(normals) if normal.status != "not_good")
+    indices = tuple(i for i, normal in enumerate(normals) if normal.in_calibration)
     groups: dict[str, int] = {}
     for status in ("fit", "kept_out"):
         for normal in normals:

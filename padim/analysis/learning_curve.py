@@ -116,9 +116,7 @@ def subset_state(model: Padim, drawn: Iterable[str], watch: Watch | None = None)
     """
     chosen = frozenset(drawn)
     normals = tuple(
-        normal
-        if normal.group in chosen or normal.status == "not_good"
-        else replace(normal, status="kept_out")
+        normal if normal.group in chosen or not normal.in_calibration else replace(normal, status="kept_out")
         for normal in model.normals_
     )
     model.working_set.require()
@@ -144,7 +142,7 @@ def _levels_by_part(state: ScoringState, min_area: int) -> dict[str, int]:
     """Return the held-out level of every good part, which is the largest of its images' levels."""
     best: dict[str, int] = {}
     for normal, level in zip(state.fitted.normals, state.image_levels(min_area), strict=True):
-        if normal.status != "not_good":
+        if normal.in_calibration:
             best[normal.group] = max(best.get(normal.group, 0), int(level))
     return best
 

@@ -200,7 +200,7 @@ def _good(model: Padim) -> Iterator[tuple[int, str]]:
     if state.fitted.calibration == "none":
         state.image_levels(model.config.min_area)  # raises the error that states what is missing
     for index, normal in enumerate(state.fitted.normals[: len(state.fitted.held_out)]):
-        if normal.status != "not_good":
+        if normal.in_calibration and not normal.lost:
             yield index, normal.group
 
 

@@ -75,7 +75,7 @@ def shots_in_fit(model: Padim) -> list[Shots]:
         return []
     parts: dict[str, dict[str, tuple[str, float]]] = {}
     for normal, level in zip(model.normals_, model.state.image_levels(model.config.min_area), strict=False):
-        if normal.status != "not_good":
+        if normal.in_calibration and not normal.lost:
             shot = normal.name, model.state.fitted.quantizer.to_value(int(level))
             parts.setdefault(normal.group, {}).setdefault(normal.sha256, shot)
     return [

@@ -23,6 +23,8 @@ from padim.decision.regions import (
     within,
 )
 from padim.errors import CalibrationError
+from padim.locating.placement import Placement
+from padim.locating.pose import Pose
 
 # The scale of a bare level map, whose model is not known: map units are the levels themselves.
 _IDENTITY_SCALE = Quantizer(0.0, 1.0)
@@ -50,6 +52,10 @@ class Prediction:
         notes: what is unlike the good parts in the image's shape, size and colors, as sentences; they never
             change the verdict.
         input_sha256: hex SHA-256 of the pixels that the network saw; empty for a bare level map.
+        pose: where the part lies in the image, relative to the reference part; None if the model does not
+            locate parts, or did not find this one.
+        placement: the place of the map on the image, if the part was located; None: see ``content_box``.
+        lost: why the part was not found in the image; empty if it was found, or is not located.
     """
 
     name: str
@@ -67,6 +73,9 @@ class Prediction:
     thumbnail: bytes | None = None
     notes: tuple[str, ...] = ()
     input_sha256: str = ""
+    pose: Pose | None = None
+    placement: Placement | None = None
+    lost: str = ""
 
     def __repr__(self) -> str:
         if self.threshold_level is None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from padim.errors import BundleError
+from padim.errors import BundleError, PadimError
+from padim.locating.pose import Pose
 
-Status = Literal["fit", "kept_out", "not_good"]
+# "reference" is the part to whose place all others are brought: its displacement is 0 by construction, so
+# that it is neither in the fit nor in the calibration.
+Status = Literal["fit", "kept_out", "not_good", "reference"]
 Groups = Mapping[str, str] | Callable[[str], str | None] | None
 
 
@@ -20,12 +23,16 @@ class Normal:
         name: name as given.
         sha256: hex SHA-256 of the file's bytes (of shape and pixels, if given as an array).
         group: images with the same group show the same part and are left out together.
-        status: ``fit`` (in the Gaussians), ``kept_out`` (good, but scored as unseen) or ``not_good``.
+        status: ``fit`` (in the Gaussians), ``kept_out`` (good, but scored as unseen), ``not_good``, or
+            ``reference`` (the part to whose place all others are brought).
         original_size: (height, width) in pixels.
         thumbnail: (offset, length) in the thumbnails file.
         color_kind: see :func:`padim.data.shapes.color_kind`; None if it was saved before that was recorded.
         input_sha256: hex SHA-256 of the pixels that the network saw, which finds copies saved again without
             loss; empty in models saved before it was recorded.
+        pose: where the part lies in the image, relative to the reference part; None if the model does not
+            locate parts, or did not find this one.
+        lost: why the part was not found in the image; empty if it was found, or is not located.
     """
 
     name: str
@@ -36,34 +43,46 @@ class Normal:
     thumbnail: tuple[int, int]
     color_kind: str | None = None
     input_sha256: str = ""
+    pose: Pose | None = None
+    lost: str = ""
+
+    @property
+    def in_calibration(self) -> bool:
+        """Whether it shows a good part that the calibration counts: in the fit, or kept out of it."""
+        return self.status in ("fit", "kept_out")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as plain JSON values."""
-        return asdict(self)
+        """Return the record as plain JSON values; pose and ``lost`` only if there is one."""
+        data = asdict(self)
+        if self.pose is None:
+            del data["pose"]
+        if not self.lost:
+            del data["lost"]
+        return data
 
     @classmethod
     def from_json(cls, data: Any) -> Normal:
         """Create a record from :meth:`to_json`'s result; raise BundleError for any other data."""
         try:
             # Absent in models saved before they were recorded.
-            data = {"color_kind": None, "input_sha256": "", **data}
+            data = {"color_kind": None, "input_sha256": "", "pose": None, "lost": "", **data}
             values = {field.name: data[field.name] for field in fields(cls)}
             height, width = map(int, values["original_size"])
             offset, length = map(int, values["thumbnail"])
             if min(height, width) < 1 or min(offset, length) < 0:
                 raise ValueError("a size or place out of range")
-            strings = [values[key] for key in ("name", "sha256", "group", "status", "input_sha256")]
-            if not all(isinstance(value, str) for value in strings) or values["status"] not in (
-                "fit",
-                "kept_out",
-                "not_good",
-            ):
+            strings = [values[key] for key in ("name", "sha256", "group", "status", "input_sha256", "lost")]
+            known = values["status"] in get_args(Status)
+            if not all(isinstance(value, str) for value in strings) or not known:
                 raise ValueError("unexpected value")
             if not isinstance(values["color_kind"], str | None):
                 raise ValueError("a color kind that is no text")
+            pose = None if values["pose"] is None else Pose.from_json(values["pose"])
         except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise BundleError(f"normals.json: not a list of normal images ({error})") from error
-        return cls(**{**values, "original_size": (height, width), "thumbnail": (offset, length)})
+        return cls(
+            **{**values, "original_size": (height, width), "thumbnail": (offset, length), "pose": pose}
+        )
 
 
 def group_of(groups: Groups, name: str) -> str | None:
@@ -121,6 +140,20 @@ def regrouped(normals: Sequence[Normal], groups: Groups) -> tuple[Normal, ...]:
 
 
 def with_status(normals: Sequence[Normal], index: int, status: Status) -> tuple[Normal, ...]:
-    """Return the normals with a new status for all images of one normal's part."""
+    """Return the normals with a new status for all images of one normal's part.
+
+    Raises:
+        PadimError: the part is the reference, or to be in the fit although it was not found in an image.
+    """
     group = normals[index].group
+    for normal in normals:
+        if normal.group != group:
+            continue
+        if normal.status == "reference":
+            raise PadimError(
+                f"{normal.name}: is the reference part, which the others are brought to the place of; to "
+                "replace it, fit again with another reference"
+            )
+        if status == "fit" and normal.lost:
+            raise PadimError(f"{normal.name}: cannot be in the fit, because the part was not found in it")
     return tuple(replace(normal, status=status) if normal.group == group else normal for normal in normals)

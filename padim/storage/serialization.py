@@ -115,6 +115,7 @@ def write(
             "parts": len({n.group for n in model.normals if n.status == "fit"}),
             "kept_out": statuses["kept_out"],
             "not_good": statuses["not_good"],
+            **({"reference": statuses["reference"]} if statuses["reference"] else {}),
         },
     }
     normals = json.dumps([normal.to_json() for normal in model.normals], ensure_ascii=False)
