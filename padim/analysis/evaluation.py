@@ -198,7 +198,9 @@ def evaluate_dataset(
         images.append(EvaluatedImage(scored.name, sample.kind, scored.score_level, mask is not None))
         # For a defective image without a mask it is unknown which pixels are defective.
         if sample.good or mask is not None:
-            small = None if mask is None else at_map_resolution(mask, model.network.preprocess)
+            small = (
+                None if mask is None else at_map_resolution(mask, model.network.preprocess, scored.placement)
+            )
             pixels.add(scored.levels, small, model.state.scored_area(scored.original_size), sample.kind)
         if on_scored is not None:
             on_scored(scored, sample.kind)

@@ -19,6 +19,8 @@ from padim.data.orientation import EXIF_ORIENTATION, turned
 from padim.data.preprocess import Preprocess
 from padim.data.stored_values import stored
 from padim.errors import ImageError
+from padim.locating.placement import Placement
+from padim.locating.warp import covered
 
 Mask = npt.NDArray[np.bool_]
 
@@ -175,16 +177,20 @@ def _keyed(image: Image.Image, values: npt.NDArray[Any]) -> Mask | np.bool_:
     return np.bool_(False)
 
 
-def at_map_resolution(mask: Mask, preprocess: Preprocess) -> Mask:
+def at_map_resolution(mask: Mask, preprocess: Preprocess, placement: Placement | None = None) -> Mask:
     """Resample a mask to the level map's pixels (nearest neighbor, half-pixel centers).
 
     Args:
         mask: bool ``(h, w)``, in the image's pixels.
         preprocess: gives the map's size and the image's position in it.
+        placement: the place of the map on the image, if the part was located in it; None: the map shows the
+            whole image.
 
     Returns:
-        bool ``(S, S)``.
+        bool ``(S, S)``; False at map pixels with their center outside the image.
     """
+    if placement is not None:
+        return _at_placement(mask, placement, (preprocess.size,) * 2)
     box = preprocess.content_box(mask.shape)
     rows, columns = (
         (2 * np.arange(inside) + 1) * original // (2 * inside)
@@ -193,3 +199,14 @@ def at_map_resolution(mask: Mask, preprocess: Preprocess) -> Mask:
     result = np.zeros((preprocess.size,) * 2, np.bool_)
     result[box.top : box.top + box.height, box.left : box.left + box.width] = mask[np.ix_(rows, columns)]
     return result
+
+
+def _at_placement(mask: Mask, placement: Placement, shape: tuple[int, int]) -> Mask:
+    """Return the value of the mask's pixel in which the center of each map pixel lies: bool ``shape``."""
+    (a, b, c), (d, e, f) = placement.matrix.tolist()
+    u, v = np.arange(shape[1]) + 0.5, (np.arange(shape[0]) + 0.5)[:, None]
+    # A center on the very border of the image counts as inside.
+    x = np.clip(np.floor(a * u + b * v + c).astype(np.intp), 0, mask.shape[1] - 1)
+    y = np.clip(np.floor(d * u + e * v + f).astype(np.intp), 0, mask.shape[0] - 1)
+    inside = covered(placement.matrix, shape, (mask.shape[0], mask.shape[1]))
+    return np.asarray(mask[y, x] & inside, np.bool_)

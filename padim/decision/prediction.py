@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import Levels, Mask, Quantizer
+from padim.decision.back_projection import mask_and_regions_on_original, within_image
 from padim.decision.guard_band import Guard, Verdict, verdict_of
 from padim.decision.regions import (
     Region,
@@ -174,6 +175,10 @@ class Prediction:
 
     @cached_property
     def _mask_and_regions(self) -> tuple[Mask, tuple[Region, ...]]:
+        if self.placement is not None:
+            return mask_and_regions_on_original(
+                self.levels, self.decision_level, self.min_area, self.placement, self.original_size
+            )
         return mask_and_regions(
             self.levels,
             self.decision_level,
@@ -191,6 +196,7 @@ def decide(
     roi: Mask | None = None,
     original_size: tuple[int, int] | None = None,
     content_box: Box | None = None,
+    placement: Placement | None = None,
 ) -> Prediction:
     """Decide a bare level map: return its prediction with score, mask and regions, in levels.
 
@@ -199,13 +205,18 @@ def decide(
         threshold: a level, 0..65535; pixels strictly above it are rejected.
         min_area: smallest region that counts, in *map* pixels, at least 1.
         roi: bool ``(S, S)``, a further region of interest (a model's level maps already contain its own).
-        original_size: ``(h, w)`` of the image; None: the size of the content box.
+        original_size: ``(h, w)`` of the image; None: the size of the content box. Needed with a placement.
         content_box: the part of the map that a padded image fills; None: it fills the map.
+        placement: the place of the map on the image; None: it shows the whole image.
 
     Raises:
         ValueError: the map's dtype or rank is wrong, or an argument is out of range.
     """
+    if placement is not None and original_size is None:
+        raise ValueError("original_size must be given with a placement")
     levels, size = within(levels, min_area, roi=roi, original_size=original_size, content_box=content_box)
+    if placement is not None:
+        levels = within_image(levels, placement, size)
     return Prediction(
         name="",
         sha256="",
@@ -216,4 +227,5 @@ def decide(
         threshold_level=checked_threshold(threshold),
         min_area=min_area,
         quantizer=_IDENTITY_SCALE,
+        placement=placement,
     )

@@ -80,7 +80,7 @@ def region_score(q: Levels, min_area: int) -> int:
     # Between the two, bisect over the levels that occur; {q >= t} only shrinks as t rises.
     while len(levels):
         middle = len(levels) // 2
-        labels, _, keep = _large_regions(hot >= levels[middle], min_area)
+        labels, _, keep = large_regions(hot >= levels[middle], min_area)
         if keep.any():
             low = int(levels[middle])
             levels = levels[middle + 1 :]
@@ -224,7 +224,7 @@ def checked_threshold(threshold: int) -> int:
     return threshold
 
 
-def _large_regions(above: Mask, min_area: int) -> tuple[NDArray[np.int32], NDArray[np.int32], Mask]:
+def large_regions(above: Mask, min_area: int) -> tuple[NDArray[np.int32], NDArray[np.int32], Mask]:
     """Label the 8-connected regions ``above``; return labels ``(S, S)``, statistics and whether kept.
 
     Statistics (OpenCV's) and whether a region has at least ``min_area`` pixels are arrays by label.
@@ -413,7 +413,7 @@ def mask_and_regions(
     if region_score(q, min_area) <= threshold:
         return np.zeros(size, np.bool_), ()
     box = _checked_box(content_box, q.shape)
-    labels, stats, keep = _large_regions(q > threshold, min_area)
+    labels, stats, keep = large_regions(q > threshold, min_area)
     regions = _regions(q, labels, stats, keep, min_area, size, box)
     return mask_to_original(keep[labels], size, box), regions
 
