@@ -150,7 +150,19 @@ def model_rows(model: Padim, path: Path) -> Facts:
         rows.append(("review", f"within {model.decision.guard.half_width:.4g} of the threshold"))
     if model.decision.roi is not None:
         rows.append(("region", f"{model.decision.roi.mean():.0%} of the image is inspected"))
-    return rows
+    return [*rows, *resolution_rows(model)]
+
+
+def resolution_rows(model: Padim) -> Facts:
+    """Return rows on the size of a map pixel and the smallest defect to expect, with warnings."""
+    from padim.analysis.resolution import model_resolution
+
+    found = model_resolution(model)
+    return [
+        ("map pixel", found.map_pixel_text),
+        ("smallest defect", f"{found.smallest_text}, if it differs clearly"),
+        *(("warning", f"[yellow]{escape(warning)}[/]") for warning in found.warnings),
+    ]
 
 
 def is_random(model: Padim) -> bool:
@@ -160,6 +172,8 @@ def is_random(model: Padim) -> bool:
 
 def document(model: Padim, path: Path) -> dict[str, Any]:
     """Return a description of a model as plain JSON; unknown values are null."""
+    from padim.analysis.resolution import model_resolution
+
     normals = model.normals_
     threshold = model.current_threshold
     promised = threshold is not None and model.state.fitted.calibration != "none"
@@ -186,6 +200,7 @@ def document(model: Padim, path: Path) -> dict[str, Any]:
             else {"false_rejects": None, "rejected_or_in_review": None}
         ),
         "min_area": model.config.min_area,
+        "resolution": model_resolution(model).to_json(),
     }
 
 
