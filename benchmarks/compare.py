@@ -30,6 +30,7 @@ from benchmarks.draws import Experiment, Options, PixelHistograms, Rows, evaluat
 from benchmarks.kept_figures import KeptFigures
 from benchmarks.paired_differences import Mean, difference, mean, over_sets
 from padim.config import PadimConfig
+from padim.input_size import InputSize
 
 FALSE_REJECT_SHARE = 0.05
 # A variant is accepted if it is better with few good parts and not noticeably worse with many.
@@ -221,7 +222,7 @@ class Comparison:
             key = config.model_dump_json(exclude=set(_AFTER_EMBEDDING))
             groups.setdefault(key, []).append(name)
         found: dict[str, dict[str, list[Figures]]] = {}
-        read: dict[tuple[int, str], tuple[mvtec.Category, list[list[int]]]] = {}
+        read: dict[tuple[InputSize, str], tuple[mvtec.Category, list[list[int]]]] = {}
         for names in groups.values():
             config = self.configs[names[0]]
             if (config.input_size, config.fit) not in read:

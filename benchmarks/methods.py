@@ -115,9 +115,7 @@ def formatted(value: float | None, form: str) -> str:
 def fitted(config: PadimConfig, data: Path, folder: Path) -> tuple[Padim, float]:
     """Fit a model on all of ``train/good``; return it and the seconds from files to threshold."""
     model = Padim(config, work_dir=folder)
-    model.network.extractor(
-        np.zeros((1, config.input_size, config.input_size, 3), np.uint8)
-    )  # opens the session
+    model.network.extractor(np.zeros((1, *config.input_shape, 3), np.uint8))  # opens the session
     begun = time.perf_counter()
     model.fit(FolderSource(data / "train" / "good"))
     _ = model.threshold_level

@@ -121,7 +121,7 @@ def scored_category(
     model = Padim(config).fit(category.named_arrays(category.rows(good=True, train=True)))
     rows = [*category.rows(good=True, train=False), *category.rows(good=False)]
     scored = list(model.predict(category.named_arrays(rows)))
-    size = (config.input_size,) * 2
+    size = config.input_shape
     masks = [category.images[row].mask for row in rows]
     return (
         np.stack([one.levels for one in scored]),

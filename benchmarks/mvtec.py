@@ -117,7 +117,7 @@ class CachingExtractor(FeatureExtractor):
         key = (detector.form, kept.tobytes())
         if key not in self._behind:
             self._behind[key] = open_session(
-                behind_embedding_graph(detector.piece(len(kept)), kept, self.input_size)
+                behind_embedding_graph(detector.piece(len(kept)), kept, self.input_shape)
             )
         feed = {"all_channels": ort.OrtValue.ortvalue_from_numpy(self(rgb)), **inputs}
         values = self._behind[key].run_with_ort_values(list(outputs), feed)
@@ -199,7 +199,7 @@ def read(folder: Path, config: PadimConfig) -> Category:
     Raises:
         ValueError: an image cannot be read, or a mask is missing although the defect's kind has masks.
     """
-    preprocess = Preprocess(size=config.input_size, fit=config.fit)
+    preprocess = Preprocess(config.input_shape, config.fit)
     images: list[LabeledImage] = []
     prints: list[npt.NDArray[np.float32]] = []
     for name, data in _files(folder):

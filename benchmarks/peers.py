@@ -333,7 +333,7 @@ def prepare_images(
     Raises:
         ValueError: ``data`` has no ``train/good``, or too few good or defective test images.
     """
-    preprocess = Preprocess(size=config.input_size, fit=config.fit)
+    preprocess = Preprocess(config.input_shape, config.fit)
     if data is None:
         normals = work / "normals"
         normals.mkdir()
@@ -645,7 +645,7 @@ def same(
     result: report.Report,
 ) -> None:
     """Check that both sides give the same map, up to its levels, with one layer, which is not resampled."""
-    few, preprocess = work / "few", Preprocess(size=config.input_size, fit=config.fit)
+    few, preprocess = work / "few", Preprocess(config.input_shape, config.fit)
     few.mkdir()
     for name, content in sorted(FolderSource(normals))[:SAME_FIT]:
         # Saved at input size: both decode alike, but resizing differs slightly, too much for this check.

@@ -83,8 +83,8 @@ class Ours:
 
         keep_freed_memory()  # as the application and the command line do
         self.model = Padim(PadimConfig.model_validate(job["config"]), work_dir=job["work"])
-        size = self.model.config.input_size
-        self.model.network.extractor(np.zeros((1, size, size, 3), np.uint8))
+        shape = self.model.config.input_shape
+        self.model.network.extractor(np.zeros((1, *shape, 3), np.uint8))
 
     def fit(self, job: dict[str, Any]) -> dict[str, Any]:
         from padim.data.sources import FolderSource

@@ -35,7 +35,7 @@ def padim_mask(kind: str, points: Points, radius: float = 1.0) -> Mask:
         if kind == "polygon"
         else Shape("brush", "include", corners, radius)
     )
-    mask = rasterize([shape], SIZE)
+    mask = rasterize([shape], (SIZE, SIZE))
     assert mask is not None
     return mask
 

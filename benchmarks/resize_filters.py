@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     width, height = (1600, 1200) if args.quick else (WIDTH, HEIGHT)
     normals, good, bad = (24, 4, 4) if args.quick else (NORMALS, GOOD, BAD)
     config = PadimConfig()
-    size = config.input_size
+    size, _ = config.input_shape
     model = Padim(config)
     model.fit([_pillow(photograph(index, width, height), size) for index in range(normals)])
     inputs: dict[str, list[RGB]] = {name: [] for name in FILTERS}

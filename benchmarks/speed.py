@@ -98,9 +98,7 @@ def fit(config: PadimConfig, effort: Effort, result: report.Report, folder: Path
     """Measure images per second of a fit, from JPEG bytes in memory to a calibrated model."""
     files = list(images.Generated(effort.normals))
     model = Padim(config, work_dir=folder)
-    model.network.extractor(
-        np.zeros((1, config.input_size, config.input_size, 3), np.uint8)
-    )  # opens the session
+    model.network.extractor(np.zeros((1, *config.input_shape, 3), np.uint8))  # opens the session
     start = time.perf_counter()
     model.fit(files)
     _ = model.threshold_level  # calibration is part of a fit

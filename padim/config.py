@@ -20,6 +20,7 @@ from pydantic import (
 
 from padim import presets
 from padim.errors import BackboneError, PadimError
+from padim.input_size import InputSize, as_input_size, as_shape
 from padim.locating.settings import Align
 from padim.methods import catalogue
 from padim.network import registry
@@ -28,8 +29,6 @@ from padim.yaml_text import from_file, parse_yaml
 
 GridStride = Literal[4, 8, 16]
 Weights = Literal["pretrained", "random"]
-# The coarsest stride of all networks in the registry, which halve the image five times.
-COARSEST_STRIDE = 32
 # The values that settings effectively had in models saved before the settings were introduced.
 BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {
     "feature_norm": "none",
@@ -58,8 +57,8 @@ def is_as_before(name: str, value: Any) -> bool:
 class PadimConfig(BaseModel):
     """Settings of a model for fitting and scoring; immutable, so that they always match the fitted model.
 
-    Lengths are in pixels of the model's input (``input_size`` x ``input_size``), which is also the resolution
-    of the anomaly map. The defaults of ``layers`` and ``n_features`` are those of the backbone.
+    Lengths are in pixels of the model's input (:attr:`input_shape`), which is also the resolution of the
+    anomaly map. The defaults of ``layers`` and ``n_features`` are those of the backbone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -79,10 +78,14 @@ class PadimConfig(BaseModel):
         description="Layers that are computed but left out of the Gaussians; turning one on or off uses the "
         "features on disk, not the network.",
     )
-    input_size: Annotated[int, Field(ge=64, le=2048)] = Field(
-        256, description="Side in pixels to which every image is resized."
+    input_size: InputSize = Field(
+        256,
+        description="Size to which every image is resized: a side in pixels for a square, or height and "
+        "width such as 160x416. Where none is given, the first fit chooses one near the parts' aspect ratio.",
     )
-    fit: Literal["stretch", "pad"] = Field("stretch", description="Resize to a square, or pad to one.")
+    fit: Literal["stretch", "pad"] = Field(
+        "stretch", description="Resize to the input size, or pad to it, keeping the aspect ratio."
+    )
     bit_depth: Annotated[int, Field(ge=8, le=16)] | None = Field(
         None,
         description="Bits of the range of values in images deeper than 8 bits, such as 12 for a 12-bit "
@@ -202,16 +205,10 @@ class PadimConfig(BaseModel):
             raise ValueError(f"name different methods, got {', '.join(members) or 'none'}")
         return members
 
-    @field_validator("input_size")
+    @field_validator("input_size", mode="before")
     @classmethod
-    def _whole_positions(cls, size: int) -> int:
-        if size % COARSEST_STRIDE:
-            below = size // COARSEST_STRIDE * COARSEST_STRIDE
-            raise ValueError(
-                f"it must be a multiple of {COARSEST_STRIDE}, the networks' coarsest stride; "
-                f"the nearest are {below} and {below + COARSEST_STRIDE}"
-            )
-        return size
+    def _sides(cls, value: Any) -> InputSize:
+        return as_input_size(value)
 
     @model_validator(mode="after")
     def _layers_of_the_backbone(self) -> Self:
@@ -252,10 +249,9 @@ class PadimConfig(BaseModel):
 
     @model_validator(mode="after")
     def _min_area_fits_the_map(self) -> Self:
-        if self.min_area > self.input_size**2:
-            raise ValueError(
-                f"min_area {self.min_area} is larger than the whole {self.input_size} x {self.input_size} map"
-            )
+        height, width = self.input_shape
+        if self.min_area > height * width:
+            raise ValueError(f"min_area {self.min_area} is larger than the whole {height} x {width} map")
         return self
 
     @property
@@ -274,9 +270,21 @@ class PadimConfig(BaseModel):
         return "stfpm" in self.methods_used
 
     @property
-    def grid(self) -> int:
-        """Side of the square grid: positions per row."""
-        return self.input_size // self.grid_stride
+    def input_shape(self) -> tuple[int, int]:
+        """Size of the model's input and of its maps in pixels: (height, width)."""
+        return as_shape(self.input_size)
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Rows and columns of the grid of positions."""
+        height, width = self.input_shape
+        return height // self.grid_stride, width // self.grid_stride
+
+    @property
+    def positions(self) -> int:
+        """Number of grid positions, p."""
+        rows, columns = self.grid_shape
+        return rows * columns
 
     @property
     def active_layers(self) -> tuple[str, ...]:

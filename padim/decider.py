@@ -196,14 +196,14 @@ class Decider(Estimator):
         """Score only inside a region of interest; the normals' scores change at once.
 
         Args:
-            roi: bool ``(input_size, input_size)``; None: everywhere, without shapes.
+            roi: bool ``input_shape``; None: everywhere, without shapes.
             shapes: the shapes that it was drawn with, saved for later editing; only ``roi`` has an effect.
 
         Raises:
             ValueError: the array's shape or dtype is wrong, it is empty, or there are too many shapes.
         """
         with self._writing:
-            self.decision = self.decision.with_roi(roi, shapes, self.config.input_size)
+            self.decision = self.decision.with_roi(roi, shapes, self.config.input_shape)
             self._redecide()
         return self
 

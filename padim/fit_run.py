@@ -86,9 +86,9 @@ class FitRun:
         selection = f"{config.n_features}/{config.seed}"
         if config.inactive_layers:
             selection += f"/{','.join(config.inactive_layers)}"
-        size = config.input_size if config.needs_images else None
+        shape = config.input_shape if config.needs_images else None
         layout = Layout(
-            extractor.identity, extractor.channels, extractor.grid**2, self.channels, selection, size
+            extractor.identity, extractor.channels, extractor.positions, self.channels, selection, shape
         )
         return WorkingFolder(self.folder, layout)
 
@@ -339,7 +339,7 @@ class FitRun:
                 yield fresh
 
     def embed(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
-        """Compute the embeddings of a batch: float32 ``(n, channels, grid, grid)``, all finite.
+        """Compute the embeddings of a batch: float32 ``(n, channels, H, W)``, all finite.
 
         Raises:
             PadimError: the network returns values that are not finite for an image.

@@ -37,7 +37,7 @@ class FittedState:
     Attributes:
         normals: all normal images, in their order.
         detector: the fitted detector of the method.
-        held_out: float32 ``(n, grid, grid)``, distances of each normal to a fit without its part; rows for
+        held_out: float32 ``(n, H, W)``, distances of each normal to a fit without its part; rows for
             the first n normals (a fit continued without embeddings has more normals than rows).
         quantizer: scale of the level maps.
         calibration: ``exact``; ``stale`` if ``held_out`` belongs to an earlier state; ``none`` if there are
@@ -65,7 +65,7 @@ def fit_detector(task: Task) -> FittedState:
     check_fit(task)
     check_can_fit(task.config)
     result = lookup.fitter(task.config.method)(task)
-    grids = result.held_out.reshape(-1, task.config.grid, task.config.grid)
+    grids = result.held_out.reshape(-1, *task.grid_shape)
     return FittedState(
         tuple(task.normals),
         result.detector,
@@ -85,7 +85,7 @@ def scale(
     """Determine the scale of the level maps: full scale is 16 times the normals' largest held-out value."""
     peak = 0.0
     for rows in windows(normals[: len(held_out)]):
-        smooth = upsample_and_smooth(held_out[rows], config.input_size, config.smoothing_sigma)
+        smooth = upsample_and_smooth(held_out[rows], config.input_shape, config.smoothing_sigma)
         peak = max(peak, float(smooth.max()))
     # One or two parts, or identical ones, have no spread to scale by: the distance of a very different input
     # is used instead.

@@ -139,7 +139,7 @@ def _parts(saved: bundle.Bundle) -> ModelParts:
         raise BundleError(f"{path}: {error}") from error
     try:
         method = lookup.detector(model.config.method)
-        detector = method.load(saved, model.config, (model.config.grid**2, len(model.channels)))
+        detector = method.load(saved, model.config, (model.config.positions, len(model.channels)))
     except ValueError as error:
         raise BundleError(f"{path}: {error}") from error
     hashes = scoring_files(saved.manifest)

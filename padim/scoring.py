@@ -55,7 +55,8 @@ class ScoringState:
         self.fitted = fitted
         self.roi = roi
         self.channels = channels
-        self._size = config.input_size
+        self.grid_shape = config.grid_shape
+        self._shape = config.input_shape
         self._sigma = config.smoothing_sigma
         self._preprocess = Preprocess.of(config)
         self._extractor = extractor
@@ -114,10 +115,10 @@ class ScoringState:
         return self._preprocess.content_box(original_size) if self._preprocess.fit == "pad" else None
 
     def map(self, grid: npt.NDArray[np.float32], original_size: tuple[int, int]) -> npt.NDArray[np.uint16]:
-        """Compute the level map of a distance grid: uint16 ``(size, size)``."""
+        """Compute the level map of a distance grid: uint16 ``(h, w)``."""
         return level_map(
             grid,
-            size=self._size,
+            shape=self._shape,
             sigma=self._sigma,
             quantizer=self.fitted.quantizer,
             roi=self.roi,
@@ -167,11 +168,11 @@ class ScoringState:
         """Compute level maps and scores of images at input size, without files.
 
         Args:
-            rgb: uint8 ``(n, input_size, input_size, 3)``.
+            rgb: uint8 ``(n, h, w, 3)``.
             min_area: smallest region that counts, in map pixels.
 
         Returns:
-            uint16 ``(n, input_size, input_size)`` and n levels.
+            uint16 ``(n, h, w)`` and n levels.
         """
         _, maps = self.scorer(rgb)
         return maps, [region_score(levels, min_area) for levels in maps]
@@ -179,7 +180,7 @@ class ScoringState:
     # --- the normals' held-out scores ----------------------------------------------------------------
 
     def held_out_map(self, index: int) -> npt.NDArray[np.uint16]:
-        """Return the held-out level map of a normal, from the fit without its part: uint16 ``(size, size)``.
+        """Return the held-out level map of a normal, from the fit without its part: uint16 ``(h, w)``.
 
         Args:
             index: index of the normal in ``fitted.normals``.
@@ -258,9 +259,9 @@ class ScoringState:
             return self._histogram
 
     def scored_area(self, original_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """Return the pixels inside the region of interest and outside the padding: bool ``(size, size)``."""
-        size = (self._size, self._size)
-        return np.broadcast_to(inside(size, self.roi, self.content_box(original_size)) > 0, size)
+        """Return the pixels inside the region of interest and outside the padding: bool ``(h, w)``."""
+        shape = self._shape
+        return np.broadcast_to(inside(shape, self.roi, self.content_box(original_size)) > 0, shape)
 
     # --- thresholds ----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from padim.input_size import as_text
 from ui import measurement_page, sensitivity
 from ui.app import preload, shell, workspace
 from ui.app.text import count
@@ -40,7 +41,7 @@ def _choose_images(entry: Entry) -> None:
 
 def _settings(model: Padim, good: int) -> SensitivitySettings | None:
     """Draw the settings and return them; None while something is missing."""
-    side = model.config.input_size
+    shape = model.config.input_shape
     from padim.analysis.map_scale import fitted_scale
 
     unit = sensitivity.Unit.of(fitted_scale(model))
@@ -59,13 +60,13 @@ def _settings(model: Padim, good: int) -> SensitivitySettings | None:
 
     sizes = st.pills(
         "Sizes",
-        sensitivity.sizes_offered(side),
+        sensitivity.sizes_offered(shape),
         selection_mode="multi",
         wrap=True,
-        default=list(default_sizes(side)),
+        default=list(default_sizes(shape)),
         format_func=unit.text,
         # The key depends on the input size, because the sizes offered do.
-        key=f"sensitivity-sizes-{side}",
+        key=f"sensitivity-sizes-{as_text(model.config.input_size)}",
         persist_state="session",
         help="In pixels of the images that the model was fitted on. Three sizes or more make a curve.",
     )
@@ -245,8 +246,8 @@ def _map(found: SensitivityRun, kind: DefectKind | None) -> None:
         sensitivity_charts.place_map(
             share,
             counts_by_place(result, kind),
-            side=result.map_size,
-            shape=result.scale[0] / result.scale[1],
+            map_shape=result.map_shape,
+            aspect=result.scale[0] / result.scale[1],
             backdrop=found.seen.data,
         ),
         config=charts.CONFIG,

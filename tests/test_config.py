@@ -48,7 +48,8 @@ def test_defaults() -> None:
         "smoothing_sigma": 4.0,
         "min_area": 16,
     }
-    assert PadimConfig().grid == 32
+    assert PadimConfig().grid_shape == (32, 32)
+    assert PadimConfig().positions == 32 * 32
 
 
 @st.composite

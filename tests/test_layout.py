@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "padim.config",
         "padim.extras",
+        "padim.input_size",
         "padim.installation",
         "padim.locating.settings",
         "padim.methods.catalogue",

@@ -1108,9 +1108,8 @@ def test_a_continued_fit_of_nothing_usable_is_not_stale(small_config: PadimConfi
 def test_an_image_scored_under_another_region_is_not_judged(saved_model: Path) -> None:
     model = Padim.load(saved_model)
     scored = next(model.predict(defects(1)))
-    size = model.config.input_size
-    roi = np.ones((size, size), bool)
-    roi[:, : size // 2] = False
+    roi = np.ones(model.config.input_shape, bool)
+    roi[:, : roi.shape[1] // 2] = False
     model.decide(scored)
     model.set_roi(roi)
     with pytest.raises(PadimError, match="score it again"):

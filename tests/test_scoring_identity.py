@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -115,15 +116,15 @@ def test_every_setting_of_a_map_changes_it(model: Padim, settings: dict[str, obj
 
 
 def test_scale_region_channels_and_network_change_it(model: Padim) -> None:
-    fitted, scale, size = model.state.fitted, model.state.fitted.quantizer, model.config.input_size
+    fitted, scale, shape = model.state.fitted, model.state.fitted.quantizer, model.config.input_shape
     finer, moved = Quantizer(scale.offset, scale.step * (1 + 1e-12)), Quantizer(1e-9, scale.step)
     network = Padim(PadimConfig.of({**model.config.model_dump(), "weights": "random"})).network.extractor
     changes: list[dict[str, object]] = [
         {},
         {"fitted": replace(fitted, quantizer=finer)},
         {"fitted": replace(fitted, quantizer=moved)},
-        {"roi": np.ones((size, size), bool)},
-        {"roi": np.arange(size * size).reshape(size, size) > 0},
+        {"roi": np.ones(shape, bool)},
+        {"roi": np.arange(math.prod(shape)).reshape(shape) > 0},
         {"channels": np.sort((model.state.channels + 1) % 176)},
         {"extractor": network},
     ]

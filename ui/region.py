@@ -16,6 +16,7 @@ import numpy.typing as npt
 import streamlit as st
 from pydantic import BaseModel, Field, ValidationError
 
+from padim.input_size import InputSize
 from ui.app import state, workspace
 from ui.app.text import count
 from ui.files.media import ServedImage
@@ -58,7 +59,7 @@ class Drawing:
     """
 
     shapes: tuple[Shape, ...] | None = None
-    size: int = 0
+    size: InputSize = 0
     stamp: int = 0
     handled: int = 0
 
@@ -152,14 +153,14 @@ def draft(drawn: Drawing, model: Padim) -> EditedRegion:
     """Return the region of the drawn shapes, or the region in use if nothing was drawn."""
     if drawn.shapes is None:
         return in_use(model)
-    return EditedRegion(drawn.shapes, _rasterized(drawn.shapes, model.config.input_size))
+    return EditedRegion(drawn.shapes, _rasterized(drawn.shapes, model.config.input_shape))
 
 
 @lru_cache(maxsize=8)
-def _rasterized(shapes: tuple[Shape, ...], size: int) -> Mask | None:
+def _rasterized(shapes: tuple[Shape, ...], shape: tuple[int, int]) -> Mask | None:
     from padim.decision.roi import rasterize
 
-    mask = rasterize(shapes, size)
+    mask = rasterize(shapes, shape)
     if mask is not None:
         mask.flags.writeable = False  # shared by all sessions
     return mask
@@ -220,13 +221,13 @@ def _digest(mask: Mask | None) -> str:
     return "" if mask is None else hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
 
 
-def save(entry: Entry, region: EditedRegion, size: int) -> None:
+def save(entry: Entry, region: EditedRegion, size: InputSize) -> None:
     """Save a region as the model's region of interest.
 
     Args:
         entry: the saved model.
         region: the region; without a mask, the whole map.
-        size: side of the map it was drawn on, in pixels.
+        size: input size of the model whose map it was drawn on.
 
     Raises:
         PadimError: the region is empty, or the model now has a map of another size.
@@ -318,7 +319,7 @@ def mean_image(entry: Entry, model: Padim) -> ServedImage:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Averaging the good parts")
-def _mean(_model: Padim, shown: str, size: int, fit: str) -> ServedImage:
+def _mean(_model: Padim, shown: str, size: InputSize, fit: str) -> ServedImage:
     from padim.analysis.region_preview import mean_normal
     from padim.output.render import encode_png
 

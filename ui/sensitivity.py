@@ -105,14 +105,14 @@ def _plain(number: float) -> str:
     return f"{number:.{min(digits, 4)}f}".rstrip("0").rstrip(".")
 
 
-def sizes_offered(side: int) -> list[float]:
+def sizes_offered(shape: tuple[int, int]) -> list[float]:
     """Return the sizes offered, in map pixels: each twice the one before, around the default sizes."""
     from padim.analysis.sensitivity import default_sizes
     from padim.analysis.synthetic_defects import SMALLEST_SIZE
 
-    defaults = default_sizes(side)
+    defaults = default_sizes(shape)
     wider = {*defaults, defaults[0] / 2, defaults[-1] * 2}
-    return sorted(size for size in wider if SMALLEST_SIZE <= size <= side)
+    return sorted(size for size in wider if SMALLEST_SIZE <= size <= min(shape))
 
 
 # -- the run ---------------------------------------------------------------------------------------------
@@ -326,10 +326,11 @@ def smallest(found: SensitivityRun, unit: Unit) -> tuple[list[str], list[list[Ce
 _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "middle", "right")
 
 
-def where(row: int, column: int, cells: int) -> str:
-    """Describe the position of a cell: "the top left", "the middle"."""
+def where(row: int, column: int, cells: tuple[int, int]) -> str:
+    """Describe the position of a cell, of rows and columns of cells: "the top left", "the middle"."""
     # By the third of the image that contains the middle of the cell.
-    names = _ROWS[(2 * row + 1) * 3 // (2 * cells)], _COLUMNS[(2 * column + 1) * 3 // (2 * cells)]
+    rows, columns = cells
+    names = _ROWS[(2 * row + 1) * 3 // (2 * rows)], _COLUMNS[(2 * column + 1) * 3 // (2 * columns)]
     if names == ("middle", "middle"):
         return "the middle"
     return f"the {' '.join(name for name in names if name != 'middle')}"
@@ -346,7 +347,7 @@ def weakest(result: Sensitivity, kind: DefectKind | None) -> str:
     text = f"Of all that was painted, {overall * 100:.0f} % were caught."
     if cell.share < overall - 0.1:
         text += (
-            f" Least is caught at {where(cell.row, cell.column, result.cells)} of the image: "
+            f" Least is caught at {where(cell.row, cell.column, result.cell_shape)} of the image: "
             f"{cell.share * 100:.0f} %, counted at {count(cell.places, 'place')}."
         )
     blind = sum(spot.blind for spot in found)

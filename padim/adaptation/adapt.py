@@ -372,7 +372,7 @@ def _train(
     Only training images are written to the store that the training reads.
     """
     with ScratchFolder() as folder:
-        image_store = ImageStore(Path(folder), config.input_size).start()
+        image_store = ImageStore(Path(folder), config.input_shape).start()
         preprocess = Padim(config).network.preprocess
         chosen = _Selected(images, roles.training)
         for batch in batches(chosen, preprocess, _WINDOW, watch, "Reading the training images"):

@@ -177,7 +177,7 @@ class _Squares:
 
     def __init__(self, images: ImageStore, coarsest: int) -> None:
         self._images = images
-        self.side = max(coarsest, images.size // 2 // coarsest * coarsest)
+        self.side = max(coarsest, min(images.shape) // 2 // coarsest * coarsest)
 
     def drawn(
         self, rows: Sequence[int], rng: np.random.Generator, count: int
@@ -197,10 +197,11 @@ class _Squares:
             yield clean, np.stack(pasted), np.stack(shares)[:, None]
 
     def _cut(self, rows: Sequence[int], rng: np.random.Generator) -> Planes:
-        size, side = self._images.size, self.side
+        side = self.side
+        most = [size - side for size in self._images.shape]
         cut = []
         for image in self._images.read(rows):
-            y, x = rng.integers(0, size - side, 2, endpoint=True)
+            y, x = rng.integers(0, most, 2, endpoint=True)
             cut.append(image[y : y + side, x : x + side].transpose(2, 0, 1))
         return np.stack(cut)
 

@@ -303,13 +303,13 @@ def _correlation(one: Floats, other: Floats, window: Floats) -> float:
 # --- advice ------------------------------------------------------------------------------------
 
 
-def advise(alignment: Alignment, grid_stride: int, size: int) -> tuple[bool, str]:
+def advise(alignment: Alignment, grid_stride: int, width: int) -> tuple[bool, str]:
     """Return whether the pose spread exceeds a grid cell, and advice as text.
 
     Args:
         alignment: the alignment of the images a model is fitted on.
         grid_stride: map pixels per grid cell.
-        size: the side S of the map, in pixels.
+        width: the width of the map in pixels.
 
     Returns:
         True if the spread is larger than a cell, and one to three sentences.
@@ -321,7 +321,7 @@ def advise(alignment: Alignment, grid_stride: int, size: int) -> tuple[bool, str
             "The images share no outline to measure by. For a surface without edges that is as it should "
             "be; for parts it means that they lie too differently, and a fixture is needed."
         )
-    edge, share = alignment.edge95, 100 * alignment.edge95 / size
+    edge, share = alignment.edge95, 100 * alignment.edge95 / width
     found = (
         f"95 % of the parts lie within {edge:.1f} map pixels ({share:.1f} % of the image's width) of their "
         f"common position, the turn of up to {alignment.angle95:.1f} degrees counted at the edge"

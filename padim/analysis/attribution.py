@@ -192,11 +192,11 @@ class Explanation:
         """Return the contributions as shares that sum to 1, float64 ``(L,)``; all 0 if there are none."""
         return in_shares(self.total)
 
-    def maps(self, grid: int) -> Doubles:
-        """Return a map of each layer's contribution, float64 ``(L, grid, grid)``; 0 at other positions."""
-        result = np.zeros((len(self.layers), grid * grid))
+    def maps(self, grid: tuple[int, int]) -> Doubles:
+        """Return a map of each layer's contribution, float64 ``(L, *grid)``; 0 at other positions."""
+        result = np.zeros((len(self.layers), math.prod(grid)))
         result[:, self.positions] = self.squared.T
-        return result.reshape(-1, grid, grid)
+        return result.reshape(-1, *grid)
 
 
 def in_shares(total: Doubles) -> Doubles:
@@ -205,12 +205,12 @@ def in_shares(total: Doubles) -> Doubles:
     return total / amount if amount > 0 else np.zeros_like(total)
 
 
-def places_of(region: Mask, grid: int) -> Indices:
+def places_of(region: Mask, grid: tuple[int, int]) -> Indices:
     """Return the grid positions that a region of the map touches.
 
     Args:
-        region: bool ``(S, S)``, in map pixels, S a multiple of ``grid``.
-        grid: positions per row.
+        region: bool ``(h, w)``, in map pixels, multiples of ``grid``.
+        grid: rows and columns of the grid.
 
     Returns:
         int64 ``(k,)``, ascending.
@@ -218,13 +218,14 @@ def places_of(region: Mask, grid: int) -> Indices:
     Raises:
         ValueError: ``region`` has another shape or type.
     """
-    size = len(region)
-    if region.dtype != np.bool_ or region.shape != (size, size) or size % grid:
+    rows, columns = grid
+    high, wide = region.shape[0] // rows, region.shape[-1] // columns
+    if region.dtype != np.bool_ or region.shape != (rows * high, columns * wide) or not high * wide:
         raise ValueError(
-            f"region must be bool (S, S), S a multiple of {grid}, got {region.dtype} {region.shape}"
+            f"region must be bool (h, w), multiples of {rows} and {columns}, "
+            f"got {region.dtype} {region.shape}"
         )
-    side = size // grid
-    return np.flatnonzero(region.reshape(grid, side, grid, side).any(axis=(1, 3)))
+    return np.flatnonzero(region.reshape(rows, high, columns, wide).any(axis=(1, 3)))
 
 
 def region_masks(q: npt.NDArray[np.uint16], threshold: int, min_area: int) -> list[Mask]:
@@ -236,7 +237,7 @@ def region_masks(q: npt.NDArray[np.uint16], threshold: int, min_area: int) -> li
         min_area: the smallest region, in map pixels.
 
     Returns:
-        bool ``(S, S)`` masks; an empty list if nothing is rejected.
+        bool ``(h, w)`` masks; an empty list if nothing is rejected.
     """
     regions = decide(q, threshold, min_area).regions
     if not regions:
@@ -251,7 +252,7 @@ def strongest_place(q: npt.NDArray[np.uint16], min_area: int) -> Mask:
     These are the pixels that reach the level of the score, in regions of at least ``min_area`` pixels.
 
     Returns:
-        bool ``(S, S)``; the whole map if the score is 0.
+        bool ``(h, w)``; the whole map if the score is 0.
     """
     score = region_score(q, min_area)
     return map_mask(q, score - 1, min_area) if score else np.ones(q.shape, bool)
@@ -281,17 +282,17 @@ def explain(model: Padim, embedding: npt.NDArray[np.float32], region: Mask | Non
     Args:
         model: a fitted model.
         embedding: float32 ``(p, d)`` from :func:`embed`.
-        region: bool ``(S, S)`` in map pixels; None is the whole image.
+        region: bool ``(h, w)`` in map pixels; None is the whole image.
 
     Raises:
         ValueError: an array has another shape.
     """
     state = model.state
     layers, layer_of = kept_layers(model, state)
-    gaussians, grid = own_gaussians(state), model.config.grid
+    gaussians, grid = own_gaussians(state), model.config.grid_shape
     if embedding.shape != gaussians.shape:
         raise ValueError(f"embedding must be {gaussians.shape}, got {embedding.shape}")
-    positions = np.arange(grid * grid) if region is None else places_of(region, grid)
+    positions = np.arange(math.prod(grid)) if region is None else places_of(region, grid)
     squared = np.zeros((len(positions), len(layers)))
     at_once = max(1, _BLOCK_BYTES // (8 * len(layer_of) ** 2))
     for start in range(0, len(positions), at_once):
@@ -316,7 +317,7 @@ def explain_held_out(model: Padim, regions: Sequence[tuple[int, Mask]]) -> list[
     Args:
         model: a fitted model with its features on disk.
         regions: the index of a normal image in ``normals_``, which must be in the fit, and the region to
-            explain, bool ``(S, S)`` in map pixels.
+            explain, bool ``(h, w)`` in map pixels.
 
     Raises:
         CalibrationError: there are too few parts for held-out distances.
@@ -324,7 +325,7 @@ def explain_held_out(model: Padim, regions: Sequence[tuple[int, Mask]]) -> list[
     """
     state = model.state
     layers, layer_of = kept_layers(model, state)
-    grid = model.config.grid
+    grid = model.config.grid_shape
     asked = [(index, places_of(region, grid)) for index, region in regions]
     squared = [np.zeros((len(places), len(layers))) for _, places in asked]
     normals = _Normals(model, state)
@@ -358,11 +359,13 @@ def normals_layers(model: Padim) -> Explanation:
     """
     state = model.state
     layers, layer_of = kept_layers(model, state)
-    grid = model.config.grid
+    rows_of_grid, columns = model.config.grid_shape
     most = int(np.clip(_SCATTER_ROOM // (8 * len(layer_of) ** 2), 1, _MOST_PLACES))
-    step = math.ceil(grid / math.isqrt(most))
-    along = np.arange(step // 2, grid, step)
-    places = (along[:, None] * grid + along).ravel()
+    step = math.ceil(math.sqrt(rows_of_grid * columns) / math.isqrt(most))
+    while -(-rows_of_grid // step) * -(-columns // step) > most:
+        step += 1  # a narrow rectangle has more positions at this step than a square of its area
+    down, across = (np.arange(min(step // 2, side - 1), side, step) for side in (rows_of_grid, columns))
+    places = (down[:, None] * columns + across).ravel()
     rows = [row for row, normal in enumerate(state.fitted.normals) if normal.status == "fit"]
     normals = _Normals(model, state)
     normals.load(places, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -82,9 +83,9 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
     layers = backbone.get(config.backbone).select(config.layers)
     channels = sum(layer.channels for layer in layers)
     d = config.channels if config.n_features is None else min(config.n_features, config.channels)
-    p = config.grid**2
+    p = config.positions
     shares = {name: _SHARES[name](config, p, d, normals) for name in config.methods_used}
-    images = 3 * config.input_size**2 if config.needs_images else 0
+    images = 3 * math.prod(config.input_shape) if config.needs_images else 0
     features = bytes_per_image(d, p) * (MANY if normals is None else normals)
     by_statistics = config.method == "padim" and (normals is None or normals > d)
     return Cost(
@@ -144,7 +145,7 @@ def _local_nearest(config: PadimConfig, p: int, d: int, normals: int) -> _Share:
     each = 4 * p * d
     bank, half_squares = each * normals, 4 * p * normals
     own = bank + half_squares + 4 * d
-    score = own + local_nearest.scoring_bytes(config.grid, d, normals, config.neighborhood)
+    score = own + local_nearest.scoring_bytes(config.grid_shape, d, normals, config.neighborhood)
     # As with the Gaussians, the previous model stays in use until the new one is complete.
     return _Share(2 * own, score, bank, patches=p * normals, per_image=each)
 
@@ -169,7 +170,8 @@ def _stfpm(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
     layers = backbone.get(config.backbone).select(config.active_layers)
     own = 4 * student.weights(layers)
     # The activations of the student for one batch, and its gradients and moments.
-    held = 4 * BATCH * sum(8 * layer.channels * (config.input_size // layer.stride) ** 2 for layer in layers)
+    pixels = math.prod(config.input_shape)
+    held = 4 * BATCH * sum(8 * layer.channels * (pixels // layer.stride**2) for layer in layers)
     return _Share(held + 4 * own, own, own)
 
 

@@ -8,6 +8,7 @@ correlation of .3 with the ranking by real defects.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ class _Embedded:
             self.feature_store,
             np.arange(self.feature_store.channels),
             self.original_sizes,
-            self.model.config.input_size,
+            self.model.config.input_shape,
             size,
             quiet,
             "",
@@ -79,7 +80,7 @@ class _Embedded:
 
 def _start_feature_store(model: Padim, folder: Path) -> FeatureStore:
     extractor = model.network.extractor
-    return FeatureStore(folder, extractor.identity, len(model.state.channels), extractor.grid**2).start()
+    return FeatureStore(folder, extractor.identity, len(model.state.channels), extractor.positions).start()
 
 
 def _append(model: Padim, feature_store: FeatureStore, rgb: Sequence[RGB], keys: Sequence[str]) -> None:
@@ -196,7 +197,7 @@ class PaintedDefects(_Embedded):
         Raises:
             PadimError: no pixel of the carriers is inside the region of interest.
         """
-        side, stage = model.config.input_size, "Painting defects"
+        shape, stage = model.config.input_shape, "Painting defects"
         feature_store = _start_feature_store(model, folder)
         size = model.network.extractor.batch_size()
         used: list[int] = []
@@ -213,7 +214,7 @@ class PaintedDefects(_Embedded):
             place = place_at(scored, _CELLS, seed, len(used))
             found = list(
                 painted_images(
-                    rgb, [place], KINDS, default_sizes(side)[_SIZES], _CONTRASTS, box or Box(0, 0, side, side)
+                    rgb, [place], KINDS, default_sizes(shape)[_SIZES], _CONTRASTS, box or Box(0, 0, *shape)
                 )
             )
             images = [rgb, *(image for image, _ in found)]
@@ -244,7 +245,7 @@ class PaintedDefects(_Embedded):
             float64 ``(len(levels), carriers)``; NaN for a carrier without defects that count.
         """
         count, each, _ = self.areas.shape
-        side, min_area = self.model.config.input_size, self.model.config.min_area
+        shape, min_area = self.model.config.input_shape, self.model.config.min_area
         caught, void = (np.zeros((len(levels), count, each), np.bool_) for _ in range(2))
         bare: list[npt.NDArray[np.bool_]] = []
         for row, q in enumerate(self.maps(state, watch)):
@@ -253,8 +254,8 @@ class PaintedDefects(_Embedded):
             if image == 0:
                 bare = masks
                 continue
-            area = np.unpackbits(self.areas[carrier, image - 1], count=side * side)
-            painted = area.reshape(side, side) > 0
+            area = np.unpackbits(self.areas[carrier, image - 1], count=math.prod(shape))
+            painted = area.reshape(shape) > 0
             for at, mask in enumerate(masks):
                 void[at, carrier, image - 1] = (bare[at] & painted).any()
                 caught[at, carrier, image - 1] = (mask & painted).any()

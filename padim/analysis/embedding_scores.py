@@ -6,7 +6,6 @@ that the embeddings were computed by a network that ends at the same layers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ def level_maps(
     feature_store: FeatureStore,
     channels: npt.NDArray[np.int64],
     original_sizes: Sequence[tuple[int, int]],
-    input_size: int,
+    shape: tuple[int, int],
     batch_size: int,
     watch: Watch,
     stage: str,
@@ -45,13 +44,13 @@ def level_maps(
         feature_store: the embeddings, one record for each image.
         channels: int64 ``(d,)``, the channels of the feature store that the state uses.
         original_sizes: (height, width) of each image in pixels.
-        input_size: the side of the map in pixels.
+        shape: (h, w) of the map in pixels.
         batch_size: the number of images at a time.
         watch: reports the number of images scored, and asks whether to cancel.
         stage: the name of the stage in progress reports.
 
     Yields:
-        uint16 ``(input_size, input_size)`` for every image.
+        uint16 ``(h, w)`` for every image.
 
     Raises:
         Cancelled: ``watch`` asked to cancel.
@@ -59,8 +58,8 @@ def level_maps(
         PadimError: distances are not finite.
     """
     detector, d, n = state.fitted.detector, len(channels), len(original_sizes)
-    grid = math.isqrt(feature_store.positions)
-    session = open_session(behind_embedding_graph(detector.piece(d), np.arange(d), input_size))
+    grid = state.grid_shape
+    session = open_session(behind_embedding_graph(detector.piece(d), np.arange(d), shape))
     # The OrtValues share the memory of the scorer's arrays, which live as long as the scoring state.
     inputs = {
         name: ort.OrtValue.ortvalue_from_numpy(array, device_of(session), 0)
@@ -70,12 +69,11 @@ def level_maps(
         rows = range(start, min(start + batch_size, n))
         watch.step(start, n, stage)
         records = feature_store.read(rows, channels).transpose(0, 2, 1)
-        embedding = np.ascontiguousarray(records).reshape(len(rows), d, grid, grid)
+        embedding = np.ascontiguousarray(records).reshape(len(rows), d, *grid)
         feed = {**inputs, "all_channels": ort.OrtValue.ortvalue_from_numpy(embedding)}
         boxes = [state.content_box(original_sizes[row]) for row in rows]
         if any(box is not None for box in boxes):
-            size = (input_size, input_size)
-            own = np.stack([np.broadcast_to(inside(size, state.roi, box), size) for box in boxes])
+            own = np.stack([np.broadcast_to(inside(shape, state.roi, box), shape) for box in boxes])
             feed["inside"] = ort.OrtValue.ortvalue_from_numpy(own)
         distance, maps = run_session(session, ["distance", "map"], feed)
         if not np.isfinite(distance).all():

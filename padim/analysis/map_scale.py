@@ -18,10 +18,10 @@ def fitted_scale(model: Padim) -> tuple[float, float]:
     Args:
         model: a fitted model.
     """
-    side = model.config.input_size
+    high, wide = model.config.input_shape
     boxes = [(size, model.state.content_box(size)) for size in {n.original_size for n in model.normals_}]
     scales = {
-        size: (size[1] / (box.width if box else side), size[0] / (box.height if box else side))
+        size: (size[1] / (box.width if box else wide), size[0] / (box.height if box else high))
         for size, box in boxes
     }
     found = np.median(np.array([scales[n.original_size] for n in model.normals_]), axis=0)

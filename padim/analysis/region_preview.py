@@ -79,7 +79,7 @@ def held_out_under(model: Padim, roi: Mask | None) -> HeldOutUnder:
 
     Args:
         model: a fitted model.
-        roi: bool ``(S, S)``, True where defects count; None for everywhere.
+        roi: bool ``(h, w)``, True where defects count; None for everywhere.
 
     Raises:
         CalibrationError: fewer than three parts are in the fit.
@@ -95,7 +95,7 @@ def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> Re
 
     Args:
         model: a fitted model.
-        roi: bool ``(S, S)``, True where defects count, which must be somewhere; None for everywhere.
+        roi: bool ``(h, w)``, True where defects count, which must be somewhere; None for everywhere.
         held_out: the held-out scores under the region; None without calibration.
     """
     share = 1.0 if roi is None else float(roi.mean())
@@ -126,16 +126,16 @@ def state_under(model: Padim, roi: Mask | None) -> ScoringState:
 
     Args:
         model: a fitted model.
-        roi: bool ``(S, S)``, True where defects count; None for everywhere.
+        roi: bool ``(h, w)``, True where defects count; None for everywhere.
 
     Raises:
         ValueError: the region does not fit the map.
     """
     if roi is model.decision.roi:
         return model.state
-    size = (model.config.input_size,) * 2
-    if roi is not None and (roi.dtype != np.bool_ or roi.shape != size):
-        raise ValueError(f"roi must be bool {size}, got {roi.dtype} {roi.shape}")
+    shape = model.config.input_shape
+    if roi is not None and (roi.dtype != np.bool_ or roi.shape != shape):
+        raise ValueError(f"roi must be bool {shape}, got {roi.dtype} {roi.shape}")
     return ScoringState(model.state.fitted, model.config, roi, model.network.extractor, model.state.channels)
 
 
@@ -146,7 +146,7 @@ def levels_under_region(model: Padim, roi: Mask | None, min_area: int | None = N
 
     Args:
         model: a fitted model.
-        roi: bool ``(S, S)``, True where defects count; None for everywhere.
+        roi: bool ``(h, w)``, True where defects count; None for everywhere.
         min_area: the smallest region in map pixels; by default the model's.
 
     Returns:
@@ -176,7 +176,7 @@ def false_alarm_map(model: Padim, level: int) -> npt.NDArray[np.float32]:
         level: the threshold; pixels strictly above it count.
 
     Returns:
-        float32 ``(S, S)``, from 0 to 1.
+        float32 ``(h, w)``, from 0 to 1.
 
     Raises:
         CalibrationError: fewer than three parts are in the fit.
@@ -184,8 +184,8 @@ def false_alarm_map(model: Padim, level: int) -> npt.NDArray[np.float32]:
     images: dict[str, list[int]] = {}
     for index, group in _good(model):
         images.setdefault(group, []).append(index)
-    state, size = model.state, model.config.input_size
-    count = np.zeros((size, size), np.int64)
+    state = model.state
+    count = np.zeros(model.config.input_shape, np.int64)
     for indices in images.values():
         alarmed = state.held_out_map(indices[0]) > level
         for index in indices[1:]:
@@ -211,14 +211,14 @@ def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
     display, not for measurement.
 
     Returns:
-        uint8 ``(S, S, 3)``.
+        uint8 ``(h, w, 3)``.
 
     Raises:
         BundleError: the thumbnails are missing or truncated.
         PadimError: no image is in the fit.
     """
     preprocess = model.network.preprocess
-    total = np.zeros((preprocess.size, preprocess.size, 3), np.int64)
+    total = np.zeros((*preprocess.shape, 3), np.int64)
     count = 0
     for index, normal in enumerate(model.normals_):
         if normal.status == "fit":

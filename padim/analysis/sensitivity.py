@@ -44,11 +44,21 @@ from padim.decision.anomaly_map import inside
 from padim.decision.operating_points import Rate
 from padim.decision.regions import map_mask, region_score
 from padim.errors import ImageError, PadimError
+from padim.input_size import COARSEST_STRIDE
 
 if TYPE_CHECKING:
     from padim.model import Padim
 
-__all__ = ["CONTRASTS", "Sensitivity", "cells_for", "default_sizes", "measure", "painted_images", "place_at"]
+__all__ = [
+    "CONTRASTS",
+    "Sensitivity",
+    "cell_shape",
+    "cells_for",
+    "default_sizes",
+    "measure",
+    "painted_images",
+    "place_at",
+]
 
 Mask = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
@@ -56,7 +66,7 @@ Doubles = npt.NDArray[np.float64]
 CONTRASTS = (0.05, 0.1, 0.2, 0.4)
 STAGE = "Measuring sensitivity"
 
-# The default sizes, as shares of the side of the input.
+# The default sizes, as shares of the side of a square input; of a rectangle, that of about the same area.
 _SIZES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
 # The minimum number of places in a cell of the map of the part, and the maximum number of cells on a side.
 _PLACES_A_CELL, _MOST_CELLS = 3, 10
@@ -81,8 +91,8 @@ class Sensitivity:
         bare_rejected: the number of images with a region before painting.
         in_fit: the number of images skipped because the model was fitted on them.
         not_good: the number of images skipped because they are marked not good in the model.
-        map_size: the side of the map in pixels.
-        cells: the map of the part has ``cells`` by ``cells`` cells.
+        map_shape: (h, w) of the map in pixels.
+        cells: the number of rows and columns of cells on a square map; see :attr:`cell_shape`.
         scale: image pixels per map pixel, (x, y), the median over the images.
         threshold: the threshold used, a level.
         min_area: the smallest region used, in map pixels.
@@ -105,7 +115,7 @@ class Sensitivity:
     bare_rejected: int
     in_fit: int
     not_good: int
-    map_size: int
+    map_shape: tuple[int, int]
     cells: int
     scale: tuple[float, float]
     threshold: int
@@ -148,6 +158,11 @@ class Sensitivity:
         tried = int((~self.void).sum())
         return int(self.caught.sum()) / tried if tried else math.nan
 
+    @property
+    def cell_shape(self) -> tuple[int, int]:
+        """Return the rows and columns of the map of the part."""
+        return cell_shape(self.map_shape, self.cells)
+
     def by_place(self, kind: DefectKind | None = None) -> tuple[Doubles, npt.NDArray[np.int64]]:
         """Return the map of the part: the share caught in each cell, by the center of the defect.
 
@@ -155,13 +170,13 @@ class Sensitivity:
             kind: use defects of this kind only; None uses all.
 
         Returns:
-            The shares, float64 ``(cells, cells)``, NaN for cells without trials, and the number of places
+            The shares, float64 :attr:`cell_shape`, NaN for cells without trials, and the number of places
             behind each, int64 of the same shape. The trials of one place are not independent, so the number
             of places, not of trials, indicates the reliability of a share.
         """
         chosen = slice(None) if kind is None else [self.kinds.index(kind)]
-        caught, tried, places = (np.zeros((self.cells, self.cells)) for _ in range(3))
-        column, row = _cell(self.places, self.map_size, self.cells).T
+        caught, tried, places = (np.zeros(self.cell_shape) for _ in range(3))
+        column, row = _cell(self.places, self.map_shape, self.cell_shape).T
         counts = (~self.void[:, chosen]).sum(axis=(1, 2, 3))
         np.add.at(caught, (row, column), self.caught[:, chosen].sum(axis=(1, 2, 3)))
         np.add.at(tried, (row, column), counts)
@@ -170,14 +185,34 @@ class Sensitivity:
         return share, places.astype(np.int64)
 
 
-def _cell(places: npt.NDArray[np.floating | np.integer], size: int, cells: int) -> npt.NDArray[np.int64]:
-    """Return the cells (column, row) of places (x, y), ``(n, 2)``."""
-    return np.minimum(np.floor(places * cells / size).astype(np.int64), cells - 1)
+def cell_shape(map_shape: tuple[int, int], cells: int) -> tuple[int, int]:
+    """Return rows and columns of the map of a part: about ``cells`` squared cells, as square as they can be.
+
+    Args:
+        map_shape: (h, w) in pixels.
+        cells: the number of rows and columns on a square map.
+    """
+    height, width = map_shape
+    rows = max(1, round(cells * math.sqrt(height / width)))
+    return rows, max(1, round(cells * cells / rows))
 
 
-def default_sizes(input_size: int) -> tuple[float, ...]:
-    """Return five sizes from a 64th to a quarter of the input's side, each twice the previous one."""
-    return tuple(max(SMALLEST_SIZE, input_size * share) for share in _SIZES)
+def _cell(
+    places: npt.NDArray[np.floating | np.integer], map_shape: tuple[int, int], shape: tuple[int, int]
+) -> npt.NDArray[np.int64]:
+    """Return the cells (column, row) of places (x, y), ``(n, 2)``, of a map divided into ``shape`` cells."""
+    counts, sizes = np.array(shape[::-1]), np.array(map_shape[::-1])
+    return np.minimum(np.floor(places * counts / sizes).astype(np.int64), counts - 1)
+
+
+def default_sizes(input_shape: tuple[int, int]) -> tuple[float, ...]:
+    """Return five sizes from a 64th to a quarter of the input's side, each twice the previous one.
+
+    The side of a rectangle is that of a square of about its area, a multiple of 32 as a square's.
+    """
+    height, width = input_shape
+    side = height if height == width else COARSEST_STRIDE * round(math.sqrt(height * width) / COARSEST_STRIDE)
+    return tuple(max(SMALLEST_SIZE, side * share) for share in _SIZES)
 
 
 def cells_for(places: int) -> int:
@@ -232,9 +267,18 @@ def measure(
         PadimError: a setting is out of range, or no image could be used; the message states why.
     """
     state, level, min_area = model.state, model.threshold_level, model.config.min_area
-    side = model.config.input_size
-    sizes = default_sizes(side) if sizes is None else sizes
-    _check(kinds, sizes, contrasts, side, places=places, most_images=most_images, cells=cells, seed=seed)
+    map_shape = model.config.input_shape
+    sizes = default_sizes(map_shape) if sizes is None else sizes
+    _check(
+        kinds,
+        sizes,
+        contrasts,
+        min(map_shape),
+        places=places,
+        most_images=most_images,
+        cells=cells,
+        seed=seed,
+    )
     watch = Watch(progress, cancel, on_error)
     shape = (len(kinds), len(sizes), len(contrasts))
     each = places * math.prod(shape)
@@ -250,11 +294,11 @@ def measure(
     reading = batches(images, model.network.preprocess, 1, Watch(None, cancel, on_error), STAGE)
     for image in read.usable(batch[0] for batch in reading):
         box = state.content_box(image.original_size)
-        scored = np.broadcast_to(inside((side, side), model.decision.roi, box) > 0, (side, side))
+        scored = np.broadcast_to(inside(map_shape, model.decision.roi, box) > 0, map_shape)
         if not scored.any():
             watch.bad(ImageError(image.name, "no pixel of it is inside the region of interest"))
             continue
-        content = box or Box(0, 0, side, side)
+        content = box or Box(0, 0, *map_shape)
         here = [place_at(scored, cells, seed, len(points) + i) for i in range(places)]
         _, maps = state.scorer(image.rgb[None], [box])
         bare = map_mask(maps[0], level, min_area)
@@ -298,7 +342,7 @@ def measure(
         bare_rejected=bare_rejected,
         in_fit=read.in_fit,
         not_good=read.not_good,
-        map_size=side,
+        map_shape=map_shape,
         cells=cells,
         scale=(float(scale[0]), float(scale[1])),
         threshold=level,
@@ -364,15 +408,17 @@ def place_at(scored: Mask, cells: int, seed: int, index: int) -> Place:
     selects from them: for any number of places, each cell gets a proportional share.
 
     Args:
-        scored: bool ``(S, S)``, the pixels to choose from.
-        cells: the number of rows and columns of the map of the part.
+        scored: bool ``(h, w)``, the pixels to choose from.
+        cells: the number of rows and columns of a square map of the part.
         seed: the seed of the places and appearances.
         index: the index of the place.
     """
     rows, columns = np.nonzero(scored)
-    column, row = _cell(np.stack([columns, rows], axis=1), len(scored), cells).T
-    forth = np.where(row % 2 == 0, column, cells - 1 - column)
-    order = np.argsort(row * cells + forth, kind="stable")
+    map_shape = (scored.shape[0], scored.shape[1])
+    shape = cell_shape(map_shape, cells)
+    column, row = _cell(np.stack([columns, rows], axis=1), map_shape, shape).T
+    forth = np.where(row % 2 == 0, column, shape[1] - 1 - column)
+    order = np.argsort(row * shape[1] + forth, kind="stable")
     start = np.random.default_rng([seed, 0]).random()
     rng = np.random.default_rng([seed, 1, index])
     pixel = order[int((start + index * _GOLDEN) % 1 * len(order))]

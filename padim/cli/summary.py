@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from padim.output import to_json
-from padim.text import count, megabytes
+from padim.text import count, megabytes, size
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
@@ -24,14 +24,14 @@ def network_rows(config: PadimConfig) -> Facts:
     cost = estimate(config)
     # Where nothing says how, the shapes of the good parts decide it.
     stretched = "stretched" if "fit" in config.model_fields_set else "resized"
-    how, side = stretched if config.fit == "stretch" else "padded", config.input_size
+    how, shape = stretched if config.fit == "stretch" else "padded", config.input_shape
     kept = "all" if cost.features == cost.channels else f"{cost.features}"
     inactive = f" (inactive: {', '.join(config.inactive_layers)})" if config.inactive_layers else ""
     return [
         ("network", f"{config.backbone}: {', '.join(config.active_layers)}{inactive}"),
         (
             "images",
-            f"{how} to {side} × {side}; {config.grid} × {config.grid} positions, {kept} of {cost.channels} "
+            f"{how} to {size(shape)}; {size(config.grid_shape)} positions, {kept} of {cost.channels} "
             f"channels{', normalized a layer' if config.feature_norm == 'l2' else ''}",
         ),
         *([("bit depth", _range(config.bit_depth))] if config.bit_depth is not None else []),

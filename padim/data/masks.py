@@ -187,16 +187,16 @@ def at_map_resolution(mask: Mask, preprocess: Preprocess, placement: Placement |
             whole image.
 
     Returns:
-        bool ``(S, S)``; False at map pixels with their center outside the image.
+        bool ``(h, w)``; False at map pixels with their center outside the image.
     """
     if placement is not None:
-        return _at_placement(mask, placement, (preprocess.size,) * 2)
+        return _at_placement(mask, placement, preprocess.shape)
     box = preprocess.content_box(mask.shape)
     rows, columns = (
         (2 * np.arange(inside) + 1) * original // (2 * inside)
         for inside, original in ((box.height, mask.shape[0]), (box.width, mask.shape[1]))
     )
-    result = np.zeros((preprocess.size,) * 2, np.bool_)
+    result = np.zeros(preprocess.shape, np.bool_)
     result[box.top : box.top + box.height, box.left : box.left + box.width] = mask[np.ix_(rows, columns)]
     return result
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -32,7 +32,7 @@ class Settings(Protocol):
     """The settings of a model that its preprocessing depends on, as in :class:`padim.PadimConfig`."""
 
     @property
-    def input_size(self) -> int: ...
+    def input_shape(self) -> tuple[int, int]: ...
     @property
     def fit(self) -> Literal["stretch", "pad"]: ...
     @property
@@ -44,24 +44,25 @@ class Preprocess:
     """Preprocessing from an RGB image to model input, saved with the model (docs/design.md, section 4.1).
 
     Attributes:
-        size: side S of the square model input, in pixels.
-        fit: "stretch" resizes the whole image to S x S; "pad" keeps its aspect ratio, centred on mid-grey.
+        shape: (h, w) of the model input in pixels.
+        fit: "stretch" resizes the whole image to h x w; "pad" keeps its aspect ratio, centred on mid-grey.
         bit_depth: the range of images deeper than 8 bits, with which files are decoded to RGB: see
             :func:`padim.data.decode.decode`. None as each file declares.
     """
 
-    size: int = 256
+    shape: tuple[int, int] = (256, 256)
     fit: Literal["stretch", "pad"] = "stretch"
     bit_depth: int | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Preprocess:
         """Return the preprocessing of a model with these settings."""
-        return cls(size=settings.input_size, fit=settings.fit, bit_depth=settings.bit_depth)
+        return cls(shape=settings.input_shape, fit=settings.fit, bit_depth=settings.bit_depth)
 
     def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(f"size must be a positive integer, got {self.size!r}")
+        sides = self.shape if isinstance(self.shape, tuple) else ()
+        if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
+            raise ValueError(f"shape must be two positive integers, height and width, got {self.shape!r}")
         if self.fit not in ("stretch", "pad"):
             raise ValueError(f"fit must be 'stretch' or 'pad', got {self.fit!r}")
 
@@ -72,13 +73,13 @@ class Preprocess:
             rgb: uint8 (h, w, 3), h and w at least 1.
 
         Returns:
-            uint8 (S, S, 3), resized with Pillow's antialiasing bilinear filter.
+            uint8 (h, w, 3) of :attr:`shape`, resized with Pillow's antialiasing bilinear filter.
         """
         box = self.content_box(_checked(rgb).shape[:2])
         content = np.array(Image.fromarray(rgb).resize((box.width, box.height), Image.Resampling.BILINEAR))
         if self.fit == "stretch":
             return content
-        canvas = np.empty((self.size, self.size, 3), np.uint8)
+        canvas = np.empty((*self.shape, 3), np.uint8)
         canvas[:] = PAD_COLOR
         canvas[box.top : box.top + box.height, box.left : box.left + box.width] = content
         return canvas
@@ -88,20 +89,42 @@ class Preprocess:
         height, width = original_size
         if height < 1 or width < 1:
             raise ValueError(f"original_size must be positive, got {original_size!r}")
+        high, wide = self.shape
         if self.fit == "stretch":
-            return Box(0, 0, self.size, self.size)
-        longest = max(height, width)
-        # Rounded half up in integers, and at least one pixel: a 1 x 5000 strip is still an image.
-        high, wide = (max(1, (2 * side * self.size + longest) // (2 * longest)) for side in (height, width))
-        return Box((self.size - high) // 2, (self.size - wide) // 2, high, wide)
+            return Box(0, 0, high, wide)
+        # The axis that is filled is the one along which the image is longer, compared with the input. Rounded
+        # half up in integers, and at least one pixel: a 1 x 5000 strip is still an image.
+        if height * wide >= width * high:
+            filled, across = high, max(1, (2 * width * high + height) // (2 * height))
+            return Box(0, (wide - across) // 2, filled, across)
+        filled, down = wide, max(1, (2 * height * wide + width) // (2 * width))
+        return Box((high - down) // 2, 0, down, filled)
 
-    def to_dict(self) -> dict[str, int | str]:
-        """Return the settings as a dictionary for JSON, ``bit_depth`` only if there is one."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+    def to_dict(self) -> dict[str, int | str | list[int]]:
+        """Return the settings as a dictionary for JSON, ``bit_depth`` only if there is one.
+
+        A square has the key ``size``, its side, as before there were rectangles; a rectangle has ``shape``.
+        """
+        height, width = self.shape
+        found: dict[str, int | str | list[int]] = {}
+        if height == width:
+            found["size"] = height
+        else:
+            found["shape"] = [height, width]
+        found["fit"] = self.fit
+        if self.bit_depth is not None:
+            found["bit_depth"] = self.bit_depth
+        return found
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
         """Create from :meth:`to_dict`'s result; ValueError for a wrong value, TypeError for a wrong key."""
+        values = dict(values)
+        if "size" in values:
+            side = values.pop("size")
+            values["shape"] = (side, side)
+        elif isinstance(values.get("shape"), list):
+            values["shape"] = tuple(values["shape"])
         return cls(**values)
 
 

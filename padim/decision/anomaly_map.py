@@ -36,26 +36,31 @@ Mask = NDArray[np.bool_]
 # --- the anomaly map ----------------------------------------------------------------------------------------
 
 
-def upsample_and_smooth(grid: NDArray[np.float32], size: int, sigma: float) -> NDArray[np.float32]:
+def upsample_and_smooth(
+    grid: NDArray[np.float32], shape: tuple[int, int], sigma: float
+) -> NDArray[np.float32]:
     """Enlarge a distance grid to the model's input size and smooth it; see :func:`enlarging`.
 
     Args:
-        grid: float32 ``(H, H)`` or ``(n, H, H)``, distances.
-        size: side S of the square map, in pixels.
+        grid: float32 ``(H, W)`` or ``(n, H, W)``, distances.
+        shape: (h, w) of the map in pixels.
         sigma: standard deviation of the Gaussian in map pixels; 0 leaves the enlarged map as it is.
 
     Returns:
-        float32 ``(S, S)`` or ``(n, S, S)``.
+        float32 ``(h, w)`` or ``(n, h, w)``.
 
     Raises:
-        ValueError: the grid has another rank, is empty or not square; ``size`` < 1; or ``sigma`` is negative
+        ValueError: the grid has another rank or is empty; ``shape`` is not positive; or ``sigma`` is negative
             or not finite.
     """
     grid = np.asarray(grid, dtype=np.float32)
-    if grid.ndim not in (2, 3) or 0 in grid.shape[-2:] or grid.shape[-1] != grid.shape[-2]:
-        raise ValueError(f"grid must be (H, H) or (n, H, H) and not empty, not {grid.shape}")
-    matrix = enlarging(grid.shape[-1], size, sigma).astype(np.float32)
-    return np.asarray(matrix @ grid @ matrix.T)
+    if grid.ndim not in (2, 3) or 0 in grid.shape[-2:]:
+        raise ValueError(f"grid must be (H, W) or (n, H, W) and not empty, not {grid.shape}")
+    rows, columns = (
+        enlarging(positions, size, sigma).astype(np.float32)
+        for positions, size in zip(grid.shape[-2:], shape, strict=True)
+    )
+    return np.asarray(rows @ grid @ columns.T)
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ class Quantizer:
 def level_map(
     grid: NDArray[np.float32],
     *,
-    size: int,
+    shape: tuple[int, int],
     sigma: float,
     quantizer: Quantizer,
     roi: Mask | None = None,
@@ -138,29 +143,29 @@ def level_map(
     same distances have the same map, to the bit.
 
     Args:
-        grid: float32 ``(H, H)``, distances.
-        size: side S of the map, in pixels.
+        grid: float32 ``(H, W)``, distances.
+        shape: (h, w) of the map in pixels.
         sigma: smoothing in map pixels.
         quantizer: the model's scale.
-        roi: bool ``(S, S)``, True where defects count; None: everywhere.
+        roi: bool ``(h, w)``, True where defects count; None: everywhere.
         content_box: the part of the map that a padded image fills; None: it fills the map.
 
     Returns:
-        uint16 ``(S, S)``, 0 outside the region of interest and outside the content box. Level 0 is never
+        uint16 ``(h, w)``, 0 outside the region of interest and outside the content box. Level 0 is never
         rejected, whatever the threshold.
 
     Raises:
-        ValueError: the grid is not 2-D, square and finite, or roi or content box do not fit the map.
+        ValueError: the grid is not 2-D and finite, or roi or content box do not fit the map.
     """
     grid = np.asarray(grid, np.float32)
-    if grid.ndim != 2 or grid.shape[0] != grid.shape[1]:
-        raise ValueError(f"grid must be (H, H), not {grid.shape}")
+    if grid.ndim != 2:
+        raise ValueError(f"grid must be (H, W), not {grid.shape}")
     if not np.isfinite(grid).all():
         raise ValueError("the distances hold NaN or infinite values")
     feed = {
         "distance": grid.reshape(1, -1),
-        **tail_inputs(len(grid), size, sigma, quantizer),
-        "inside": inside((size, size), roi, content_box)[None],
+        **tail_inputs((grid.shape[0], grid.shape[1]), shape, sigma, quantizer),
+        "inside": inside(shape, roi, content_box)[None],
     }
     return np.asarray(_tail_session().run(["map"], feed)[0][0])
 
@@ -172,16 +177,20 @@ def _tail_session() -> ort.InferenceSession:
 
 
 @lru_cache(maxsize=32)
-def tail_inputs(grid: int, size: int, sigma: float, quantizer: Quantizer) -> dict[str, NDArray[Any]]:
+def tail_inputs(
+    grid_shape: tuple[int, int], shape: tuple[int, int], sigma: float, quantizer: Quantizer
+) -> dict[str, NDArray[Any]]:
     """Return the inputs of the graph's last nodes besides distances and ``inside``, by name.
 
     They are the grid's shape, the matrices that enlarge and smooth, and the scale of the levels.
     """
-    matrix = enlarging(grid, size, sigma)
+    rows, columns = (
+        enlarging(positions, size, sigma) for positions, size in zip(grid_shape, shape, strict=True)
+    )
     return {
-        "grid_shape": np.array([-1, grid, grid], np.int64),
-        "rows_to_levels": (matrix / quantizer.step).astype(np.float32),
-        "columns": np.ascontiguousarray(matrix.T, np.float32),
+        "grid_shape": np.array([-1, *grid_shape], np.int64),
+        "rows_to_levels": (rows / quantizer.step).astype(np.float32),
+        "columns": np.ascontiguousarray(columns.T, np.float32),
         "level_offset": np.array(-quantizer.offset / quantizer.step, np.float32),
     }
 

@@ -41,14 +41,14 @@ class Prediction:
             level map.
         original_size: (height, width) of the image in pixels.
         content_box: the part of the map that a padded image fills; None when it fills the map.
-        levels: uint16 ``(S, S)``, the level map, at the model's input size.
+        levels: uint16 ``(h, w)``, the level map, at the model's input size.
         score_level: the largest level that a region of ``min_area`` pixels reaches.
         threshold_level: the threshold as a level; None if the model has no threshold.
         min_area: smallest region that counts, in map pixels.
         quantizer: the scale of the levels; levels on another scale are not comparable.
         guard: the band around the threshold in which scores call for review; None for no band.
         scored_by: identity of the scoring state that computed the map; only its thresholds apply to it.
-        grid: float32 ``(G, G)``, the distances that the map was computed from; empty for a bare level map.
+        grid: float32 ``(H, W)``, the distances that the map was computed from; empty for a bare level map.
         thumbnail: a small JPEG, if requested.
         notes: what is unlike the good parts in the image's shape, size and colors, as sentences; they never
             change the verdict.
@@ -201,7 +201,7 @@ def decide(
     """Decide a bare level map: return its prediction with score, mask and regions, in levels.
 
     Args:
-        levels: uint16 ``(S, S)``, a level map.
+        levels: uint16 ``(h, w)``, a level map.
         threshold: a level, 0..65535; pixels strictly above it are rejected.
         min_area: smallest region that counts, in *map* pixels, at least 1.
         roi: bool ``(S, S)``, a further region of interest (a model's level maps already contain its own).

@@ -40,7 +40,7 @@ def region_score(q: Levels, min_area: int) -> int:
     is about a hundred times faster because only the pixels of the highest levels are processed.
 
     Args:
-        q: uint16 ``(S, S)``, a level map.
+        q: uint16 ``(h, w)``, a level map.
         min_area: in map pixels, at least 1; 1 gives the plain maximum.
 
     Returns:
@@ -97,7 +97,7 @@ def region_scores(q: Levels, max_area: int) -> Levels:
     pixels is the score for ``min_area`` a. It ends as soon as one region has ``max_area`` pixels.
 
     Args:
-        q: uint16 ``(S, S)``, a level map.
+        q: uint16 ``(h, w)``, a level map.
         max_area: in map pixels, at least 1.
 
     Returns:
@@ -190,12 +190,12 @@ def map_mask(q: Levels, threshold: int, min_area: int) -> Mask:
     Above means strictly above; regions are 8-connected.
 
     Args:
-        q: uint16 ``(S, S)``, a level map.
+        q: uint16 ``(h, w)``, a level map.
         threshold: a level, 0..65535.
         min_area: in map pixels, at least 1.
 
     Returns:
-        bool ``(S, S)``; it has a pixel exactly when ``region_score(q, min_area) > threshold``.
+        bool ``(h, w)``; it has a pixel exactly when ``region_score(q, min_area) > threshold``.
 
     Raises:
         ValueError: the map's dtype or rank is wrong, or threshold or ``min_area`` is out of range.
@@ -225,7 +225,7 @@ def checked_threshold(threshold: int) -> int:
 
 
 def large_regions(above: Mask, min_area: int) -> tuple[NDArray[np.int32], NDArray[np.int32], Mask]:
-    """Label the 8-connected regions ``above``; return labels ``(S, S)``, statistics and whether kept.
+    """Label the 8-connected regions ``above``; return labels ``(h, w)``, statistics and whether kept.
 
     Statistics (OpenCV's) and whether a region has at least ``min_area`` pixels are arrays by label.
     """
@@ -288,7 +288,7 @@ def mask_to_original(
     covers is set, so that a mask that is not empty stays so.
 
     Args:
-        mask: bool ``(S, S)``.
+        mask: bool ``(h, w)``.
         original_size: ``(h, w)`` of the image in pixels.
         content_box: the part of the map that a padded image fills; pixels outside are cut away.
 
@@ -362,14 +362,14 @@ def within(
     """Set a level map to 0 outside a region of interest and the image; return it and the image's size.
 
     Args:
-        q: uint16 ``(S, S)``, a level map.
+        q: uint16 ``(h, w)``, a level map.
         min_area: smallest region that counts, in map pixels; only checked.
-        roi: bool ``(S, S)``; None: everywhere.
+        roi: bool ``(h, w)``; None: everywhere.
         original_size: ``(h, w)`` of the image; None: the size of the content box.
         content_box: the part of the map that a padded image fills; None: it fills the map.
 
     Returns:
-        uint16 ``(S, S)``, the same array if nothing is removed, and ``(h, w)``.
+        uint16 ``(h, w)``, the same array if nothing is removed, and ``(h, w)``.
 
     Raises:
         ValueError: the map's dtype or rank is wrong, or an argument is out of range.
@@ -396,7 +396,7 @@ def mask_and_regions(
     the threshold.
 
     Args:
-        q: uint16 ``(S, S)``, a level map.
+        q: uint16 ``(h, w)``, a level map.
         threshold: a level, 0..65535; pixels strictly above it are rejected.
         min_area: smallest region that counts, in *map* pixels, at least 1.
         original_size: ``(h, w)`` of the image; None: the size of the content box.

@@ -132,7 +132,7 @@ def from_json(data: Any) -> tuple[Shape, ...]:
 # --- rasterizing --------------------------------------------------------------------------------------------
 
 
-def rasterize(shapes: Sequence[Shape], size: int) -> npt.NDArray[np.bool_] | None:
+def rasterize(shapes: Sequence[Shape], shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
     """Rasterize shapes, applied in their order, to a mask of the region of interest.
 
     The mask starts full, or empty where the first shape is an include: a user who first draws an area to
@@ -143,31 +143,32 @@ def rasterize(shapes: Sequence[Shape], size: int) -> npt.NDArray[np.bool_] | Non
 
     Args:
         shapes: in the order they were drawn.
-        size: side S of the map, in pixels.
+        shape: (h, w) of the map in pixels.
 
     Returns:
-        bool ``(S, S)``, True where defects count, possibly nowhere; None (everywhere) without shapes.
+        bool ``(h, w)``, True where defects count, possibly nowhere; None (everywhere) without shapes.
     """
-    if size < 1:
-        raise ValueError(f"size must be at least 1, not {size}")
+    if len(shape) != 2 or min(shape) < 1:
+        raise ValueError(f"shape must be two positive integers, height and width, not {shape}")
     if not shapes:
         return None
-    roi = np.full((size, size), shapes[0].mode == "exclude")
-    for shape in shapes:
-        points = np.array(shape.points, np.float64)
-        inside = _polygon(points, size) if shape.kind == "polygon" else _brush(points, shape.radius, size)
-        roi[inside] = shape.mode == "include"
+    roi = np.full(shape, shapes[0].mode == "exclude")
+    for drawn in shapes:
+        points = np.array(drawn.points, np.float64)
+        inside = _polygon(points, shape) if drawn.kind == "polygon" else _brush(points, drawn.radius, shape)
+        roi[inside] = drawn.mode == "include"
     return roi
 
 
-def _polygon(points: Doubles, size: int) -> npt.NDArray[np.bool_]:
-    """Return the pixels whose centre has a winding number other than 0: bool ``(size, size)``."""
+def _polygon(points: Doubles, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return the pixels whose centre has a winding number other than 0: bool ``(h, w)``."""
+    height, width = shape
     start, end = points, np.roll(points, -1, axis=0)
     down = end[:, 1] > start[:, 1]
     # Always from top to bottom, so that an edge shared by two polygons is computed identically for both.
     top, bottom = np.where(down[:, None], start, end), np.where(down[:, None], end, start)
-    winding = np.zeros((size, size + 1), np.int32)
-    for edge, row in _rows(top[:, 1], bottom[:, 1], size, last_included=False):
+    winding = np.zeros((height, width + 1), np.int32)
+    for edge, row in _rows(top[:, 1], bottom[:, 1], height, last_included=False):
         (x1, y1), (x2, y2) = top[edge].T, bottom[edge].T
         across = (row + 0.5 - y1) * (x2 - x1)
 
@@ -182,19 +183,20 @@ def _polygon(points: Doubles, size: int) -> npt.NDArray[np.bool_]:
             right_of_edge(first - 1), first - 1, np.where(right_of_edge(first), first, first + 1)
         )
         _add(winding, row, first, np.where(down[edge], 1, -1))
-    return np.asarray(np.cumsum(winding[:, :size], axis=1) != 0)
+    return np.asarray(np.cumsum(winding[:, :width], axis=1) != 0)
 
 
-def _brush(points: Doubles, radius: float, size: int) -> npt.NDArray[np.bool_]:
-    """Return pixels with a centre at most ``radius`` from the line through the points: bool ``(size, size)``.
+def _brush(points: Doubles, radius: float, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return pixels with a centre at most ``radius`` from the line through the points: bool ``(h, w)``.
 
     A stroke from one point to the next is convex and covers one interval of a row, so the work is
     proportional to its height and not to its area.
     """
+    height, width = shape
     start, end = (points[:-1], points[1:]) if len(points) > 1 else (points, points)
     low, high = np.minimum(start[:, 1], end[:, 1]) - radius, np.maximum(start[:, 1], end[:, 1]) + radius
-    covered = np.zeros((size, size + 1), np.int32)
-    for stroke, row in _rows(low, high, size, last_included=True):
+    covered = np.zeros((height, width + 1), np.int32)
+    for stroke, row in _rows(low, high, height, last_included=True):
         (x1, y1), (x2, y2) = start[stroke].T, end[stroke].T
         y = row + 0.5
         dx, dy = x2 - x1, y2 - y1
@@ -226,7 +228,7 @@ def _brush(points: Doubles, radius: float, size: int) -> npt.NDArray[np.bool_]:
         some = first <= last
         _add(covered, row[some], first[some], 1)
         _add(covered, row[some], last[some] + 1, -1)
-    return np.asarray(np.cumsum(covered[:, :size], axis=1) > 0)
+    return np.asarray(np.cumsum(covered[:, :width], axis=1) > 0)
 
 
 def _extent(
@@ -271,12 +273,12 @@ def _extent(
 
 
 def _rows(
-    low: Doubles, high: Doubles, size: int, *, last_included: bool
+    low: Doubles, high: Doubles, height: int, *, last_included: bool
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Yield (edge, row) pairs, in blocks, of all rows with a centre from ``low`` to ``high`` of each edge."""
-    first = np.clip(np.ceil(low - 0.5), 0, size).astype(np.int64)
+    first = np.clip(np.ceil(low - 0.5), 0, height).astype(np.int64)
     stop = np.floor(high - 0.5) + 1 if last_included else np.ceil(high - 0.5)
-    counts = np.maximum(np.clip(stop, 0, size).astype(np.int64) - first, 0)
+    counts = np.maximum(np.clip(stop, 0, height).astype(np.int64) - first, 0)
     for block in range(0, len(low), _EDGES_PER_BLOCK):
         count = counts[block : block + _EDGES_PER_BLOCK]
         if count.any():
@@ -292,5 +294,5 @@ def _add(
     value: int | npt.NDArray[np.integer],
 ) -> None:
     """Add ``value`` to the counts at (row, column); columns outside are clipped to the border."""
-    size = counts.shape[1] - 1
-    np.add.at(counts, (row, np.clip(column, 0, size).astype(np.int64)), value)
+    width = counts.shape[1] - 1
+    np.add.at(counts, (row, np.clip(column, 0, width).astype(np.int64)), value)

@@ -44,7 +44,7 @@ class Scorer:
             channels: int64 ``(d,)``, indices of the channels used.
             sigma: smoothing of the map, in map pixels.
             quantizer: scale of the map's levels.
-            roi: bool ``(size, size)``, True where defects count; None: everywhere.
+            roi: bool ``(h, w)``, True where defects count; None: everywhere.
         """
         self._extractor = extractor
         self._detector = detector
@@ -53,8 +53,8 @@ class Scorer:
         # The OrtValues borrow numpy's memory: keep the arrays alive as long as they are.
         self.arrays: dict[str, npt.NDArray[np.generic]] = {
             **detector.inputs(),
-            **tail_inputs(extractor.grid, extractor.input_size, sigma, quantizer),
-            "inside": inside((extractor.input_size,) * 2, roi, None)[None],
+            **tail_inputs(extractor.grid_shape, extractor.input_shape, sigma, quantizer),
+            "inside": inside(extractor.input_shape, roi, None)[None],
         }
         device = device_of(extractor.session)
         self._inputs = {
@@ -67,24 +67,23 @@ class Scorer:
         """Compute the distances and level maps of images.
 
         Args:
-            rgb: uint8 ``(n, size, size, 3)``.
-            content_boxes: the part of the square that each padded image fills; None: all of it.
+            rgb: uint8 ``(n, h, w, 3)``.
+            content_boxes: the part of the input that each padded image fills; None: all of it.
 
         Returns:
-            float32 ``(n, grid, grid)``, distances, and uint16 ``(n, size, size)``.
+            float32 ``(n, H, W)``, distances, and uint16 ``(n, h, w)``.
 
         Raises:
             PadimError: the network returned values that are not finite.
         """
         inputs = self._inputs
         if content_boxes is not None and any(box is not None for box in content_boxes):
-            size = (self._extractor.input_size,) * 2
-            own = np.stack([np.broadcast_to(inside(size, self._roi, box), size) for box in content_boxes])
+            shape = self._extractor.input_shape
+            own = np.stack([np.broadcast_to(inside(shape, self._roi, box), shape) for box in content_boxes])
             inputs = {**inputs, "inside": ort.OrtValue.ortvalue_from_numpy(own)}
         distance, maps = self._extractor.score(
             rgb, self._detector, self._channels, inputs, ("distance", "map")
         )
         if not np.isfinite(distance).all():
             raise PadimError(f"an image: {NO_NUMBERS}")
-        grid = self._extractor.grid
-        return distance.reshape(-1, grid, grid), maps
+        return distance.reshape(-1, *self._extractor.grid_shape), maps

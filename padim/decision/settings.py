@@ -25,7 +25,7 @@ class DecisionSettings:
     Attributes:
         choice: how the threshold is chosen.
         guard: the band around the threshold in which scores call for review, in map units; None for no band.
-        roi: bool ``(input_size, input_size)``, True where defects count; None: everywhere.
+        roi: bool ``(h, w)`` of the maps, True where defects count; None: everywhere.
         roi_shapes: the shapes that the region of interest was drawn with, to edit it; empty if not drawn.
     """
 
@@ -40,14 +40,14 @@ class DecisionSettings:
         return self.choice.value if self.choice.basis == "manual" else None
 
     def with_roi(
-        self, roi: npt.NDArray[np.bool_] | None, shapes: Sequence[Shape], size: int
+        self, roi: npt.NDArray[np.bool_] | None, shapes: Sequence[Shape], shape: tuple[int, int]
     ) -> DecisionSettings:
         """Return the settings with another region of interest.
 
         Args:
-            roi: bool ``(size, size)``; None: everywhere, without shapes.
+            roi: bool ``shape``; None: everywhere, without shapes.
             shapes: the shapes that it was drawn with.
-            size: side of the maps in pixels.
+            shape: (h, w) of the maps in pixels.
 
         Raises:
             ValueError: the array's shape or dtype is wrong, it is empty, or there are too many shapes.
@@ -56,8 +56,8 @@ class DecisionSettings:
             raise ValueError(f"a region has at most {MAX_SHAPES} shapes, got {len(shapes)}")
         if roi is None:
             return replace(self, roi=None, roi_shapes=())
-        if roi.dtype != np.bool_ or roi.shape != (size, size):
-            raise ValueError(f"roi must be bool ({size}, {size}), got {roi.dtype} {roi.shape}")
+        if roi.dtype != np.bool_ or roi.shape != shape:
+            raise ValueError(f"roi must be bool {shape}, got {roi.dtype} {roi.shape}")
         if not roi.any():
             raise ValueError("the region of interest is empty: nothing would ever be scored")
         return replace(self, roi=roi.copy(), roi_shapes=tuple(shapes))

@@ -62,6 +62,11 @@ class Task:
         return self.feature_store.positions
 
     @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Return the rows and columns of the grid of positions."""
+        return self.config.grid_shape
+
+    @property
     def features(self) -> int:
         """Return the number of channels used, d."""
         return len(self.channels)

@@ -40,11 +40,13 @@ class LocalNearest(EmbeddingDetector):
         bank: float32 ``(p, d, n)``, the vectors of n normal images at every position, minus ``center``.
         center: float32 ``(d,)``, their mean; squares of small numbers lose fewer digits.
         reach: r, the grid positions on each side of the center of the window; at least 1.
+        grid: rows and columns of the grid of positions.
     """
 
     bank: Singles
     center: Singles
     reach: int
+    grid: tuple[int, int]
 
     method: ClassVar[str] = "patchcore"
 
@@ -55,11 +57,6 @@ class LocalNearest(EmbeddingDetector):
     @property
     def shape(self) -> tuple[int, int]:
         return self.bank.shape[0], self.bank.shape[1]
-
-    @property
-    def grid(self) -> int:
-        """Return the side of the grid in positions."""
-        return int(np.sqrt(len(self.bank)) + 0.5)
 
     @property
     def half_squares(self) -> Singles:
@@ -89,12 +86,13 @@ class LocalNearest(EmbeddingDetector):
             op("Sub", ["columns_of", "centre"], ["x"]),
             op("Transpose", ["x"], ["by_position"], perm=[2, 0, 1]),
         ]
-        rows = range(self.grid)
+        height, width = self.grid
+        rows = range(height)
         for row in rows:
             fixed += constants(**{f"around_{row}": around[self._row(row)]})
             inputs += [
-                tensor(f"bank_{row}", FLOAT, [self.grid, 1, features, "m"]),
-                tensor(f"half_{row}", FLOAT, [self.grid, 1, 1, "m"]),
+                tensor(f"bank_{row}", FLOAT, [width, 1, features, "m"]),
+                tensor(f"half_{row}", FLOAT, [width, 1, 1, "m"]),
             ]
             nodes += [
                 op("Gather", ["by_position", f"around_{row}"], [f"gathered_{row}"], axis=0),
@@ -121,12 +119,13 @@ class LocalNearest(EmbeddingDetector):
         return Piece(nodes, fixed, inputs)
 
     def _row(self, row: int) -> slice:
-        return slice(row * self.grid, (row + 1) * self.grid)
+        _, width = self.grid
+        return slice(row * width, (row + 1) * width)
 
     def inputs(self) -> dict[str, Array]:
         half = self.half_squares
         inputs: dict[str, Array] = {"centre": self.center[:, None]}
-        for row in range(self.grid):
+        for row in range(self.grid[0]):
             inputs[f"bank_{row}"] = self.bank[self._row(row), None]
             inputs[f"half_{row}"] = half[self._row(row), None, None]
         return inputs
@@ -139,7 +138,7 @@ class LocalNearest(EmbeddingDetector):
         bank, center = saved.array("bank.npy", np.float32, 3), saved.array("centre.npy", np.float32, 1)
         if bank.shape[:2] != shape or not bank.shape[2] or center.shape != shape[1:]:
             raise ValueError(MISFIT)
-        return cls(bank, center, config.neighborhood)
+        return cls(bank, center, config.neighborhood, config.grid_shape)
 
     def distances(self, x: Singles) -> Singles:
         half, around = self.half_squares, neighbors(self.grid, self.reach)
@@ -176,19 +175,20 @@ class LocalNearest(EmbeddingDetector):
         return scoring_bytes(self.grid, features, count, self.reach)
 
 
-def scoring_bytes(grid: int, features: int, count: int, reach: int) -> int:
+def scoring_bytes(grid: tuple[int, int], features: int, count: int, reach: int) -> int:
     """Return the peak of working memory, in bytes, for scoring one image.
 
     Args:
-        grid: the side of the grid.
+        grid: rows and columns of the grid.
         features: d.
         count: the number of normal images in the model, n.
         reach: the grid positions on each side of the center of the window.
     """
     window = (2 * reach + 1) ** 2
+    height, width = grid
     # For one row of the grid: the embeddings of the windows twice, the product and its distances. For the
     # whole grid: the embeddings twice, and one value for every place in the window, twice.
-    return 2 * 4 * grid * (window * (features + count) + grid * (features + window))
+    return 2 * 4 * width * (window * (features + count) + height * (features + window))
 
 
 def fit_detector(task: Task) -> FitResult:
@@ -202,7 +202,7 @@ def fit_detector(task: Task) -> FitResult:
         task.watch.step(done, total, "Reading patches")
     center = bank.mean(axis=(0, 2), dtype=np.float64).astype(np.float32)
     bank -= center[:, None]
-    detector = LocalNearest(bank, center, task.config.neighborhood)
+    detector = LocalNearest(bank, center, task.config.neighborhood, task.grid_shape)
     held_out = np.zeros((total, task.positions), np.float32)
     for some in in_windows(task.out_rows):
         held_out[some] = detector.distances(task.read(some))

@@ -55,12 +55,14 @@ class PatchGaussians(EmbeddingDetector):
         mean: float32 ``(p, d)``.
         factor: the factors of the covariances of all positions.
         floor: the value added to the diagonal of the covariances.
+        grid: rows and columns of the grid of positions.
         tolerance: the number of positions on each side among which the nearest Gaussian is used, 0 or 1.
     """
 
     mean: npt.NDArray[np.float32]
     factor: Factor
     floor: float
+    grid: tuple[int, int]
     tolerance: int = 0
 
     method: ClassVar[str] = "padim"
@@ -72,11 +74,6 @@ class PatchGaussians(EmbeddingDetector):
     @property
     def shape(self) -> tuple[int, int]:
         return self.factor.shape
-
-    @property
-    def grid(self) -> int:
-        """Return the side of the grid in positions."""
-        return int(np.sqrt(len(self.mean)) + 0.5)
 
     def piece(self, features: int) -> Piece:
         """Return the nodes that compute Mahalanobis distances.
@@ -134,7 +131,7 @@ class PatchGaussians(EmbeddingDetector):
         factor = from_files(saved.arrays(FACTOR_FILES), floor, shape)
         if mean.shape != shape:
             raise ValueError(MISFIT)
-        return cls(mean, factor, floor, config.position_tolerance)
+        return cls(mean, factor, floor, config.grid_shape, config.position_tolerance)
 
     def distances(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         mean = self.mean.astype(np.float64)
@@ -170,7 +167,8 @@ def of_statistics(statistics: PatchStatistics, config: PadimConfig) -> PatchGaus
     """Return the Gaussians computed from the statistics of all positions at once."""
     reg = regularization(config)
     factor = Triangular.of(whitening(statistics, reg, statistics.count - 1))
-    return PatchGaussians(statistics.mean.astype(np.float32), factor, reg.floor, config.position_tolerance)
+    mean = statistics.mean.astype(np.float32)
+    return PatchGaussians(mean, factor, reg.floor, config.grid_shape, config.position_tolerance)
 
 
 def fit_detector(task: Task) -> FitResult:
@@ -184,7 +182,7 @@ def fit_detector(task: Task) -> FitResult:
     mean = np.empty((p, d), np.float32)
     low_rank = is_low_rank(count, d)
     factor: Factor = LowRank.empty(p, d, count - 1, reg.floor) if low_rank else Triangular.empty(p, d)
-    gaussians = PatchGaussians(mean, factor, reg.floor, task.config.position_tolerance)
+    gaussians = PatchGaussians(mean, factor, reg.floor, task.grid_shape, task.config.position_tolerance)
     held_out = np.full((len(task.normals), p), np.inf if gaussians.tolerance else 0, np.float32)
     around = neighbors(gaussians.grid).T if gaussians.tolerance else None
 
@@ -320,10 +318,10 @@ class _Reader:
         self._task = task
         # The neighbors are in three rows of the grid, so only three pieces of a record are read.
         own = around[OWN]
-        grid = int(np.sqrt(task.positions) + 0.5)
+        _, columns = task.grid_shape
         self._pieces = [
             slice(max(own[0] + step - 1, 0), min(own[-1] + step + 2, task.positions))
-            for step in (-grid, 0, grid)
+            for step in (-columns, 0, columns)
             if own[-1] + step + 2 > 0 and own[0] + step - 1 < task.positions
         ]
         stored = np.concatenate([np.arange(piece.start, piece.stop) for piece in self._pieces])

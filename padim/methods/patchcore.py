@@ -48,24 +48,24 @@ class PatchCore(EmbeddingDetector):
     Attributes:
         bank: float32 ``(m, d)``, the memory bank, minus ``center``.
         center: float32 ``(d,)``, subtracted from all patches: squares of small numbers lose fewer digits.
-        positions: p.
+        grid: rows and columns of the grid of positions.
         around: int64 ``(m, b)``, the b patches of the bank nearest to each one, itself first, in a model
             saved by an earlier version with weighted maps; else None.
     """
 
     bank: Singles
     center: Singles
-    positions: int
+    grid: tuple[int, int]
     around: npt.NDArray[np.int64] | None = None
 
     method: ClassVar[str] = "patchcore"
 
     @classmethod
-    def of(cls, patches: Singles, positions: int) -> PatchCore:
+    def of(cls, patches: Singles, grid: tuple[int, int]) -> PatchCore:
         """Build a detector whose memory bank consists of the given patches, ``(m, d)``."""
         center = patches.mean(axis=0)
         bank = np.ascontiguousarray(patches - center)
-        return cls(bank, center, positions)
+        return cls(bank, center, grid)
 
     @property
     def form(self) -> str:
@@ -78,7 +78,7 @@ class PatchCore(EmbeddingDetector):
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.positions, self.bank.shape[1]
+        return self.grid[0] * self.grid[1], self.bank.shape[1]
 
     @property
     def half_squares(self) -> Singles:
@@ -169,7 +169,7 @@ class PatchCore(EmbeddingDetector):
         bank = saved.array("bank.npy", np.float32, 2)
         center = saved.array("centre.npy", np.float32, 1)
         around = saved.arrays({"around.npy": ((np.int64,), 2)}).get("around.npy")
-        positions, features = shape
+        features = shape[1]
         count = len(bank)
         if count == 0 or bank.shape[1] != features or center.shape != (features,):
             raise ValueError(MISFIT)
@@ -177,11 +177,11 @@ class PatchCore(EmbeddingDetector):
             around.shape != (count, min(NEIGHBORS, count)) or around.min() < 0 or around.max() >= count
         ):
             raise ValueError(MISFIT)
-        return cls(bank, center, positions, around)
+        return cls(bank, center, config.grid_shape, around)
 
     def distances(self, x: Singles) -> Singles:
         half = self.half_squares
-        return np.stack([self._of_image(one, self.bank, half) for one in pooled(x)])
+        return np.stack([self._of_image(one, self.bank, half) for one in pooled(x, self.grid)])
 
     def distances_without(
         self, patches: Singles, left_out: npt.NDArray[np.bool_], refill: Singles
@@ -211,7 +211,7 @@ class PatchCore(EmbeddingDetector):
 
     def scoring_bytes(self) -> int:
         # The matrix product and the distances computed from it.
-        return 2 * 4 * len(self.bank) * self.positions
+        return 2 * 4 * len(self.bank) * self.shape[0]
 
 
 def _distance(beside: str, squared: str, name: str) -> list[onnx.NodeProto]:
@@ -228,11 +228,15 @@ def _half_squares(bank: Singles) -> Singles:
     return np.asarray(0.5 * np.einsum("md,md->m", bank, bank), np.float32)
 
 
-def pooled(x: Singles) -> Singles:
-    """Return locally aware features ``(n, p, d)``: means over the 3 x 3 positions inside the grid."""
+def pooled(x: Singles, grid_shape: tuple[int, int]) -> Singles:
+    """Return locally aware features ``(n, p, d)``: means over the 3 x 3 positions inside the grid.
+
+    Args:
+        x: embeddings, float32 ``(n, p, d)``.
+        grid_shape: rows and columns of the grid.
+    """
     count, positions, features = x.shape
-    side = int(np.sqrt(positions) + 0.5)
-    grid = x.reshape(count, side, side, features)
+    grid = x.reshape(count, *grid_shape, features)
     for axis in (1, 2):
         total = grid.copy()
         ahead = [slice(None)] * 4
@@ -240,6 +244,7 @@ def pooled(x: Singles) -> Singles:
         ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
         total[tuple(ahead)] += grid[tuple(behind)]
         total[tuple(behind)] += grid[tuple(ahead)]
+        side = grid.shape[axis]
         divisor = np.full(side, 3.0, np.float32)
         divisor[0] -= 1
         divisor[-1] -= 1
@@ -275,7 +280,7 @@ def fit_detector(task: Task) -> FitResult:
         )
     del points
     patches = _Patches(task, np.concatenate([chosen, *refilled]))
-    detector = PatchCore.of(patches(chosen), task.positions)
+    detector = PatchCore.of(patches(chosen), task.grid_shape)
 
     owner = part[chosen // task.positions]
     held_out = np.zeros((total, task.positions), np.float32)
@@ -284,7 +289,7 @@ def fit_detector(task: Task) -> FitResult:
         own = task.read([row])
         if row in part_of:
             others = owner == part_of[row], patches(refilled[part_of[row]])
-            held_out[row] = detector.distances_without(pooled(own)[0], *others)
+            held_out[row] = detector.distances_without(pooled(own, task.grid_shape)[0], *others)
         else:
             held_out[row] = detector.distances(own)[0]
         task.watch.step(done, total, "Holding the good parts against it")
@@ -300,7 +305,7 @@ class _Patches:
         image, place = np.divmod(self._rows, task.positions)
         for number in np.unique(image):
             own = image == number
-            self._patches[own] = pooled(task.read([task.fit_rows[number]]))[0, place[own]]
+            self._patches[own] = pooled(task.read([task.fit_rows[number]]), task.grid_shape)[0, place[own]]
 
     def __call__(self, wanted: npt.NDArray[np.int64]) -> Singles:
         """Return patches by their indices in :func:`_narrow_patches`: float32 ``(k, d)``."""
@@ -328,7 +333,7 @@ def _narrow_patches(task: Task) -> Singles:
     points = np.empty((len(rows) * positions, narrow), np.float32)
     done = 0
     for some in in_windows(rows, _WINDOW):
-        patches = pooled(task.read(some)).reshape(-1, task.features)
+        patches = pooled(task.read(some), task.grid_shape).reshape(-1, task.features)
         points[done * positions : (done + len(some)) * positions] = (
             patches if project is None else patches @ project
         )

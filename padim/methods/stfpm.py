@@ -71,14 +71,14 @@ class StudentTeacher(Detector):
     Attributes:
         student: the student as ONNX, from ``image`` to one output for each layer, named like the layer.
         layers: the layers of the teacher in use, from shallow to deep.
-        input_size: the side of the images in pixels.
+        input_shape: (h, w) of the images in pixels.
         grid_stride: input pixels per grid position.
         features: the number of embedding channels in the model; not used for scoring.
     """
 
     student: bytes
     layers: tuple[Layer, ...]
-    input_size: int
+    input_shape: tuple[int, int]
     grid_stride: int
     features: int
 
@@ -96,7 +96,8 @@ class StudentTeacher(Detector):
 
     @property
     def shape(self) -> tuple[int, int]:
-        return (self.input_size // self.grid_stride) ** 2, self.features
+        height, width = (side // self.grid_stride for side in self.input_shape)
+        return height * width, self.features
 
     def piece(self, features: int) -> Piece:
         """Return the nodes that compute distances; they read ``image`` and the layers, not ``embedding``."""
@@ -138,9 +139,11 @@ class StudentTeacher(Detector):
             side = self.grid_stride // layer.stride
             pooled = op("AveragePool", [source], [target], kernel_shape=[side, side], strides=[side, side])
             return [pooled], []
-        grids = self.input_size // layer.stride, self.input_size // self.grid_stride
-        rows = enlarging(*grids, 0.0).astype(np.float32)
-        fixed = {f"{target}_rows": rows, f"{target}_columns": np.ascontiguousarray(rows.T)}
+        rows, columns = (
+            enlarging(side // layer.stride, side // self.grid_stride, 0.0).astype(np.float32)
+            for side in self.input_shape
+        )
+        fixed = {f"{target}_rows": rows, f"{target}_columns": np.ascontiguousarray(columns.T)}
         nodes = [
             op("MatMul", [f"{target}_rows", source], [f"{target}_tall"]),
             op("MatMul", [f"{target}_tall", f"{target}_columns"], [target]),
@@ -157,14 +160,14 @@ class StudentTeacher(Detector):
     def load(cls, saved: Saved, config: PadimConfig, shape: tuple[int, int]) -> StudentTeacher:
         student, layers = saved.bytes(STUDENT), _layers(config)
         try:
-            check_network(student, STUDENT, layers, config.input_size)
+            check_network(student, STUDENT, layers, config.input_shape)
         except BundleError as error:
             raise ValueError(error) from error
         graph = onnx.load_model_from_string(student).graph
         names = [value.name for value in graph.input], [value.name for value in graph.output]
         if names != (["image"], [layer.name for layer in layers]):
             raise ValueError(MISFIT)
-        return cls(student, layers, config.input_size, config.grid_stride, shape[1])
+        return cls(student, layers, config.input_shape, config.grid_stride, shape[1])
 
     def strange(self) -> float:
         return 2.0  # outputs in opposite directions at every layer
@@ -207,22 +210,25 @@ class TeacherFeatures:
     def __init__(self, task: Task, images: ImageStore, extractor: FeatureExtractor, folder: Path) -> None:
         self._task, self._images, self._extractor = task, images, extractor
         self._layers = _layers(task.config)
-        self._size = task.config.input_size
+        self._shape = task.config.input_shape
         backbone = backbones.get(task.config.backbone)
         self._scale = np.asarray(backbone.scale, np.float32)[:, None, None]
         self._offset = np.asarray(backbone.offset, np.float32)[:, None, None]
         self._path = folder / "teacher_outputs.f16"
-        self._shapes = [(layer.channels, *[self._size // layer.stride] * 2) for layer in self._layers]
+        self._shapes = [
+            (layer.channels, *(side // layer.stride for side in self._shape)) for layer in self._layers
+        ]
         self._numbers = [int(np.prod(shape)) for shape in self._shapes]
         self._place = {row: place for place, row in enumerate(task.fit_rows)}
         self._write_outputs()
-        # Squares are aligned to the positions of the coarsest layer and at least two of them wide, because
-        # batch normalization cannot be trained on a single one.
+        # Squares, with sides of half the shorter side of the images, are aligned to the positions of the
+        # coarsest layer and at least two of them wide, because batch normalization cannot be trained on a
+        # single one.
         self._step = max(layer.stride for layer in self._layers)
-        self._crop = max(2 * self._step, self._size // 2 // self._step * self._step)
+        self._crop = max(2 * self._step, min(self._shape) // 2 // self._step * self._step)
 
     def _planes(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Return some of the images as uint8 ``(n, 3, size, size)``."""
+        """Return some of the images as uint8 ``(n, 3, h, w)``."""
         return self._images.read(rows).transpose(0, 3, 1, 2)
 
     def _image(self, planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -288,7 +294,7 @@ class TeacherFeatures:
         detector = StudentTeacher(
             export(student, self._layers),
             self._layers,
-            config.input_size,
+            config.input_shape,
             config.grid_stride,
             self._task.features,
         )
@@ -305,7 +311,7 @@ class TeacherFeatures:
         order = np.concatenate(rounds)[:_SQUARES].tolist()
         for start in range(0, _SQUARES, BATCH):
             picked = order[start : start + BATCH]
-            most = (self._size - self._crop) // self._step
+            most = [(side - self._crop) // self._step for side in self._shape]
             places = rng.integers(0, most, (len(picked), 2), endpoint=True) * self._step
             image = self._image(_cut(self._planes(picked), places, self._crop))
             yield (
@@ -321,7 +327,7 @@ class TeacherFeatures:
         extractor, config = self._extractor, self._task.config
         # Not one of the extractor's cached sessions: those of the folds would evict the ones in use.
         session = open_session(extractor.scoring_graph(detector, self._task.channels))
-        tail = tail_inputs(config.grid, config.input_size, 0.0, Quantizer(0.0, 1.0))
+        tail = tail_inputs(config.grid_shape, config.input_shape, 0.0, Quantizer(0.0, 1.0))
         feed: dict[str, Any] = {**tail, "inside": np.ones((1, 1, 1), np.float32)}
         size = extractor.batch_size(detector.scoring_bytes())
         found = []

@@ -78,7 +78,7 @@ class _Refused(Exception):
     """Raised with the reason why a network is not accepted; the message does not name the network."""
 
 
-def check_network(content: bytes, name: str, layers: Sequence[Layer], input_size: int) -> None:
+def check_network(content: bytes, name: str, layers: Sequence[Layer], input_shape: tuple[int, int]) -> None:
     """Check a network without running it; raise BundleError with the reason if it is not accepted.
 
     Args:
@@ -86,7 +86,7 @@ def check_network(content: bytes, name: str, layers: Sequence[Layer], input_size
         name: name of the file for the message.
         layers: the layers that will be read, each an output of that name, ``(n, channels, h / stride,
             w / stride)``.
-        input_size: h and w.
+        input_shape: h and w.
 
     Raises:
         BundleError: the network is damaged, too large, or not one that this program writes.
@@ -98,10 +98,10 @@ def check_network(content: bytes, name: str, layers: Sequence[Layer], input_size
         except Exception as error:  # protobuf's DecodeError has no public name to import
             raise _Refused("it is not an ONNX file or is damaged") from error
         _check_model(model)
-        shapes = _shapes(model.graph, input_size)
+        shapes = _shapes(model.graph, input_shape)
         for layer in layers:
-            side = input_size // layer.stride
-            if shapes.get(layer.name) != (1, layer.channels, side, side):
+            height, width = (side // layer.stride for side in input_shape)
+            if shapes.get(layer.name) != (1, layer.channels, height, width):
                 raise _Refused(f"it does not give the layer {layer.name}, of {layer.channels} channels")
     except _Refused as refused:
         raise BundleError(
@@ -259,18 +259,18 @@ class _Value:
     image: bool = False
 
 
-def _shapes(graph: onnx.GraphProto, input_size: int) -> dict[str, Shape]:
+def _shapes(graph: onnx.GraphProto, input_shape: tuple[int, int]) -> dict[str, Shape]:
     """Compute the shape of every tensor that depends on the input, for one image.
 
     Raises:
         _Refused: a shape is too large or cannot be computed.
     """
-    values = {"image": _Value((1, 3, input_size, input_size), image=True)}
+    values = {"image": _Value((1, 3, *input_shape), image=True)}
     for tensor in graph.initializer:
         if tensor.name in values:
             raise _Refused(f"{_short(tensor.name)} is defined twice")
         values[tensor.name] = _constant(tensor)
-    pixels = max(input_size**2, _FEWEST_PIXELS)
+    pixels = max(math.prod(input_shape), _FEWEST_PIXELS)
     last_use = {name: at for at, node in enumerate(graph.node) for name in node.input}
     last_use |= {output.name: len(graph.node) for output in graph.output}
     products, held, freed = 0, 0, defaultdict[int, int](int)

@@ -65,7 +65,7 @@ class Detector(ABC):
     def piece(self, features: int) -> Piece:
         """Return the graph nodes that compute the distance at every position from the embedding.
 
-        They read ``embedding``, float32 ``(n, d, grid, grid)``, and write ``unchecked``, float32 ``(n, p)``,
+        They read ``embedding``, float32 ``(n, d, H, W)``, and write ``unchecked``, float32 ``(n, p)``,
         which may be NaN where the embedding is not finite.
 
         Args:

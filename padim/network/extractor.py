@@ -7,6 +7,7 @@ nodes and computes distances and level maps. The only data passed in per image a
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ import onnxruntime as ort
 
 from padim.config import PadimConfig
 from padim.errors import BackboneError
+from padim.input_size import as_text
 from padim.network import backbone as backbones
 from padim.network.check import check_network
 from padim.network.detector import Detector
@@ -42,8 +44,9 @@ class FeatureExtractor:
         backbone_sha256: hex SHA-256 of ``backbone_onnx``.
         identity: hex digest of everything that determines the embeddings.
         channels: c, number of channels of all layers together.
-        grid: side of the square grid.
-        input_size: side of the input images in pixels.
+        positions: p, number of grid positions.
+        grid_shape: rows and columns of the grid.
+        input_shape: (h, w) of the input images in pixels.
         runs: number of runs of the network; tests use it to check that a change of threshold never runs it.
     """
 
@@ -53,19 +56,20 @@ class FeatureExtractor:
         self.backbone_onnx = backbone_onnx
         self.layers = layers
         self.channels = sum(layer.channels for layer in layers)
-        self.grid = config.grid
-        self.input_size = config.input_size
+        self.grid_shape = config.grid_shape
+        self.positions = config.positions
+        self.input_shape = config.input_shape
         network = hashlib.sha256(backbone_onnx)
         self.backbone_sha256 = network.hexdigest()
         # Empty without normalization, as before it was introduced: features stored then stay valid.
         normalized = "" if config.feature_norm == "none" else f"/{config.feature_norm}"
         self.identity = hashlib.sha256(
-            network.digest() + f"{config.input_size}/{config.grid_stride}{normalized}".encode()
+            network.digest() + f"{as_text(config.input_size)}/{config.grid_stride}{normalized}".encode()
         ).hexdigest()
         self._backbone, self._grid_stride = backbone, config.grid_stride
         self._feature_norm = config.feature_norm
-        check_network(backbone_onnx, "backbone.onnx", layers, config.input_size)
-        self.session = open_session(embedding_graph(self._piece(None), self.channels, self.grid))
+        check_network(backbone_onnx, "backbone.onnx", layers, config.input_shape)
+        self.session = open_session(embedding_graph(self._piece(None), self.channels, self.grid_shape))
         self.runs = 0
         self._count = threading.Lock()
         self._scoring: dict[tuple[str, bytes], ort.InferenceSession] = {}
@@ -76,7 +80,7 @@ class FeatureExtractor:
             self.backbone_onnx,
             self._backbone,
             self.layers,
-            self.input_size,
+            self.input_shape,
             self._grid_stride,
             kept,
             self._feature_norm,
@@ -86,10 +90,10 @@ class FeatureExtractor:
         """Compute the embeddings of images at input size; safe to call from several threads.
 
         Args:
-            rgb: uint8 ``(n, input_size, input_size, 3)``.
+            rgb: uint8 ``(n, *input_shape, 3)``.
 
         Returns:
-            float32 ``(n, channels, grid, grid)``.
+            float32 ``(n, channels, *grid_shape)``.
         """
         feed = {"rgb": self.fed(rgb)}
         return np.asarray(run_session(self.session, ["embedding"], feed)[0])
@@ -105,7 +109,7 @@ class FeatureExtractor:
         """Run the scoring graph (:func:`padim.network.graph.scoring_graph`).
 
         Args:
-            rgb: uint8 ``(n, input_size, input_size, 3)``.
+            rgb: uint8 ``(n, *input_shape, 3)``.
             detector: determines the graph's form; its values are among ``inputs``.
             kept: int64 ``(d,)``, the channels used.
             inputs: all inputs of the graph but ``rgb``, by name.
@@ -134,13 +138,13 @@ class FeatureExtractor:
         self, detector: Detector, kept: npt.NDArray[np.int64], *, guarded: bool = False
     ) -> onnx.ModelProto:
         """Build the scoring graph of a detector; see :func:`padim.network.graph.scoring_graph`."""
-        return scoring_graph(self._piece(kept), detector.piece(len(kept)), self.input_size, guarded=guarded)
+        return scoring_graph(self._piece(kept), detector.piece(len(kept)), self.input_shape, guarded=guarded)
 
     def fed(self, rgb: npt.NDArray[np.uint8]) -> ort.OrtValue:
         """Check images and convert them for a session; counts the run, as every run's images pass here."""
-        size = self.input_size
-        if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[1:] != (size, size, 3):
-            raise ValueError(f"rgb must be uint8 (n, {size}, {size}, 3), got {rgb.dtype} {rgb.shape}")
+        height, width = self.input_shape
+        if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[1:] != (height, width, 3):
+            raise ValueError(f"rgb must be uint8 (n, {height}, {width}, 3), got {rgb.dtype} {rgb.shape}")
         with self._count:
             self.runs += 1
         return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(rgb))
@@ -158,8 +162,8 @@ class FeatureExtractor:
         Args:
             beside: bytes that each image takes besides its embedding.
         """
-        embedding = 4 * self.channels * self.grid**2 + beside
-        largest = min(16 * 256**2 // self.input_size**2, MOST_EMBEDDED_BYTES // embedding)
+        embedding = 4 * self.channels * self.positions + beside
+        largest = min(16 * 256**2 // math.prod(self.input_shape), MOST_EMBEDDED_BYTES // embedding)
         return int(np.clip(largest, 1, 16))
 
 
@@ -181,8 +185,10 @@ def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> F
     backbone = backbones.get(config.backbone)
     layers = tuple(layer.name for layer in backbone.select(config.layers))
     coarsest = max(layer.stride for layer in backbone.select(config.layers))
-    if config.input_size % coarsest:
-        raise BackboneError(f"input_size {config.input_size} is not a multiple of the stride {coarsest}")
+    if any(side % coarsest for side in config.input_shape):
+        raise BackboneError(
+            f"input_size {as_text(config.input_size)} is not a multiple of the stride {coarsest}"
+        )
     # Outside the lock, because the first call downloads weights and exports the network.
     content = backbone_onnx or backbones.onnx_bytes(config.backbone, layers, config.weights)
     with _opening:

@@ -36,17 +36,17 @@ def embedding_piece(
     backbone_onnx: bytes,
     backbone: Backbone,
     layers: Sequence[Layer],
-    input_size: int,
+    input_shape: tuple[int, int],
     grid_stride: int,
     kept: npt.NDArray[np.int64] | None = None,
     feature_norm: FeatureNorm = "none",
 ) -> Piece:
     """Build the nodes from images to embeddings: normalisation, backbone and layers joined on one grid.
 
-    See docs/design.md, section 4.1. The input is ``rgb``, uint8 ``(n, input_size, input_size, 3)``. The
-    result is ``embedding``, float32 ``(n, c, grid, grid)``, the layers' channels from shallow to deep; a
-    finer layer is area-averaged to the grid, a coarser one enlarged bilinearly with half-pixel centres. With
-    ``kept``, int64 ``(d,)`` in ascending order, it contains only these channels.
+    See docs/design.md, section 4.1. The input is ``rgb``, uint8 ``(n, *input_shape, 3)``. The result is
+    ``embedding``, float32 ``(n, c, H, W)``, the layers' channels from shallow to deep; a finer layer is
+    area-averaged to the grid, a coarser one enlarged bilinearly with half-pixel centres. With ``kept``, int64
+    ``(d,)`` in ascending order, it contains only these channels.
 
     With ``feature_norm`` ``l2`` every layer's vector of all its c channels is multiplied, at each position of
     the grid, by ``sqrt(c) / max(|x|, 1e-6)``: the mean square of all its channels becomes 1, and that of the
@@ -63,12 +63,12 @@ def embedding_piece(
             first += layer.channels
         if not len(own):
             continue
-        piece = _layer_piece(layer, own, input_size, grid_stride, feature_norm)
+        piece = _layer_piece(layer, own, input_shape, grid_stride, feature_norm)
         nodes += piece.nodes
         fixed += piece.constants
         on_grid.append(_on_grid(layer))
     nodes.append(op("Concat", on_grid, ["embedding"], axis=1))
-    rgb = tensor("rgb", TensorProto.UINT8, ["n", input_size, input_size, 3])
+    rgb = tensor("rgb", TensorProto.UINT8, ["n", *input_shape, 3])
     return Piece(nodes, fixed, [rgb])
 
 
@@ -100,16 +100,20 @@ def _on_grid(layer: Layer) -> str:
 
 
 def _layer_piece(
-    layer: Layer, own: npt.NDArray[np.int64], input_size: int, grid_stride: int, feature_norm: FeatureNorm
+    layer: Layer,
+    own: npt.NDArray[np.int64],
+    input_shape: tuple[int, int],
+    grid_stride: int,
+    feature_norm: FeatureNorm,
 ) -> Piece:
-    """Build the nodes from a layer's output to its kept channels on the grid, float32 ``(n, k, grid, grid)``.
+    """Build the nodes from a layer's output to its kept channels on the grid, float32 ``(n, k, H, W)``.
 
     Args:
         layer: the layer, whose name is that of the output.
         own: int64 ``(k,)``, the kept channels, counted within the layer.
     """
     name, target = layer.name, _on_grid(layer)
-    grid = input_size // grid_stride
+    grid = [side // grid_stride for side in input_shape]
     fixed = constants(**{f"{name}_channels": own})
 
     # Used even if all channels are kept: both graphs then join the layers in the same memory layout and round
@@ -118,8 +122,11 @@ def _layer_piece(
         return op("Gather", [source, f"{name}_channels"], [result], axis=1)
 
     def enlarged(source: str, result: str) -> list[onnx.NodeProto]:
-        rows = enlarging(input_size // layer.stride, grid, 0.0).astype(np.float32)
-        fixed.extend(constants(**{f"{name}_rows": rows, f"{name}_columns": np.ascontiguousarray(rows.T)}))
+        rows, columns = (
+            enlarging(side // layer.stride, positions, 0.0).astype(np.float32)
+            for side, positions in zip(input_shape, grid, strict=True)
+        )
+        fixed.extend(constants(**{f"{name}_rows": rows, f"{name}_columns": np.ascontiguousarray(columns.T)}))
         return [
             op("MatMul", [f"{name}_rows", source], [f"{name}_tall"]),
             op("MatMul", [f"{name}_tall", f"{name}_columns"], [result]),
@@ -144,7 +151,7 @@ def _layer_piece(
         **{
             f"{name}_ones": np.ones((1, layer.channels), np.float32),
             f"{name}_flat": np.array([0, layer.channels, -1]),
-            f"{name}_map": np.array([0, 1, grid, grid]),
+            f"{name}_map": np.array([0, 1, *grid]),
             f"{name}_tiny": np.float32(SHORTEST**2),
             f"{name}_length": np.float32(np.sqrt(layer.channels)),
         }
@@ -179,7 +186,7 @@ def _checked_piece(*, guarded: bool) -> Piece:
 
 
 def _tail_piece() -> Piece:
-    """Build the nodes from ``distance`` to ``map``, uint16 ``(n, size, size)``, and ``score``, its maximum.
+    """Build the nodes from ``distance`` to ``map``, uint16 ``(n, h, w)``, and ``score``, its maximum.
 
     Enlarging and smoothing are one linear operator on rows and columns
     (``padim.network.resample.enlarging``); the row operator is divided by the step of the levels, so that the
@@ -199,10 +206,10 @@ def _tail_piece() -> Piece:
     fixed = constants(lowest=np.float32(0), highest=np.float32(_MAX_LEVEL))
     inputs = [
         tensor("grid_shape", INT64, [3]),
-        tensor("rows_to_levels", FLOAT, ["size", "grid"]),
-        tensor("columns", FLOAT, ["grid", "size"]),
+        tensor("rows_to_levels", FLOAT, ["h", "H"]),
+        tensor("columns", FLOAT, ["W", "w"]),
         tensor("level_offset", FLOAT, []),
-        tensor("inside", FLOAT, ["n or 1", "size or 1", "size or 1"]),
+        tensor("inside", FLOAT, ["n or 1", "h or 1", "w or 1"]),
     ]
     return Piece(nodes, fixed, inputs)
 
@@ -224,9 +231,9 @@ def _model(name: str, pieces: Sequence[Piece], outputs: list[onnx.ValueInfoProto
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 
-def embedding_graph(piece: Piece, channels: int, grid: int) -> onnx.ModelProto:
+def embedding_graph(piece: Piece, channels: int, grid_shape: tuple[int, int]) -> onnx.ModelProto:
     """Build the graph for fitting, from ``rgb`` to ``embedding``."""
-    return _model("padim_embedding", [piece], [tensor("embedding", FLOAT, ["n", channels, grid, grid])])
+    return _model("padim_embedding", [piece], [tensor("embedding", FLOAT, ["n", channels, *grid_shape])])
 
 
 def _of_embedding(kept: npt.NDArray[np.int64]) -> Piece:
@@ -236,42 +243,44 @@ def _of_embedding(kept: npt.NDArray[np.int64]) -> Piece:
 
 
 def behind_embedding_graph(
-    detector: Piece, kept: npt.NDArray[np.int64], size: int, *, guarded: bool = False
+    detector: Piece, kept: npt.NDArray[np.int64], shape: tuple[int, int], *, guarded: bool = False
 ) -> onnx.ModelProto:
     """Build the scoring graph without the network: from an embedding of all channels to the same outputs."""
     pieces = [_of_embedding(kept), detector, _checked_piece(guarded=guarded), _tail_piece()]
-    return _model("padim_behind_embedding", pieces, _outputs(size))
+    return _model("padim_behind_embedding", pieces, _outputs(shape))
 
 
 def tail_graph() -> onnx.ModelProto:
     """Build the last part of the scoring graph by itself, from ``distance`` to ``map``."""
     distance = Piece([], [], [tensor("distance", FLOAT, ["n", "p"])])
-    outputs = [tensor("map", TensorProto.UINT16, ["n", "size", "size"])]
+    outputs = [tensor("map", TensorProto.UINT16, ["n", "h", "w"])]
     piece = _tail_piece()
     return _model("padim_tail", [distance, Piece(piece.nodes[:-1], piece.constants, piece.inputs)], outputs)
 
 
-def scoring_graph(embedding: Piece, detector: Piece, size: int, *, guarded: bool = False) -> onnx.ModelProto:
+def scoring_graph(
+    embedding: Piece, detector: Piece, shape: tuple[int, int], *, guarded: bool = False
+) -> onnx.ModelProto:
     """Build the whole scoring graph, from ``rgb`` to ``distance``, ``map`` and ``score``.
 
     Args:
         embedding: from :func:`embedding_piece`, for the kept channels.
         detector: from :meth:`padim.network.detector.Detector.piece`.
-        size: side of the map in pixels.
+        shape: (h, w) of the map in pixels.
         guarded: whether NaN and infinite distances become very large ones, so that the map shows them.
 
     Returns:
-        A graph with the outputs ``distance`` float32 ``(n, p)``, ``map`` uint16 ``(n, size, size)`` and
+        A graph with the outputs ``distance`` float32 ``(n, p)``, ``map`` uint16 ``(n, h, w)`` and
         ``score`` float32 ``(n,)``: the map's largest level, the anomaly score at a smallest region of one
         pixel.
     """
     pieces = [embedding, detector, _checked_piece(guarded=guarded), _tail_piece()]
-    return _model("padim_scoring", pieces, _outputs(size))
+    return _model("padim_scoring", pieces, _outputs(shape))
 
 
-def _outputs(size: int) -> list[onnx.ValueInfoProto]:
+def _outputs(shape: tuple[int, int]) -> list[onnx.ValueInfoProto]:
     return [
         tensor("distance", FLOAT, ["n", "p"]),
-        tensor("map", TensorProto.UINT16, ["n", size, size]),
+        tensor("map", TensorProto.UINT16, ["n", *shape]),
         tensor("score", FLOAT, ["n"]),
     ]

@@ -1,4 +1,4 @@
-"""Enlarging and smoothing of grids as matrices: a grid G becomes the finer map ``E G E^T``."""
+"""Enlarging and smoothing of grids as matrices: a grid G becomes the finer map ``R G C^T``."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ def blur_radius(sigma: float) -> int:
 
 @lru_cache(maxsize=32)
 def enlarging(grid: int, size: int, sigma: float) -> NDArray[np.float64]:
-    """Return the matrix E that enlarges and smooths along one axis: the map of a grid G is ``E G E^T``.
+    """Return the matrix that enlarges and smooths along one axis.
+
+    With one for the rows, R, and one for the columns, C, the map of a grid G is ``R G C^T``.
 
     Enlarging is bilinear with the half-pixel convention (grid cell i has its centre at
     ``(i + 0.5) * size / grid - 0.5``) and clamped edges; smoothing is a Gaussian with reflect-101 borders
     (the edge pixel is not repeated).
 
     Args:
-        grid: positions per row.
-        size: side S of the square map, in pixels.
+        grid: number of grid positions along the axis.
+        size: number of map pixels along the axis.
         sigma: standard deviation of the Gaussian in map pixels; 0 leaves the enlarged map as it is.
 
     Returns:

@@ -196,15 +196,15 @@ def _check(path: Path, model: Padim) -> None:
     Raises:
         PadimError: it is not valid, or the level maps differ.
     """
-    size = model.network.extractor.input_size
+    shape = model.network.extractor.input_shape
     # Noise has structure at every position, at any input size.
-    rgb = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
+    rgb = np.random.default_rng(0).integers(0, 256, (1, *shape, 3), np.uint8)
     feed: dict[str, Array] = {"rgb": rgb}
     try:
         onnx.checker.check_model(str(path), full_check=True)
         session = ort.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
         if model.config.fit == "pad":
-            feed["inside"] = np.ones((1, size, size), np.float32)
+            feed["inside"] = np.ones((1, *shape), np.float32)
         levels = session.run(["map"], feed)[0].astype(np.int64)
     except Exception as error:
         # onnx and onnxruntime raise many unrelated types of errors for an invalid graph.
@@ -232,7 +232,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     """Write the Gaussians of a PaDiM model as arrays, and its network as ``<stem>_backbone.onnx``.
 
     This is for users who build their own pipeline: mean and inverse covariance at every grid position, and
-    everything needed to compute distances to them. The network takes ``image``, float32 ``(n, 3, S, S)``, in
+    everything needed to compute distances to them. The network takes ``image``, float32 ``(n, 3, h, w)``, in
     which a pixel ``v`` is ``v * pixel_scale + pixel_offset``, and has one output per layer. Layers finer than
     ``grid_stride`` are area-averaged to the grid, coarser ones resampled bilinearly (half-pixel centers,
     clamped edges). If ``feature_norm`` is ``l2``, each layer's vector x of all its c channels is then
@@ -243,11 +243,12 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     positions around.
 
     Arrays: ``mean`` float32 ``(p, d)``; ``inv_covariance`` float32 ``(p, d, d)``; ``channel_indices`` int64
-    ``(d,)``; ``layer_names``, ``layer_channels``, ``layer_strides``; ``input_size``, ``grid_stride``,
-    ``grid``, ``fit``, ``feature_norm``, ``position_tolerance``; ``pixel_scale``, ``pixel_offset`` float32
-    ``(3,)``; ``sigma``, ``min_area``, ``quantizer_offset``, ``quantizer_step``; ``threshold`` (map units)
-    and ``threshold_level``, if there is one; ``roi`` bool ``(S, S)``, if there is one; ``backbone``,
-    ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``;
+    ``(d,)``; ``layer_names``, ``layer_channels``, ``layer_strides``; ``input_shape``, h and w in pixels;
+    ``grid_shape``, its rows and columns; ``input_size`` and ``grid``, one side of a square, of a rectangle
+    the same pairs; ``grid_stride``, ``fit``, ``feature_norm``, ``position_tolerance``; ``pixel_scale``,
+    ``pixel_offset`` float32 ``(3,)``; ``sigma``, ``min_area``, ``quantizer_offset``, ``quantizer_step``;
+    ``threshold`` (map units) and ``threshold_level``, if there is one; ``roi`` bool ``(h, w)``, if there is
+    one; ``backbone``, ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``;
     ``scoring_identity`` (:mod:`padim.scoring_identity`); ``format``, ``format_version``,
     ``padim_version``, ``created``.
 
@@ -275,6 +276,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     backbone, layers = backbones.get(config.backbone), model.network.extractor.layers
     network = model.network.extractor.backbone_onnx
     network_name = f"{path.stem}_backbone.onnx"
+    square = isinstance(config.input_size, int)
     members: dict[str, object] = {
         "format": NPZ_FORMAT,
         "format_version": NPZ_VERSION,
@@ -285,9 +287,11 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         "layer_names": np.array([layer.name for layer in layers]),
         "layer_channels": np.array([layer.channels for layer in layers]),
         "layer_strides": np.array([layer.stride for layer in layers]),
-        "input_size": config.input_size,
+        "input_size": config.input_size if square else np.array(config.input_shape),
         "grid_stride": config.grid_stride,
-        "grid": config.grid,
+        "grid": config.grid_shape[0] if square else np.array(config.grid_shape),
+        "input_shape": np.array(config.input_shape),
+        "grid_shape": np.array(config.grid_shape),
         "fit": config.fit,
         "feature_norm": config.feature_norm,
         "position_tolerance": config.position_tolerance,

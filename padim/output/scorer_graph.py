@@ -38,7 +38,7 @@ def exported_graph(
         output_type: type of the output ``map``.
     """
     state, extractor = model.state, model.network.extractor
-    detector, size = state.fitted.detector, extractor.input_size
+    detector, shape = state.fitted.detector, extractor.input_shape
     proto = extractor.scoring_graph(detector, model.state.channels, guarded=True)
     graph = proto.graph
     baked = dict(state.scorer.arrays)
@@ -48,7 +48,7 @@ def exported_graph(
         if value.name != "rgb":
             graph.input.remove(value)
     if model.config.fit == "pad":
-        graph.input.append(helper.make_tensor_value_info("inside", TensorProto.FLOAT, ["n", size, size]))
+        graph.input.append(helper.make_tensor_value_info("inside", TensorProto.FLOAT, ["n", *shape]))
         if not everywhere:
             baked["roi"] = inside
             at = _index_of(graph, "judged")

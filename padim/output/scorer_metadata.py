@@ -13,6 +13,7 @@ from padim._version import __version__
 from padim.data.preprocess import PAD_COLOR
 from padim.decision.calibration import FalseRejectRate
 from padim.decision.guard_band import guard_levels
+from padim.input_size import as_text
 from padim.output.scorer_graph import OutputType
 
 if TYPE_CHECKING:
@@ -70,19 +71,23 @@ def metadata(model: Padim, name: str | None = None, *, output_type: OutputType =
         output_type: type of the output ``map``.
     """
     config, fitted = model.config, model.state.fitted
+    height, width = config.input_shape
+    rows, columns = config.grid_shape
     quantizer, threshold = fitted.quantizer, model.current_threshold
     values: dict[str, object] = {
         "format": FORMAT,
         "format_version": VERSION,
         "padim_version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "input_size": config.input_size,
+        "input_size": as_text(config.input_size),
+        "input_height": height,
+        "input_width": width,
         "fit": config.fit,
         **image_values(model.network.preprocess),
-        "map_size": config.input_size,
+        "map_size": as_text(config.input_size),
         "map_type": output_type,
         "score_type": "float32",
-        "grid": config.grid,
+        "grid": rows if rows == columns else f"{rows}x{columns}",
         "grid_stride": config.grid_stride,
         "feature_norm": config.feature_norm,
         "backbone": config.backbone,

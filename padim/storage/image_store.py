@@ -17,31 +17,35 @@ HEADER = "pictures.json"
 
 
 class ImageStore(Records):
-    """Append-only file of uint8 records ``(size, size, 3)``, one per normal image, each with a key.
+    """Append-only file of uint8 records ``(h, w, 3)``, one per normal image, each with a key.
 
     Attributes:
-        size: side in pixels.
+        shape: (h, w) in pixels.
     """
 
-    def __init__(self, folder: Path, size: int) -> None:
-        super().__init__(folder, CONTENT, HEADER, {"size": size}, 3 * size * size)
-        self.size = size
+    def __init__(self, folder: Path, shape: tuple[int, int]) -> None:
+        height, width = shape
+        # Of squares the header has the side, as before there were rectangles, so that stored ones stay valid.
+        size = height if height == width else list(shape)
+        super().__init__(folder, CONTENT, HEADER, {"size": size}, 3 * height * width)
+        self.shape = shape
 
     def append(self, rgb: npt.NDArray[np.uint8], keys: Sequence[str]) -> None:
-        """Append images, uint8 ``(n, size, size, 3)``, with one key each."""
-        if rgb.dtype != np.uint8 or rgb.shape[1:] != (self.size, self.size, 3):
-            raise ValueError(f"images must be uint8 (n, {self.size}, {self.size}, 3), got {rgb.shape}")
+        """Append images, uint8 ``(n, h, w, 3)``, with one key each."""
+        if rgb.dtype != np.uint8 or rgb.shape[1:] != (*self.shape, 3):
+            height, width = self.shape
+            raise ValueError(f"images must be uint8 (n, {height}, {width}, 3), got {rgb.shape}")
         if len(keys) != len(rgb):
             raise ValueError(f"{len(rgb)} records need as many keys, got {len(keys)}")
         self._append((image.data for image in np.ascontiguousarray(rgb)), keys)
 
     def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Read images, uint8 ``(n, size, size, 3)``.
+        """Read images, uint8 ``(n, h, w, 3)``.
 
         Raises:
             DamagedError: an image does not match its checksum.
         """
-        result = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        result = np.empty((len(rows), *self.shape, 3), np.uint8)
         with self._open() as file:
             for index, row in enumerate(rows):
                 result[index] = self._content(file, row).reshape(result.shape[1:])

@@ -49,8 +49,8 @@ class SavedModel:
         normals: all normal images, in their order.
         network: the backbone as ONNX.
         channels: int64 ``(d,)``, the channels used.
-        held_out: float32 ``(n, grid, grid)``, the normals' held-out distances.
-        roi: bool ``(input_size, input_size)``, True where defects count; None: everywhere.
+        held_out: float32 ``(n, H, W)``, the normals' held-out distances.
+        roi: bool ``(h, w)``, True where defects count; None: everywhere.
         roi_shapes: the shapes that the region of interest was drawn with.
     """
 
@@ -169,9 +169,9 @@ def read(saved: bundle.Bundle) -> SavedModel:
         losses = list(manifest.get("losses", []))
         normals = tuple(Normal.from_json(entry) for entry in json.loads(saved.bytes("normals.json")))
     held_out = saved.array("held_out.npy", np.float32, 3)
-    if held_out.shape[1:] != (config.grid, config.grid) or len(held_out) > len(normals):
+    if held_out.shape[1:] != config.grid_shape or len(held_out) > len(normals):
         raise does_not_fit(path)
-    roi, shapes = _read_roi(saved, config.input_size)
+    roi, shapes = _read_roi(saved, config.input_shape)
     return SavedModel(
         config,
         asked,
@@ -192,13 +192,13 @@ def read(saved: bundle.Bundle) -> SavedModel:
     )
 
 
-def _read_roi(saved: bundle.Bundle, size: int) -> tuple[npt.NDArray[np.bool_] | None, Any]:
+def _read_roi(saved: bundle.Bundle, shape: tuple[int, int]) -> tuple[npt.NDArray[np.bool_] | None, Any]:
     """Read the region of interest, or None, and the shapes that it was drawn with as JSON values."""
     path, files = saved.path, saved.manifest["files"]
     if "roi.npy" not in files:
         return None, []
     roi = saved.array("roi.npy", np.uint8, 2)
-    if roi.shape != (size, size):
+    if roi.shape != shape:
         raise BundleError(f"{path}: roi.npy does not fit the configuration")
     if "roi_shapes.json" not in files:
         return roi != 0, []

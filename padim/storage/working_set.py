@@ -131,7 +131,7 @@ class Layout:
         kept: int64 ``(d,)``, the channels that the model uses.
         selection: the settings that determined ``kept``, as text; with the extractor's identity they are part
             of a checkpoint's name.
-        image_size: side in pixels of the images at input size if the method is fitted to them, else None.
+        image_shape: (h, w) of the images at input size if the method is fitted to them, else None.
     """
 
     identity: str
@@ -139,7 +139,7 @@ class Layout:
     positions: int
     kept: npt.NDArray[np.int64]
     selection: str
-    image_size: int | None
+    image_shape: tuple[int, int] | None
 
 
 class WorkingFolder:
@@ -153,12 +153,12 @@ class WorkingFolder:
     def working_files(self, folder: Path | None = None) -> WorkingFiles:
         """Return the files of the normals in a folder, by default in this one."""
         folder, layout = folder or self.folder, self.layout
-        size = layout.image_size
+        shape = layout.image_shape
         return WorkingFiles(
             folder,
             FeatureStore(folder / feature_store.FOLDER, layout.identity, layout.channels, layout.positions),
             Thumbnails(folder / "thumbnails.bin"),
-            None if size is None else ImageStore(folder / image_store.FOLDER, size),
+            None if shape is None else ImageStore(folder / image_store.FOLDER, shape),
         )
 
     def adopt(self, new: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -121,7 +122,7 @@ class Features:
 
     def _feature_store(self, name: str) -> FeatureStore:
         extractor = self.extractor
-        return FeatureStore(self.folder / name, extractor.identity, extractor.channels, extractor.grid**2)
+        return FeatureStore(self.folder / name, extractor.identity, extractor.channels, extractor.positions)
 
     @property
     def record(self) -> _Record:
@@ -154,8 +155,7 @@ class Features:
         for found, dataset in ((normals, category.normals), (tests, category.tests)):
             if not found:
                 raise PadimError(f"{category.name}: none of the {len(dataset)} images could be used")
-        side = self.config.input_size
-        stacked = np.array(masks, np.bool_).reshape(len(masks), side * side)
+        stacked = np.array(masks, np.bool_).reshape(len(masks), math.prod(self.config.input_shape))
         content = io.BytesIO()
         np.save(content, np.packbits(stacked, axis=1), allow_pickle=False)
         write_atomic(self.folder / _MASKS, content.getvalue())
@@ -228,12 +228,12 @@ class Features:
         return True
 
     def mask(self, seen: ImageRecord) -> npt.NDArray[np.bool_] | None:
-        """Return the mask of an image, bool ``(S, S)`` at map resolution; None without a mask."""
+        """Return the mask of an image, bool ``(h, w)`` at map resolution; None without a mask."""
         if seen.mask is None:
             return None
-        side = self.config.input_size
-        bits = np.unpackbits(self._masks[seen.mask], count=side * side)
-        return bits.astype(np.bool_).reshape(side, side)
+        shape = self.config.input_shape
+        bits = np.unpackbits(self._masks[seen.mask], count=math.prod(shape))
+        return bits.astype(np.bool_).reshape(shape)
 
     def channels(self, layers: Sequence[str], kept: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the channels of a configuration as indices into the channels of all extracted layers.

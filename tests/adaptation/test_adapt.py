@@ -71,7 +71,7 @@ def test_only_what_is_marked_is_pasted(side: int, seed: int) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> ImageStore:
-    images = ImageStore(tmp_path / "images", 64).start()
+    images = ImageStore(tmp_path / "images", (64, 64)).start()
     images.append(np.stack([part(seed, size=(64, 64)) for seed in range(5)]), [f"{i}" for i in range(5)])
     return images
 

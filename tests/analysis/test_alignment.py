@@ -28,7 +28,7 @@ FLANGE = Path(__file__).parents[2] / "sample_data" / "flange" / "train" / "good"
 
 @pytest.fixture(scope="module")
 def flange() -> list[RGB]:
-    preprocess = Preprocess(256)
+    preprocess = Preprocess()
     return [preprocess(decode(path.read_bytes(), path.name)) for path in sorted(FLANGE.glob("*.jpg"))]
 
 

@@ -160,12 +160,12 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_places_are_the_cells_that_a_region_touches() -> None:
     region = np.zeros((16, 16), bool)
     region[3:5, 7] = True  # across a border between cells of four pixels
-    np.testing.assert_array_equal(places_of(region, 4), [1, 5])
-    assert len(places_of(np.zeros((16, 16), bool), 4)) == 0
-    wrongs: list[Any] = [np.zeros((16, 16)), np.zeros((16, 8), bool), np.zeros((18, 18), bool)]
+    np.testing.assert_array_equal(places_of(region, (4, 4)), [1, 5])
+    assert len(places_of(np.zeros((16, 16), bool), (4, 4))) == 0
+    wrongs: list[Any] = [np.zeros((16, 16)), np.zeros((16, 6), bool), np.zeros((18, 18), bool)]
     for wrong in wrongs:
         with pytest.raises(ValueError, match="region must be"):
-            places_of(wrong, 4)
+            places_of(wrong, (4, 4))
 
 
 def test_regions_are_those_of_the_decision() -> None:
@@ -205,8 +205,8 @@ def test_an_images_shares_sum_to_the_distances_it_was_scored_by(small_model: Pad
     whole, there = explain(small_model, embedding), explain(small_model, embedding, mask)
     assert small_model.network.extractor.runs == runs + 1
     assert whole.layers == ("blocks.2", "blocks.4", "blocks.10")
-    np.testing.assert_allclose(whole.maps(8).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
-    np.testing.assert_array_equal(there.positions, places_of(mask, 8))
+    np.testing.assert_allclose(whole.maps((8, 8)).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(there.positions, places_of(mask, (8, 8)))
     assert 0 < len(there.positions) < 64
     np.testing.assert_allclose(
         there.total.sum(), (scored.grid.ravel()[there.positions] ** 2).sum(), rtol=1e-3
@@ -214,7 +214,7 @@ def test_an_images_shares_sum_to_the_distances_it_was_scored_by(small_model: Pad
     np.testing.assert_allclose(there.squared, whole.squared[there.positions])
     assert there.shares.sum() == pytest.approx(1)
     assert (there.shares >= 0).all()
-    assert np.count_nonzero(there.maps(8).sum(axis=0)) == len(there.positions)
+    assert np.count_nonzero(there.maps((8, 8)).sum(axis=0)) == len(there.positions)
 
 
 def test_channels_are_assigned_to_their_layer(small_model: Padim) -> None:
@@ -251,7 +251,7 @@ def test_held_out_shares_are_those_of_a_model_without_the_part(small_config: Pad
     asked = [(0, everywhere), (4, corner), (6, everywhere), (9, corner)]
     runs = model.network.extractor.runs
     for (index, region), report in zip(asked, explain_held_out(model, asked), strict=True):
-        places = places_of(region, 8)
+        places = places_of(region, (8, 8))
         np.testing.assert_array_equal(report.positions, places)
         held_out = model.state.fitted.held_out[index].ravel()[places].astype(float) ** 2
         np.testing.assert_allclose(report.squared.sum(axis=1), held_out, rtol=1e-4)
@@ -301,7 +301,7 @@ def test_memory_does_not_grow_with_the_regions(
     np.testing.assert_array_equal(np.sort(np.concatenate(read)), np.arange(64))  # each once
     read.clear()
     explain_held_out(model, asked[1:])
-    np.testing.assert_array_equal(np.sort(np.concatenate(read)), places_of(corners, 8))
+    np.testing.assert_array_equal(np.sort(np.concatenate(read)), places_of(corners, (8, 8)))
     assert explain_held_out(model, []) == []
 
 
@@ -400,7 +400,7 @@ def test_middle_layers_off_and_a_number_of_features(small_config: PadimConfig) -
     (scored,) = model.predict(defects(1))
     report = explain(model, embed(model, prepare(defects(1)[0], model.network.preprocess).rgb))
     assert report.layers == ("blocks.2", "blocks.10")
-    np.testing.assert_allclose(report.maps(8).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(report.maps((8, 8)).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
 
 
 def test_the_number_asked_for_outlives_saving(small_config: PadimConfig, tmp_path: object) -> None:

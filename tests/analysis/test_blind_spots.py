@@ -50,5 +50,5 @@ def test_cells_leave_some_places_to_each(places: int) -> None:
 
 def test_the_scale_is_that_of_the_images_of_the_fit(small_model: Padim) -> None:
     height, width = small_model.normals_[0].original_size
-    side = small_model.config.input_size
+    side, _ = small_model.config.input_shape
     assert fitted_scale(small_model) == (width / side, height / side)

@@ -161,7 +161,7 @@ def test_painted_defects_are_those_of_the_sensitivity_measurement(shots: Padim, 
     for at, index in enumerate(painted.carriers):
         rgb = shots.network.preprocess(decode(shots.working_set.thumbnail(index), "small copy"))
         place = place_at(np.ones((64, 64), np.bool_), 8, 1, at)
-        found = painted_images(rgb, [place], KINDS, probe_sizes(64)[1:4], (0.1, 0.2), Box(0, 0, 64, 64))
+        found = painted_images(rgb, [place], KINDS, probe_sizes((64, 64))[1:4], (0.1, 0.2), Box(0, 0, 64, 64))
         _, (bare,) = subset.scorer(rgb[None])
         outcomes = []
         for image, area in found:

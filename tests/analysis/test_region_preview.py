@@ -34,7 +34,7 @@ def brush(*points: tuple[float, float], radius: float) -> Shape:
 
 
 def region(model: Padim, *shapes: Shape) -> np.ndarray:
-    roi = rasterize(shapes, model.config.input_size)
+    roi = rasterize(shapes, model.config.input_shape)
     assert roi is not None
     return roi
 
@@ -59,7 +59,7 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_recomputed_levels_are_those_after_the_change(model: Padim, grouped: Path) -> None:
     for one in (model, Padim.load(grouped)):
-        size = one.config.input_size
+        size = one.config.input_shape
         before = one.state.part_scores(one.config.min_area).copy()
         for roi in (region(one, *DRAWN), region(one, brush((20, 30), radius=12)), None):
             for min_area in (None, 1, 40):
@@ -78,7 +78,7 @@ def test_recomputed_levels_are_those_after_the_change(model: Padim, grouped: Pat
             levels_under_region(one, one.decision.roi), one.state.part_scores(one.config.min_area)
         )
         with pytest.raises(ValueError, match="roi"):
-            levels_under_region(one, np.ones((size, size + 1), bool))
+            levels_under_region(one, np.ones((size[0], size[1] + 1), bool))
 
 
 def test_the_false_alarm_map_counts_parts(model: Padim, grouped: Path) -> None:
@@ -110,7 +110,7 @@ def test_without_held_out_scores_it_says_what_is_missing(small_config: PadimConf
 
 def test_mean_normal_is_the_mean_of_the_fit(grouped: Path) -> None:
     model = Padim.load(grouped)
-    preprocess = Preprocess(64, "pad")
+    preprocess = Preprocess((64, 64), "pad")
     images = [
         preprocess(np.asarray(Image.open(BytesIO(model.working_set.thumbnail(i))).convert("RGB")))
         for i, normal in enumerate(model.normals_)

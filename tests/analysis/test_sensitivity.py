@@ -263,7 +263,7 @@ def test_every_trial_is_what_scoring_the_painted_image_gives(
     for place in rng.permutation(len(measurement.places))[:6]:
         name = measurement.images[measurement.image_of[place]]
         (bare,) = small_model.predict([(name, images[name])])
-        rgb = Preprocess(size=64)(part(int(name[5:8])))
+        rgb = Preprocess((64, 64))(part(int(name[5:8])))
         look = Look.drawn(_after_place(measurement.seed, place))
         x, y = measurement.places[place]
         for kind in KINDS:
@@ -470,8 +470,8 @@ def test_a_model_without_a_threshold_is_refused(small_config: PadimConfig, tmp_p
 
 
 def test_default_sizes_follow_the_input() -> None:
-    assert default_sizes(256) == (4, 8, 16, 32, 64)
-    assert default_sizes(32)[0] == 1
+    assert default_sizes((256, 256)) == (4, 8, 16, 32, 64)
+    assert default_sizes((32, 32))[0] == 1
 
 
 @unhurried

@@ -222,7 +222,7 @@ def test_a_mask_lies_on_the_map_where_the_engine_would_lay_it() -> None:
     rng = np.random.default_rng(3)
     levels = rng.integers(0, 3, (64, 64)).astype(np.uint16)
     for fit, size in (("stretch", (150, 97)), ("pad", (96, 180))):
-        preprocess = Preprocess(size=64, fit=fit)  # type: ignore[arg-type]
+        preprocess = Preprocess((64, 64), fit=fit)  # type: ignore[arg-type]
         box = preprocess.content_box(size)
         inside = np.zeros((64, 64), np.uint16)
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)

@@ -121,7 +121,7 @@ def test_drawing_undoing_and_saving(
     page.mouse.dblclick(*editor.at(8, 28))
     page.get_by_text("A draft: it decides nothing").wait_for()
     assert editor.shapes() == ["1 Exclude, polygon"]
-    square = rasterize((Shape("polygon", "exclude", ((8, 8), (28, 8), (28, 28), (8, 28))),), SIZE)
+    square = rasterize((Shape("polygon", "exclude", ((8, 8), (28, 8), (28, 28), (8, 28))),), (SIZE, SIZE))
     assert square is not None
     editor.see("90.2 % of the map is scored")
     # What the screen rounds to the nearest eighth may cost a border pixel, no more.
@@ -159,7 +159,7 @@ def test_drawing_undoing_and_saving(
     ]
     roi = model.decision.roi
     assert roi is not None
-    np.testing.assert_array_equal(roi, rasterize(model.decision.roi_shapes, SIZE))
+    np.testing.assert_array_equal(roi, rasterize(model.decision.roi_shapes, (SIZE, SIZE)))
     assert not roi[20, 30]  # where only the moved corner reaches
     assert roi[12, 18]  # where the brush has been
     # What is drawn is what is scored, pixel by pixel.

@@ -194,13 +194,13 @@ def test_a_file_that_cannot_be_used_ends_the_decoding_ahead() -> None:
     """Where nobody takes such files, the first one raises; the exception, kept, keeps no decoding alive."""
     files = [("broken", b"\x89PNG"), ("b", SLOW), ("c", SLOW)]
     with pytest.raises(ImageError, match="broken"):
-        list(batches(files, Preprocess(8), 1, Watch(), "Reading"))
+        list(batches(files, Preprocess((8, 8)), 1, Watch(), "Reading"))
     assert not shared_pool()._busy
 
 
 def test_the_consumer_going_away_ends_the_decoding_ahead() -> None:
     files = [("a", hostile.encode(RGB)), ("b", SLOW), ("c", SLOW)]
-    for batch in batches(files, Preprocess(8), 1, Watch(), "Reading"):
+    for batch in batches(files, Preprocess((8, 8)), 1, Watch(), "Reading"):
         assert batch[0].name == "a"
         while not shared_pool()._busy:
             pass

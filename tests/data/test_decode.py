@@ -530,7 +530,7 @@ def test_every_header_byte_broken(data: bytes) -> None:
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 48), st.sampled_from(["stretch", "pad"]))
 def test_output_is_the_square_and_the_box_lies_in_it(height: int, width: int, size: int, fit: Any) -> None:
-    preprocess = Preprocess(size, fit)
+    preprocess = Preprocess((size, size), fit)
     rgb = np.full((height, width, 3), 200, np.uint8)
     output = preprocess(rgb)
     assert output.shape == (size, size, 3)
@@ -548,44 +548,46 @@ def test_output_is_the_square_and_the_box_lies_in_it(height: int, width: int, si
 def test_stretch_is_pillows_antialiased_bilinear() -> None:
     rgb = RNG.integers(0, 256, (100, 70, 3), dtype=np.uint8)
     expected = np.asarray(Image.fromarray(rgb).resize((16, 16), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(Preprocess(16)(rgb), expected)
+    np.testing.assert_array_equal(Preprocess((16, 16))(rgb), expected)
     checkerboard = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    assert np.ptp(Preprocess(32)(gray(checkerboard))) <= 2  # without antialiasing: 0 and 255
+    assert np.ptp(Preprocess((32, 32))(gray(checkerboard))) <= 2  # without antialiasing: 0 and 255
 
 
 def test_pad_keeps_the_aspect_ratio_centred() -> None:
-    assert Preprocess(256, "pad").content_box((480, 640)) == Box(32, 0, 192, 256)
-    assert Preprocess(256, "pad").content_box((640, 480)) == Box(0, 32, 256, 192)
-    assert Preprocess(256, "pad").content_box((10, 10)) == Box(0, 0, 256, 256)
-    assert Preprocess(256, "stretch").content_box((480, 640)) == Box(0, 0, 256, 256)
-    assert Preprocess(5, "pad").content_box((1, 2)) == Box(1, 0, 3, 5)  # 2.5 rows, rounded half up
+    assert Preprocess((256, 256), "pad").content_box((480, 640)) == Box(32, 0, 192, 256)
+    assert Preprocess((256, 256), "pad").content_box((640, 480)) == Box(0, 32, 256, 192)
+    assert Preprocess((256, 256), "pad").content_box((10, 10)) == Box(0, 0, 256, 256)
+    assert Preprocess((256, 256), "stretch").content_box((480, 640)) == Box(0, 0, 256, 256)
+    assert Preprocess((5, 5), "pad").content_box((1, 2)) == Box(1, 0, 3, 5)  # 2.5 rows, rounded half up
 
 
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1)])
 @pytest.mark.parametrize("fit", ["stretch", "pad"])
 def test_extreme_aspect_ratios(shape: tuple[int, int], fit: Any) -> None:
-    assert Preprocess(64, fit)(np.zeros((*shape, 3), np.uint8)).shape == (64, 64, 3)
-    assert min(Preprocess(64, fit).content_box(shape)[2:]) >= 1
+    assert Preprocess((64, 64), fit)(np.zeros((*shape, 3), np.uint8)).shape == (64, 64, 3)
+    assert min(Preprocess((64, 64), fit).content_box(shape)[2:]) >= 1
 
 
 def test_preprocess_takes_views_and_leaves_its_input_alone() -> None:
     rgb = PHOTO.copy()
     view = rgb[::-1, ::2]
-    np.testing.assert_array_equal(Preprocess(16)(view), Preprocess(16)(view.copy()))
+    np.testing.assert_array_equal(Preprocess((16, 16))(view), Preprocess((16, 16))(view.copy()))
     np.testing.assert_array_equal(rgb, PHOTO)
     same = np.ascontiguousarray(PHOTO[:24, :24])
-    output = Preprocess(24)(same)
+    output = Preprocess((24, 24))(same)
     output[:] = 0  # writable, and no view of the input
     np.testing.assert_array_equal(same, PHOTO[:24, :24])
 
 
 def test_preprocess_survives_json() -> None:
-    preprocess = Preprocess(320, "pad")
+    preprocess = Preprocess((320, 320), "pad")
     assert Preprocess.from_dict(json.loads(json.dumps(preprocess.to_dict()))) == preprocess
     assert preprocess.to_dict() == {"size": 320, "fit": "pad"}
 
 
-@pytest.mark.parametrize("arguments", [{"size": 0}, {"size": 2.5}, {"size": True}, {"fit": "crop"}])
+@pytest.mark.parametrize(
+    "arguments", [{"shape": (0, 8)}, {"shape": (8, 2.5)}, {"shape": (8, True)}, {"shape": 8}, {"fit": "crop"}]
+)
 def test_preprocess_checks_its_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         Preprocess(**arguments)

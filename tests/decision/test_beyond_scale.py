@@ -38,11 +38,11 @@ def rejected_where_it_should_be(model: Padim) -> None:
         with pytest.raises(CalibrationError, match=r"is beyond this model.s scale, .*: set another"):
             _ = model.threshold_level
         return
-    size, grid = model.config.input_size, model.config.grid
+    shape = model.config.input_shape
     for factor in (0.5, 0.99, 1.01, 2, 1000):
-        distances = np.full((grid, grid), factor * value, np.float32)
-        q = model.state.map(distances, (size, size))
-        peak = float(upsample_and_smooth(distances, size, model.config.smoothing_sigma).max())
+        distances = np.full(model.config.grid_shape, factor * value, np.float32)
+        q = model.state.map(distances, shape)
+        peak = float(upsample_and_smooth(distances, shape, model.config.smoothing_sigma).max())
         apart = abs(peak - value) > model.state.fitted.quantizer.step
         if apart:
             assert (q.max() > model.threshold_level) == (peak > value), (factor, value)

@@ -18,8 +18,8 @@ def model(saved_model: Path) -> Padim:
 
 
 def half(model: Padim) -> np.ndarray:
-    roi = np.zeros((model.config.input_size,) * 2, bool)
-    roi[:, : model.config.input_size // 2] = True
+    roi = np.zeros(model.config.input_shape, bool)
+    roi[:, : roi.shape[1] // 2] = True
     return roi
 
 
@@ -45,13 +45,13 @@ def test_the_region_of_interest_judges_only_inside(model: Padim) -> None:
     for index in range(len(after)):
         expected = level_map(
             model.state.fitted.held_out[index],
-            size=model.config.input_size,
+            shape=model.config.input_shape,
             sigma=model.config.smoothing_sigma,
             quantizer=model.state.fitted.quantizer,
             roi=half(model),
         )
         assert np.array_equal(model.state.held_out_map(index), expected)
-        assert not model.state.held_out_map(index)[:, model.config.input_size // 2 :].any()
+        assert not model.state.held_out_map(index)[:, model.config.input_shape[1] // 2 :].any()
 
 
 def test_the_region_of_interest_is_saved_and_taken_back(model: Padim, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from ui.app import workspace
 
 Points = tuple[tuple[float, float], ...]
 SIZE = 12
+MAP = (SIZE, SIZE)
 # Quarters of a pixel, some outside the map: edges and circles pass through pixel centres, all sums are exact.
 QUARTER = st.integers(-12, 4 * SIZE + 12).map(lambda n: n / 4)
 POINT = st.tuples(QUARTER, QUARTER)
@@ -37,21 +38,21 @@ def brush(*points: tuple[float, float], radius: float, mode: Any = "exclude") ->
     return Shape("brush", mode, points, radius)
 
 
-def drawn(shape: Shape, size: int = SIZE) -> np.ndarray:
+def drawn(shape: Shape, size: tuple[int, int] = MAP) -> np.ndarray:
     """The pixels of one shape."""
     roi = rasterize([shape], size)
     assert roi is not None
     assert roi.dtype == np.bool_
-    assert roi.shape == (size, size)
+    assert roi.shape == size
     return roi if shape.mode == "include" else ~roi
 
 
-def by_winding(points: Points, size: int) -> np.ndarray:
+def by_winding(points: Points, size: tuple[int, int] = MAP) -> np.ndarray:
     """Winding number of every pixel centre, in fractions: the ray goes to the left."""
     exact = [(Fraction(x), Fraction(y)) for x, y in points]
-    inside = np.zeros((size, size), bool)
-    for row in range(size):
-        for column in range(size):
+    inside = np.zeros(size, bool)
+    for row in range(size[0]):
+        for column in range(size[1]):
             x, y = Fraction(2 * column + 1, 2), Fraction(2 * row + 1, 2)
             winding = 0
             for (x1, y1), (x2, y2) in zip(exact, exact[1:] + exact[:1], strict=True):
@@ -61,13 +62,13 @@ def by_winding(points: Points, size: int) -> np.ndarray:
     return inside
 
 
-def by_distance(points: Points, radius: float, size: int) -> np.ndarray:
+def by_distance(points: Points, radius: float, size: tuple[int, int] = MAP) -> np.ndarray:
     """Squared distance of every pixel centre to every segment, in fractions."""
     exact = [(Fraction(x), Fraction(y)) for x, y in points]
     segments = list(pairwise(exact)) or [(exact[0], exact[0])]
-    near = np.zeros((size, size), bool)
-    for row in range(size):
-        for column in range(size):
+    near = np.zeros(size, bool)
+    for row in range(size[0]):
+        for column in range(size[1]):
             x, y = Fraction(2 * column + 1, 2), Fraction(2 * row + 1, 2)
             for (x1, y1), (x2, y2) in segments:
                 length2 = (x2 - x1) ** 2 + (y2 - y1) ** 2
@@ -84,16 +85,14 @@ def by_distance(points: Points, radius: float, size: int) -> np.ndarray:
 @settings(deadline=None, max_examples=120)
 @given(st.lists(POINT, min_size=3, max_size=7))
 def test_a_polygon_is_what_brute_force_says(points: list[tuple[float, float]]) -> None:
-    np.testing.assert_array_equal(drawn(polygon(*points)), by_winding(tuple(points), SIZE))
+    np.testing.assert_array_equal(drawn(polygon(*points)), by_winding(tuple(points)))
 
 
 @pytest.mark.slow
 @settings(deadline=None, max_examples=120)
 @given(st.lists(POINT, min_size=1, max_size=5), st.integers(1, 24).map(lambda n: n / 4))
 def test_a_brush_stroke_is_what_brute_force_says(points: list[tuple[float, float]], radius: float) -> None:
-    np.testing.assert_array_equal(
-        drawn(brush(*points, radius=radius)), by_distance(tuple(points), radius, SIZE)
-    )
+    np.testing.assert_array_equal(drawn(brush(*points, radius=radius)), by_distance(tuple(points), radius))
 
 
 @pytest.mark.slow
@@ -104,10 +103,10 @@ def test_any_numbers_are_right_but_for_pixels_on_the_border(
 ) -> None:
     """Where no border passes within a millionth of a pixel's centre, rounding has no say."""
     closed = (*points, points[0])
-    doubtful = by_distance(tuple(closed), 1e-6, SIZE)
-    differ = drawn(polygon(*points)) != by_winding(tuple(points), SIZE)
+    doubtful = by_distance(tuple(closed), 1e-6)
+    differ = drawn(polygon(*points)) != by_winding(tuple(points))
     assert not (differ & ~doubtful).any()
-    low, high = (by_distance(tuple(points), radius + d, SIZE) for d in (-1e-6, 1e-6))
+    low, high = (by_distance(tuple(points), radius + d) for d in (-1e-6, 1e-6))
     got = drawn(brush(*points, radius=radius))
     assert not (low & ~got).any()
     assert not (got & ~high).any()
@@ -150,14 +149,14 @@ def test_a_lasso_that_crosses_itself_has_no_holes() -> None:
 
 
 def test_shapes_apply_in_order() -> None:
-    assert rasterize([], SIZE) is None
+    assert rasterize([], MAP) is None
     hole = polygon((4, 5), (6, 5), (6, 7), (4, 7))
     square, inner = drawn(polygon(*SQUARE)), drawn(hole)
-    only = rasterize([polygon(*SQUARE, mode="include"), hole], SIZE)
+    only = rasterize([polygon(*SQUARE, mode="include"), hole], MAP)
     np.testing.assert_array_equal(only, square & ~inner)
-    back = rasterize([polygon(*SQUARE), polygon(*hole.points, mode="include")], SIZE)
+    back = rasterize([polygon(*SQUARE), polygon(*hole.points, mode="include")], MAP)
     np.testing.assert_array_equal(back, ~square | inner)
-    covered = rasterize([polygon(*hole.points, mode="include"), polygon(*SQUARE)], SIZE)
+    covered = rasterize([polygon(*hole.points, mode="include"), polygon(*SQUARE)], MAP)
     assert covered is not None
     assert not covered.any()
 
@@ -169,15 +168,15 @@ def test_shapes_far_outside_and_needle_thin() -> None:
     assert drawn(brush((-1e6, -1e6), radius=1e6)).sum() == 0
     assert drawn(brush((0.0, 5.5), (5e-324, 5.5), radius=2)).sum() == drawn(brush((0.0, 5.5), radius=2)).sum()
     assert not drawn(polygon((0, 5.5), (12, 5.5), (6, 5.5))).any()
-    with pytest.raises(ValueError, match="size"):
-        rasterize([polygon(*SQUARE)], 0)
+    with pytest.raises(ValueError, match="shape"):
+        rasterize([polygon(*SQUARE)], (12, 0))
 
 
 def test_the_largest_shapes_are_drawn() -> None:
     rng = np.random.default_rng(0)
     points = tuple((float(x), float(y)) for x, y in rng.uniform(0, 64, (MAX_POINTS, 2)))
-    assert drawn(polygon(*points), 64).any()
-    assert drawn(brush(*points, radius=40.0), 64).all()
+    assert drawn(polygon(*points), (64, 64)).any()
+    assert drawn(brush(*points, radius=40.0), (64, 64)).all()
 
 
 # --- as JSON ---
@@ -276,7 +275,7 @@ def model(saved_model: Path) -> Padim:
 
 
 def region(model: Padim, *shapes: Shape) -> np.ndarray:
-    roi = rasterize(shapes, model.config.input_size)
+    roi = rasterize(shapes, model.config.input_shape)
     assert roi is not None
     return roi
 

@@ -28,7 +28,7 @@ def distances(
     *,
     guarded: bool = False,
 ) -> npt.NDArray[np.float32]:
-    grid, size = embedding.shape[-1], 8 * embedding.shape[-1]
+    grid, size = (4, 4), (32, 32)
     graph = behind_embedding_graph(detector.piece(len(channels)), channels, size, guarded=guarded)
     feed = {
         "all_channels": embedding,
@@ -63,7 +63,7 @@ def test_distances_equal_the_float64_formula(n: int, d: int, count: int) -> None
     x = embedding.reshape(n, d + 1, 16)[:, channels].transpose(0, 2, 1)
     expected = np.sqrt(squared_distances(x, statistics.mean, whitener))
     mean = statistics.mean.astype(np.float32)
-    detector = PatchGaussians(mean, factor, 0.01)
+    detector = PatchGaussians(mean, factor, 0.01, (4, 4))
     np.testing.assert_allclose(detector.distances(x), expected, rtol=1e-4, atol=1e-5)
     result = distances(embedding, channels, detector)
     assert result.dtype == np.float32
@@ -79,7 +79,7 @@ def test_what_is_no_number_counts_as_farthest(bad: float) -> None:
     embedding = np.ones((1, 2, 4, 4), np.float32)
     embedding[0, 1, 2, 3] = bad
     factor = Triangular.of(np.broadcast_to(np.eye(2), (16, 2, 2)))
-    detector = PatchGaussians(np.zeros((16, 2), np.float32), factor, 0.01)
+    detector = PatchGaussians(np.zeros((16, 2), np.float32), factor, 0.01, (4, 4))
     result = distances(embedding, np.array([0, 1]), detector, guarded=True)
     assert result[0, 11] == np.float32(FARTHEST)
     assert (np.delete(result, 11) < 2).all()
@@ -99,7 +99,7 @@ def test_the_whole_graph_is_its_parts(count: int) -> None:
     by_parts = distances(embedding, model.state.channels, model.state.fitted.detector)
     np.testing.assert_array_equal(grids.reshape(5, -1), by_parts)
     for grid, q in zip(grids, maps, strict=True):
-        expected = level_map(grid, size=64, sigma=2.0, quantizer=model.state.fitted.quantizer)
+        expected = level_map(grid, shape=(64, 64), sigma=2.0, quantizer=model.state.fitted.quantizer)
         np.testing.assert_array_equal(q, expected)
     for row in range(5):
         assert np.array_equal(model.state.scorer(rgb[row : row + 1])[1][0], maps[row])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from padim.storage.normals import Normal, Status
 Singles = npt.NDArray[np.float32]
 
 
-def embeddings(n: int, grid: int, d: int, seed: int = 0) -> Singles:
+def embeddings(n: int, grid: int | tuple[int, int], d: int, seed: int = 0) -> Singles:
     """Return float32 ``(n, p, d)``: a pattern over the grid, with correlated channels and neighbors."""
+    p = grid * grid if isinstance(grid, int) else math.prod(grid)
     rng = np.random.default_rng(seed)
-    pattern = np.random.default_rng(99).normal(size=(grid * grid, d))
+    pattern = np.random.default_rng(99).normal(size=(p, d))
     mixing = np.random.default_rng(98).normal(size=(d, d)) / np.sqrt(d)
-    own = rng.normal(size=(n, grid * grid, d)) @ mixing
+    own = rng.normal(size=(n, p, d)) @ mixing
     common = rng.normal(size=(n, 1, d))
     return (3 + pattern + own + 0.5 * common).astype(np.float32)
 
@@ -37,11 +39,15 @@ def task(
     x: Singles,
     parts: Sequence[str] | None = None,
     statuses: Mapping[int, Status] | None = None,
+    grid: tuple[int, int] | None = None,
     **settings: Any,
 ) -> Task:
-    """Return a fit task of embeddings ``(n, p, d)``; each image is a part unless ``parts`` is given."""
+    """Return a fit task of embeddings ``(n, p, d)``; each image is a part unless ``parts`` is given.
+
+    The grid is square unless one is given.
+    """
     n, p, d = x.shape
-    grid = int(np.sqrt(p) + 0.5)
+    rows, columns = grid or _square(p)
     feature_store = FeatureStore(folder / "spool", "test", d, p).start()
     keys = [f"key{i}" for i in range(n)]
     if n:
@@ -52,31 +58,36 @@ def task(
             key,
             parts[row] if parts else key,
             (statuses or {}).get(row, "fit"),
-            (8 * grid, 8 * grid),
+            (8 * rows, 8 * columns),
             (0, 0),
         )
         for row, key in enumerate(keys)
     )
     # Only the grid of the configuration must agree with the embeddings.
     config = PadimConfig.model_construct(
-        **{**PadimConfig().model_dump(), "input_size": 8 * grid, "grid_stride": 8, **settings}
+        **{**PadimConfig().model_dump(), "input_size": (8 * rows, 8 * columns), "grid_stride": 8, **settings}
     )
     return Task(feature_store, normals, np.arange(d), config)
 
 
-def by_graph(detector: Detector, x: Singles) -> Singles:
+def by_graph(detector: Detector, x: Singles, grid: tuple[int, int] | None = None) -> Singles:
     """Return distances ``(n, p)`` of embeddings ``(n, p, d)``, computed by ONNX Runtime."""
     n, p, d = x.shape
-    grid = int(np.sqrt(p) + 0.5)
-    size = 8 * grid
+    grid = grid or _square(p)
+    size = 8 * grid[0], 8 * grid[1]
     session = open_session(behind_embedding_graph(detector.piece(d), np.arange(d), size))
     feed = {
-        "all_channels": np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(n, d, grid, grid),
+        "all_channels": np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(n, d, *grid),
         **detector.inputs(),
         **tail_inputs(grid, size, 0.0, Quantizer(0.0, 1e-3)),
         "inside": np.ones((1, 1, 1), np.float32),
     }
     return np.asarray(session.run(["distance"], feed)[0])
+
+
+def _square(positions: int) -> tuple[int, int]:
+    side = math.isqrt(positions)
+    return side, side
 
 
 def by_numpy(detector: Detector, x: Singles) -> npt.NDArray[np.floating]:

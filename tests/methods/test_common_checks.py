@@ -153,9 +153,9 @@ def image_task(folder: Path, config: PadimConfig, images: Sequence[npt.NDArray[n
     """A task of these images, two of each part, whose keys do not follow from what they show."""
     extractor = open_extractor(config)
     store = FeatureStore(
-        folder / "features", extractor.identity, extractor.channels, extractor.grid**2
+        folder / "features", extractor.identity, extractor.channels, extractor.positions
     ).start()
-    kept = ImageStore(folder / "images", config.input_size).start()
+    kept = ImageStore(folder / "images", config.input_shape).start()
     rgb, keys = np.stack(images), [f"{row:064d}" for row in range(len(images))]
     store.append(extractor(rgb), keys)
     kept.append(rgb, keys)
@@ -172,7 +172,7 @@ def held_out_of(folder: Path, case: str, first: int) -> npt.NDArray[np.float32]:
     images = [part(seed, size=(64, 64), shot=row, defect=seed > 50) for row, seed in enumerate(seeds)]
     chosen = config(case, folds=4)  # a model for every part
     found = lookup.fitter(chosen.method)(image_task(folder, chosen, images)).held_out
-    assert found.shape == (8, chosen.grid**2)
+    assert found.shape == (8, chosen.positions)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,11 @@ def test_surprise_goes_on_beyond_all_that_was_seen() -> None:
 def test_it_is_the_mean_of_its_members_surprise(tmp_path: Path) -> None:
     grid = 5
     x, new = embeddings(12, grid, 6), embeddings(3, grid, 6, seed=3)
-    settings = {"method": "ensemble", "members": ("padim", "patchcore", "shared"), "n_features": 6}
+    settings: dict[str, Any] = {
+        "method": "ensemble",
+        "members": ("padim", "patchcore", "shared"),
+        "n_features": 6,
+    }
     one = task(tmp_path, x, None, {11: "not_good"}, **settings)
     fitted = fit_detector(one)
     alone = [module.fit_detector(one) for module in (padim, patchcore, shared)]

@@ -93,10 +93,10 @@ def test_an_image_of_the_model_is_at_no_distance(tmp_path: Path) -> None:
 @given(st.integers(1, 7), st.integers(1, 3))
 def test_neighbors_of_a_position(grid: int, reach: int) -> None:
     """``seen_from`` finds, in a flat array, every pair of a position and one that has it in its window."""
-    around = neighbors(grid, reach)
+    around = neighbors((grid, grid), reach)
     flat = around.reshape(-1)
-    assert (flat[seen_from(grid, reach)] == np.arange(grid**2)[:, None]).all()
-    for position, seen in enumerate(seen_from(grid, reach)):
+    assert (flat[seen_from((grid, grid), reach)] == np.arange(grid**2)[:, None]).all()
+    for position, seen in enumerate(seen_from((grid, grid), reach)):
         assert set(seen // around.shape[1]) == set(around[position])
 
 
@@ -108,9 +108,9 @@ def test_what_scoring_takes_is_bounded_by_a_row_of_the_grid(tmp_path: Path) -> N
     for bank in banks:
         assert bank.type.tensor_type.elem_type == FLOAT
         assert bank.type.tensor_type.shape.dim[0].dim_value == 6
-    assert detector.scoring_bytes() == local_nearest.scoring_bytes(6, 4, 3, 2)
+    assert detector.scoring_bytes() == local_nearest.scoring_bytes((6, 6), 4, 3, 2)
     # Twice the images, and what does not depend on them only once.
-    more = local_nearest.scoring_bytes(6, 4, 6, 2) - detector.scoring_bytes()
+    more = local_nearest.scoring_bytes((6, 6), 4, 6, 2) - detector.scoring_bytes()
     assert more == 2 * 4 * 6 * 25 * 3
 
 

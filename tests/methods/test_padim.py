@@ -28,7 +28,7 @@ def around(grid: int, position: int) -> list[int]:
 
 @pytest.mark.parametrize("grid", [1, 2, 3, 7])
 def test_neighbors(grid: int) -> None:
-    found, seen = neighbors(grid), seen_from(grid)
+    found, seen = neighbors((grid, grid)), seen_from((grid, grid))
     for position in range(grid * grid):
         assert set(found[position]) == set(around(grid, position))
         assert found[position, OWN] == position

@@ -47,7 +47,7 @@ def plain_distances(
 
 def test_locally_aware_features() -> None:
     x = embeddings(2, 5, 3)
-    for one, expected in zip(pooled(x), x, strict=True):
+    for one, expected in zip(pooled(x, (5, 5)), x, strict=True):
         np.testing.assert_allclose(one, plain_pooled(expected, 5), rtol=1e-5, atol=1e-6)
 
 
@@ -77,9 +77,9 @@ def test_distances_to_the_memory(tmp_path: Path) -> None:
         np.testing.assert_array_equal(by_graph(detector, new[row : row + 1])[0], found[row])
 
 
-def weighted(patches: npt.NDArray[np.float32], positions: int) -> PatchCore:
+def weighted(patches: npt.NDArray[np.float32], grid: tuple[int, int]) -> PatchCore:
     """Return a model as earlier versions saved it: weighted, with the neighbors of every stored patch."""
-    plain = PatchCore.of(patches, positions)
+    plain = PatchCore.of(patches, grid)
     each = np.linalg.norm(plain.bank[:, None] - plain.bank[None], axis=2)
     around = np.argsort(each, axis=1, kind="stable")[:, :NEIGHBORS]
     return replace(plain, around=around.astype(np.int64))
@@ -88,7 +88,7 @@ def weighted(patches: npt.NDArray[np.float32], positions: int) -> PatchCore:
 def test_a_model_saved_with_weights_keeps_them() -> None:
     grid = 4
     memory, new = embeddings(3, grid, 5).reshape(-1, 5), embeddings(3, grid, 5, seed=4)
-    saved = weighted(memory, grid**2)
+    saved = weighted(memory, (grid, grid))
     detector = PatchCore.load(Files(saved.files()), PadimConfig(method="patchcore"), (grid**2, 5))
     assert isinstance(detector, PatchCore)
     expected = np.stack(
@@ -97,7 +97,7 @@ def test_a_model_saved_with_weights_keeps_them() -> None:
     np.testing.assert_allclose(by_numpy(detector, new), expected, rtol=1e-4)
     np.testing.assert_allclose(by_graph(detector, new), expected, rtol=1e-4)
     assert set(detector.files()) == {"bank.npy", "centre.npy", "around.npy"}
-    assert detector.form != PatchCore.of(memory, grid**2).form
+    assert detector.form != PatchCore.of(memory, (grid, grid)).form
 
 
 class Files:
@@ -130,7 +130,7 @@ class Files:
     ],
 )
 def test_arrays_of_another_model_are_refused(broken: dict[str, npt.NDArray[Any]]) -> None:
-    files = Files({**weighted(embeddings(1, 4, 4)[0, :12], 9).files(), **broken})
+    files = Files({**weighted(embeddings(1, 4, 4)[0, :12], (3, 3)).files(), **broken})
     with pytest.raises(ValueError, match=MISFIT):
         PatchCore.load(files, PadimConfig(method="patchcore"), (9, 4))
 
@@ -159,7 +159,7 @@ def test_held_out_is_the_memory_without_the_part_and_refilled(tmp_path: Path) ->
     x = embeddings(7, grid, features)
     parts = ["a", "a", "b", "c", "d", "e", "f"]
     fitted = patchcore.fit_detector(task(tmp_path, x, parts, coreset_percent=12))
-    patches = np.stack([pooled(one[None])[0] for one in x])
+    patches = np.stack([pooled(one[None], (grid, grid))[0] for one in x])
     points = patches.reshape(-1, features) - patches.mean(axis=(0, 1))
     chosen = k_center(points.astype(np.float32), round(0.12 * len(points)), 0)
     number = np.repeat([0, 0, 1, 2, 3, 4, 5], grid**2)
@@ -202,8 +202,11 @@ def test_equal_images(tmp_path: Path) -> None:
 
 def test_a_memory_of_one_patch_has_nothing_to_weight_by() -> None:
     x = embeddings(2, 3, 4)
-    expected = np.linalg.norm(pooled(x) - 1, axis=2)
-    for detector in (PatchCore.of(np.ones((1, 4), np.float32), 9), weighted(np.ones((1, 4), np.float32), 9)):
+    expected = np.linalg.norm(pooled(x, (3, 3)) - 1, axis=2)
+    for detector in (
+        PatchCore.of(np.ones((1, 4), np.float32), (3, 3)),
+        weighted(np.ones((1, 4), np.float32), (3, 3)),
+    ):
         np.testing.assert_allclose(by_numpy(detector, x), expected, rtol=1e-5)
         np.testing.assert_allclose(by_graph(detector, x), expected, rtol=1e-5)
 

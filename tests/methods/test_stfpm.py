@@ -50,13 +50,13 @@ def untrained(config: PadimConfig, seed: int = 0) -> StudentTeacher:
     student = build(layers)
     initialize(student, seed)
     content = export(student, layers)
-    return StudentTeacher(content, layers, config.input_size, config.grid_stride, config.n_features or 1)
+    return StudentTeacher(content, layers, config.input_shape, config.grid_stride, config.n_features or 1)
 
 
 def by_the_graph(config: PadimConfig, detector: StudentTeacher, rgb: np.ndarray) -> np.ndarray:
     extractor = open_extractor(config)
     kept = np.arange(extractor.channels)
-    tail = tail_inputs(config.grid, config.input_size, 0.0, Quantizer(0.0, 1.0))
+    tail = tail_inputs(config.grid_shape, config.input_shape, 0.0, Quantizer(0.0, 1.0))
     feed = {**tail, "inside": np.ones((1, 1, 1), np.float32), "rgb": rgb}
     return np.asarray(extractor.scoring_session(detector, kept).run(["distance"], feed)[0])
 
@@ -72,12 +72,12 @@ def by_numpy(config: PadimConfig, student: bytes, rgb: np.ndarray) -> np.ndarray
         dict(zip(names, ort.InferenceSession(net).run(names, feed), strict=True))
         for net in (network, student)
     ]
-    product = np.ones((len(rgb), config.grid, config.grid))
+    product = np.ones((len(rgb), *config.grid_shape))
     for name in names:
         teacher, own = (answer[name].astype(np.float64) for answer in answers)
         apart = [map_ / np.linalg.norm(map_, axis=1, keepdims=True) for map_ in (teacher, own)]
         half = 0.5 * ((apart[0] - apart[1]) ** 2).sum(axis=1)
-        product *= np.stack([on_grid(one, config.grid) for one in half])
+        product *= np.stack([on_grid(one, config.grid_shape[0]) for one in half])
     return product ** (1 / len(names))
 
 
@@ -106,7 +106,7 @@ def test_the_graph_computes_what_the_paper_says(stride: int, inactive: tuple[str
     rgb = np.stack([part(seed, size=(64, 64)) for seed in range(3)])
     found = by_the_graph(config, detector, rgb)
     expected = by_numpy(config, detector.student, rgb)
-    assert found.shape == (3, config.grid**2)
+    assert found.shape == (3, config.positions)
     assert 0.1 < found.min() < found.max() <= 2
     np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=2e-4)
 
@@ -178,7 +178,7 @@ class Saved:
 
 
 def test_a_student_of_another_model_is_refused(model: Padim) -> None:
-    p, d = CONFIG.grid**2, len(model.state.channels)
+    p, d = CONFIG.positions, len(model.state.channels)
     with pytest.raises(ValueError, match=r"student\.onnx is not a network .* it is not an ONNX file"):
         StudentTeacher.load(Saved(b"no network"), CONFIG, (p, d))
     other = untrained(PadimConfig(method="stfpm", input_size=64))
@@ -202,7 +202,7 @@ def test_distances_do_not_follow_from_embeddings(model: Padim) -> None:
     assert not lookup.detector("padim").needs_image
     assert not isinstance(detector, EmbeddingDetector)
     assert detector.strange() == 2
-    assert detector.shape == (CONFIG.grid**2, len(model.state.channels))
+    assert detector.shape == (CONFIG.positions, len(model.state.channels))
     assert untrained(CONFIG, 1).fingerprint() != untrained(CONFIG, 2).fingerprint()
 
 
@@ -214,9 +214,9 @@ def test_one_part_is_one_training() -> None:
 def task_of(tmp_path: Path, **changes: Any) -> Task:
     extractor = open_extractor(CONFIG)
     feature_store = FeatureStore(
-        tmp_path / "spool", extractor.identity, extractor.channels, extractor.grid**2
+        tmp_path / "spool", extractor.identity, extractor.channels, extractor.positions
     ).start()
-    images = ImageStore(tmp_path / "images", CONFIG.input_size).start()
+    images = ImageStore(tmp_path / "images", CONFIG.input_shape).start()
     rgb = np.stack([part(seed, size=(64, 64)) for seed in range(3)])
     keys = [f"{seed:064d}" for seed in range(3)]
     feature_store.append(extractor(rgb), keys)

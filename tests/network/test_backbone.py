@@ -83,7 +83,7 @@ def test_every_network_exported_equals_torch(backbone: Backbone, monkeypatch: py
     layers = vectors.layers_of(backbone)
     content = backbones.export(backbone, layers, "random")
     for size in (64, 256, 2048):
-        check_network(content, "backbone.onnx", layers, size)
+        check_network(content, "backbone.onnx", layers, (size, size))
     # The same numbers as ever: another seed, order of layers or levelling would show here.
     vectors.check(vectors.vectors(content, backbone), vectors.expected()["random"][backbone.name])
     image = random_image(2, 64, SIDE)

@@ -44,7 +44,7 @@ def network() -> onnx.ModelProto:
 
 def check(model: onnx.ModelProto | bytes, size: int = 64) -> None:
     content = model if isinstance(model, bytes) else model.SerializeToString()
-    check_network(content, "backbone.onnx", [LAYER], size)
+    check_network(content, "backbone.onnx", [LAYER], (size, size))
 
 
 def test_a_small_network_is_taken() -> None:
@@ -432,7 +432,7 @@ def test_mutated_networks_run_or_are_refused_in_a_sentence(saved_model: Path, tm
     for index in range(40):
         names.append(tmp_path / f"{index}.onnx")
         names[-1].write_bytes(mutated(content, rng, numbers))
-    size = PadimConfig.of_saved(Bundle(saved_model).manifest["config"]).input_size
+    size, _ = PadimConfig.of_saved(Bundle(saved_model).manifest["config"]).input_shape
     np.save(tmp_path / "pixels.npy", rng_image(size))
     done = subprocess.run(
         [sys.executable, "-c", _FUZZ, saved_model, tmp_path, tmp_path / "pixels.npy"],

@@ -52,7 +52,7 @@ def reference(rgb: RGB, config: PadimConfig) -> np.ndarray:
         if layer.stride < config.grid_stride:
             x = functional.avg_pool2d(x, config.grid_stride // layer.stride)
         elif layer.stride > config.grid_stride:
-            x = functional.interpolate(x, size=(config.grid,) * 2, mode="bilinear", align_corners=False)
+            x = functional.interpolate(x, size=config.grid_shape, mode="bilinear", align_corners=False)
         if config.feature_norm == "l2":
             x = x * layer.channels**0.5 / torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=1e-6)
         on_grid.append(x.numpy())
@@ -82,7 +82,7 @@ def test_pixel_extremes_enter_the_network_as_documented() -> None:
 
 def of_layer(layer: Layer, own: Any, size: int, stride: int, norm: Any, x: np.ndarray) -> np.ndarray:
     """One layer's kept channels on the grid, from what the layer gives."""
-    piece = _layer_piece(layer, np.asarray(own), size, stride, norm)
+    piece = _layer_piece(layer, np.asarray(own), (size, size), stride, norm)
     value = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
         piece.nodes,
@@ -143,7 +143,7 @@ def test_scoring_sees_the_features_that_were_fitted_to_the_bit(feature_norm: Any
     everything = extractor(rgb)
     for seed, count in ((0, 20), (1, 100), (2, 176), (3, 1)):
         kept = draw_channels(extractor.channels, count, seed)
-        session = open_session(embedding_graph(extractor._piece(kept), count, config.grid))
+        session = open_session(embedding_graph(extractor._piece(kept), count, config.grid_shape))
         np.testing.assert_array_equal(session.run(None, {"rgb": rgb})[0], everything[:, kept])
 
 

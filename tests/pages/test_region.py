@@ -46,7 +46,7 @@ def test_a_draft_is_compared_saved_and_removed(add_model: AddModel, home: Path) 
     model = Workspace(home).open(entry.id)
     assert model.decision.roi is None
     level = model.threshold_level
-    peer = Workspace(home).open(entry.id).set_roi(rasterize((TOP,), 64), (TOP,))
+    peer = Workspace(home).open(entry.id).set_roi(rasterize((TOP,), (64, 64)), (TOP,))
     for rate in (
         model.false_reject_rate_,
         peer.state.false_rejects(level, peer.config.min_area),

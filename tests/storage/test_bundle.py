@@ -594,7 +594,7 @@ def test_a_save_by_another_session_while_loading_is_no_damage(
         if once:
             once.clear()
             other = Padim.load(path)
-            other.set_roi(np.eye(other.config.input_size, dtype=bool)).save(path)
+            other.set_roi(np.eye(*other.config.input_shape, dtype=np.bool_)).save(path)
             raise BundleError("mean-0.npy is missing")
         return real(self, name, dtype, ndim)  # type: ignore[arg-type]
 

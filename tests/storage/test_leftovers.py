@@ -107,7 +107,7 @@ def test_records_made_in_a_scratch_folder_leave_it_held() -> None:
     """A folder made anew under the same name would be nobody's, and the next process would sweep it."""
     with leftovers.ScratchFolder() as place:
         (Path(place) / "older.bin").write_bytes(b"x")
-        ImageStore(Path(place), 4).start()
+        ImageStore(Path(place), (4, 4)).start()
         assert leftovers.is_held(Path(place))
         assert not (Path(place) / "older.bin").exists()
 

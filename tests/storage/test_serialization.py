@@ -20,7 +20,7 @@ CONFIG = PadimConfig(input_size=64)
 
 
 def saved(**changes: Any) -> SavedModel:
-    grid = CONFIG.grid
+    grid, _ = CONFIG.grid_shape
     normals = tuple(
         Normal(f"good {n}.png", f"{n}" * 64, f"#{n}", "fit" if n else "kept_out", (48, 64), (10 * n, 10))
         for n in range(3)

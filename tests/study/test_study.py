@@ -308,7 +308,7 @@ def test_a_method_that_learns_from_images_is_fitted_by_itself(
 
 def _without_images(real: Any) -> Any:
     def working_files(self: WorkingFolder, folder: Path | None = None) -> Any:
-        without = replace(self.layout, image_size=None)
+        without = replace(self.layout, image_shape=None)
         return real(WorkingFolder(self.folder, without), folder)
 
     return working_files

@@ -76,7 +76,7 @@ def test_a_drawing_is_applied(entry: Entry) -> None:
     regions.on_drawing(entry, model, drawing_message(entry, CORNER, STROKE, serial=7))
     assert (drawn.shapes, drawn.handled, drawn.stamp) == ((CORNER, STROKE), 7, 0)
     region = regions.draft(drawn, model)
-    wanted = rasterize((CORNER, STROKE), 64)
+    wanted = rasterize((CORNER, STROKE), (64, 64))
     assert region.mask is not None
     assert wanted is not None
     np.testing.assert_array_equal(region.mask, wanted)
@@ -131,7 +131,7 @@ def test_a_drawing_for_another_input_size_is_dropped(entry: Entry) -> None:
 def held_against_saving(entry: Entry, shapes: tuple[Shape, ...]) -> None:
     """Compare a draft's promise with that of a model whose region was really set."""
     entry, model = opened(entry)
-    region = EditedRegion(shapes, rasterize(shapes, 64))
+    region = EditedRegion(shapes, rasterize(shapes, (64, 64)))
     promised = regions.promise(entry, model, region)
     peer = Workspace(workspace.root()).open(entry.id).set_roi(region.mask, shapes)
     assert model.current_threshold is not None
@@ -164,7 +164,7 @@ drawn_shapes = some.one_of(
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some.lists(drawn_shapes, max_size=4).map(tuple))
 def test_a_draft_promises_what_saving_gives(entry: Entry, shapes: tuple[Shape, ...]) -> None:
-    mask = rasterize(shapes, 64)
+    mask = rasterize(shapes, (64, 64))
     if mask is None or mask.any():
         held_against_saving(entry, shapes)
 
@@ -176,7 +176,7 @@ def test_however_the_threshold_is_set(entry: Entry, decision: dict[str, Any]) ->
     held_against_saving(entry, (CORNER,))
     # And from one region to another, and back to everywhere.
     with workspace.edit(entry) as model:
-        model.set_roi(rasterize((STROKE,), 64), (STROKE,))
+        model.set_roi(rasterize((STROKE,), (64, 64)), (STROKE,))
     held_against_saving(entry, (CORNER,))
     held_against_saving(entry, ())
 
@@ -193,12 +193,12 @@ def test_padding_belongs_to_no_part(
     # The padding alone contains no pixel of any part, so a percentile of pixels is undefined.
     strip = Shape("polygon", "include", ((0.0, 0.0), (64.0, 0.0), (64.0, 4.0), (0.0, 4.0)))
     entry, model = opened(entry)
-    promised = regions.promise(entry, model, EditedRegion((strip,), rasterize((strip,), 64)))
+    promised = regions.promise(entry, model, EditedRegion((strip,), rasterize((strip,), (64, 64))))
     assert promised.threshold is None
     assert promised.at_own is None
     assert promised.at_use is not None
     with pytest.raises(PadimError, match="redraw"):
-        regions.save(entry, EditedRegion((strip,), rasterize((strip,), 64)), 64)
+        regions.save(entry, EditedRegion((strip,), rasterize((strip,), (64, 64))), 64)
     assert opened(entry)[1].decision.roi is None  # nothing was saved
 
 
@@ -208,7 +208,7 @@ def test_fewer_than_three_parts_promise_nothing(
     monkeypatch.setenv("PADIM_HOME", str(tmp_path / "home"))
     entry = add(tmp_path / "home", Padim(small_config, work_dir=tmp_path / "work").fit(normals(2)))
     entry, model = opened(entry)
-    region = EditedRegion((CORNER,), rasterize((CORNER,), 64))
+    region = EditedRegion((CORNER,), rasterize((CORNER,), (64, 64)))
     promised = regions.promise(entry, model, region)
     assert (promised.at_use, promised.threshold, promised.at_own) == (None, None, None)
     assert regions.false_alarms(entry, model) is None
@@ -244,7 +244,7 @@ def test_saved_with_the_model_and_removed_again(entry: Entry) -> None:
 
 def test_an_empty_region_is_refused_with_a_message(entry: Entry) -> None:
     everything = Shape("brush", "exclude", ((32.0, 32.0),), 100.0)
-    region = EditedRegion((everything,), rasterize((everything,), 64))
+    region = EditedRegion((everything,), rasterize((everything,), (64, 64)))
     assert region.empty
     with pytest.raises(PadimError, match="Nothing would be scored"):
         regions.save(entry, region, 64)
@@ -254,7 +254,7 @@ def test_an_empty_region_is_refused_with_a_message(entry: Entry) -> None:
 def test_a_model_fitted_again_for_another_size_refuses_the_drawing(entry: Entry) -> None:
     shapes = (CORNER,)
     with pytest.raises(PadimError, match="another input size"):
-        regions.save(entry, EditedRegion(shapes, rasterize(shapes, 128)), 128)
+        regions.save(entry, EditedRegion(shapes, rasterize(shapes, (128, 128))), 128)
 
 
 def test_a_region_that_was_not_drawn_here(entry: Entry) -> None:
@@ -272,7 +272,7 @@ def test_a_region_too_small_for_any_defect(entry: Entry) -> None:
     _, model = opened(entry)  # smallest region: 8 pixels
     for side, small in ((2.0, True), (3.0, False)):
         square = Shape("polygon", "include", ((0.0, 0.0), (side, 0.0), (side, side), (0.0, side)))
-        assert regions.too_small(model, EditedRegion((square,), rasterize((square,), 64))) == small
+        assert regions.too_small(model, EditedRegion((square,), rasterize((square,), (64, 64)))) == small
     assert not regions.too_small(model, EditedRegion((), None))
 
 
@@ -341,7 +341,7 @@ def test_a_percentile_lowers_the_threshold_and_one_set_by_hand_stays(entry: Entr
         with workspace.edit(entry) as model:
             model.set_decision(**decision)
         entry, model = opened(entry)
-        region = EditedRegion((STROKE,), rasterize((STROKE,), 64))  # a small part of the map only
+        region = EditedRegion((STROKE,), rasterize((STROKE,), (64, 64)))  # a small part of the map only
         now = regions.promise(entry, model, regions.in_use(model))
         then = regions.promise(entry, model, region)
         assert regions.more_sensitive(now, then) == lower
@@ -353,7 +353,7 @@ def test_a_threshold_by_hand_is_compared_once(entry: Entry) -> None:
         model.set_decision(value=3.0)
     entry, model = opened(entry)
     now = regions.promise(entry, model, regions.in_use(model))
-    then = regions.promise(entry, model, EditedRegion((CORNER,), rasterize((CORNER,), 64)))
+    then = regions.promise(entry, model, EditedRegion((CORNER,), rasterize((CORNER,), (64, 64))))
     names = [(name, note) for name, note, _ in regions.compared(model, now, then)]
     value = model.state.fitted.quantizer.to_value(model.threshold_level)
     assert names == [

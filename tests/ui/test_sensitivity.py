@@ -157,10 +157,10 @@ def test_blind_places_and_the_weakest_cell_are_named() -> None:
     assert "the top left of the image: 67 %, counted at 3 places" in text
     assert "at 1 of 9 places" in text
     assert "could be counted" in sensitivity.weakest(made(caught & False, caught | True), "scratch")
-    assert sensitivity.where(1, 1, 3) == "the middle"
-    assert sensitivity.where(3, 0, 4) == "the bottom left"
-    assert sensitivity.where(1, 1, 2) == "the bottom right"
-    assert sensitivity.where(9, 5, 10) == "the bottom"
+    assert sensitivity.where(1, 1, (3, 3)) == "the middle"
+    assert sensitivity.where(3, 0, (4, 4)) == "the bottom left"
+    assert sensitivity.where(1, 1, (2, 2)) == "the bottom right"
+    assert sensitivity.where(9, 5, (10, 10)) == "the bottom"
 
 
 def test_percentages_are_short() -> None:
@@ -206,7 +206,9 @@ def test_the_map_shows_every_place_on_the_part(found: SensitivityRun) -> None:
     result = found.result
     share, _ = result.by_place()
     spots = counts_by_place(result)
-    figure = sensitivity_charts.place_map(share, spots, side=64, shape=2.0, backdrop=found.seen.data)
+    figure = sensitivity_charts.place_map(
+        share, spots, map_shape=(64, 64), aspect=2.0, backdrop=found.seen.data
+    )
     shown = sorted((x, y) for trace in figure.data[1:] for x, y in zip(trace.x, trace.y, strict=True))
     assert shown == sorted(map(tuple, result.places.tolist()))
     assert figure.layout.images[0].source.startswith("data:image/jpeg;base64,")

@@ -76,7 +76,7 @@ def test_the_good_parts_are_counted_as_parts(entry: Entry, model: Padim) -> None
     for row, index in enumerate(held.scores.indices):
         numbers = held.maps[row]
         assert numbers is not None
-        curve, q = unpacked(numbers, areas, model.config.input_size)
+        curve, q = unpacked(numbers, areas, model.config.input_shape[0])
         assert np.array_equal(q, model.state.held_out_map(index))
         assert np.array_equal(curve[0], region_scores(q, areas))
 

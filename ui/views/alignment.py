@@ -44,9 +44,9 @@ def draw(model: Padim) -> None:
 def _result(model: Padim, spread: PoseSpread) -> None:
     from padim.analysis.alignment import advise
 
-    cell, side = model.config.grid_stride, model.config.input_size
+    cell, (height, width) = model.config.grid_stride, model.config.input_shape
     found = spread.alignment
-    too_far, advice = advise(found, cell, side)
+    too_far, advice = advise(found, cell, width)
     if not found.measurable:
         st.info(f"**Not measurable.** {advice}", icon=":material/info:")
         return
@@ -75,7 +75,7 @@ def _result(model: Padim, spread: PoseSpread) -> None:
             st.success(advice, icon=":material/check:")
         st.caption(
             f"Measured on {_measured(spread)} of good parts, against their common position; in pixels of the "
-            f"{side} × {side} map, of which a grid cell takes {cell} × {cell}."
+            f"{width} × {height} map, of which a grid cell takes {cell} × {cell}."
         )
         if spread.without_outline:
             st.caption(

@@ -106,30 +106,33 @@ def place_map(
     share: npt.NDArray[np.float64],
     spots: Sequence[PlaceCount],
     *,
-    side: int,
-    shape: float,
+    map_shape: tuple[int, int],
+    aspect: float,
     backdrop: bytes,
     height: int = 430,
 ) -> go.Figure:
     """Draw the share caught by place, as a grid of colors and the places themselves, on an image of the part.
 
     Args:
-        share: share caught per cell, float64 ``(cells, cells)``, NaN where nothing was tried.
+        share: share caught per cell, float64 ``(rows, columns)``, NaN where nothing was tried.
         spots: the places.
-        side: side of the map in pixels.
-        shape: aspect ratio (width over height) of a map pixel in the original images.
+        map_shape: (h, w) of the map in pixels.
+        aspect: aspect ratio (width over height) of a map pixel in the original images.
         backdrop: JPEG of the part as the model sees it.
         height: height in pixels.
     """
     import plotly.graph_objects as go
 
-    cells = len(share)
-    middles = [(i + 0.5) * side / cells for i in range(cells)]
+    high, wide = map_shape
+    down, across = (
+        [(i + 0.5) * length / cells for i in range(cells)]
+        for length, cells in zip(map_shape, share.shape, strict=True)
+    )
     texts = [["" if np.isnan(value) else f"{value * 100:.0f} %" for value in row] for row in share]
     figure = go.Figure()
     figure.add_heatmap(
-        x=middles,
-        y=middles,
+        x=across,
+        y=down,
         z=[[None if np.isnan(value) else float(value) for value in row] for row in share],
         zmin=0,
         zmax=1,
@@ -167,8 +170,8 @@ def place_map(
         for column, text in enumerate(line):
             if text:
                 figure.add_annotation(
-                    x=middles[column],
-                    y=middles[row],
+                    x=across[column],
+                    y=down[row],
                     text=text,
                     showarrow=False,
                     font={"color": "#ffffff", "size": 12},
@@ -188,14 +191,14 @@ def place_map(
                 "yref": "y",
                 "x": 0,
                 "y": 0,
-                "sizex": side,
-                "sizey": side,
+                "sizex": wide,
+                "sizey": high,
                 "sizing": "stretch",
                 "layer": "below",
             }
         ],
-        xaxis={**axis, "range": [0, side]},
+        xaxis={**axis, "range": [0, wide]},
         # The y axis points down, as in an image, and is scaled to the part's original aspect ratio.
-        yaxis={**axis, "range": [side, 0], "scaleanchor": "x", "scaleratio": 1 / shape},
+        yaxis={**axis, "range": [high, 0], "scaleanchor": "x", "scaleratio": 1 / aspect},
     )
     return figure
