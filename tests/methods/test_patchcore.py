@@ -89,7 +89,8 @@ def test_a_model_saved_with_weights_keeps_them() -> None:
     grid = 4
     memory, new = embeddings(3, grid, 5).reshape(-1, 5), embeddings(3, grid, 5, seed=4)
     saved = weighted(memory, (grid, grid))
-    detector = PatchCore.load(Files(saved.files()), PadimConfig(method="patchcore"), (grid**2, 5))
+    config = PadimConfig(method="patchcore", input_size=64, grid_stride=16)
+    detector = PatchCore.load(Files(saved.files()), config, (grid**2, 5))
     assert isinstance(detector, PatchCore)
     expected = np.stack(
         [plain_distances(plain_pooled(one, grid), memory.astype(float), weighted=True) for one in new]
