@@ -127,7 +127,7 @@ class EditedRegion:
 
     Attributes:
         shapes: the drawn shapes; empty for the whole map, and for a region in use that was not drawn.
-        mask: bool ``(S, S)``, True where defects count; None means everywhere.
+        mask: bool ``(h, w)``, True where defects count; None means everywhere.
     """
 
     shapes: tuple[Shape, ...]

@@ -53,7 +53,7 @@ def map_numbers(q: npt.NDArray[np.uint16], areas: int) -> Numbers:
     """Pack the scores for smallest regions of 1 to ``areas`` pixels, and the level map, for the browser.
 
     Args:
-        q: level map, uint16 ``(S, S)``.
+        q: level map, uint16 ``(h, w)``.
         areas: the largest smallest-region size, in map pixels.
     """
     from padim.decision.regions import region_scores
@@ -88,7 +88,7 @@ class ScoredUpload(StoredScore):
 
         Args:
             model: the model that scored the image.
-            q: the level map, uint16 ``(S, S)``, if it has been computed already.
+            q: the level map, uint16 ``(h, w)``, if it has been computed already.
         """
         from padim.decision.regions import region_scores
 

@@ -80,7 +80,7 @@ def align(
     """Measure the pose spread of the parts in images of one kind.
 
     Args:
-        images: uint8 ``(S, S)`` or ``(S, S, 3)``, all of one size, preprocessed as for the model; read once,
+        images: uint8 ``(h, w)`` or ``(h, w, 3)``, all of one size, preprocessed as for the model; read once,
             and 32 KB kept of each.
         progress: called as (done, total or None, stage).
         cancel: called between images; returning True cancels.
@@ -131,7 +131,7 @@ def align(
 def _check(image: npt.NDArray[np.uint8], size: int) -> None:
     if image.dtype != np.uint8 or image.shape not in ((size, size), (size, size, 3)) or size == 0:
         raise ValueError(
-            f"images must be uint8 (S, S) or (S, S, 3) of one size, got {image.dtype} {image.shape}"
+            f"images must be uint8 (h, w) or (h, w, 3) of one size, got {image.dtype} {image.shape}"
         )
 
 

@@ -232,7 +232,7 @@ def region_masks(q: npt.NDArray[np.uint16], threshold: int, min_area: int) -> li
     """Return a mask for each region of a level map, in the order of :func:`padim.decision.prediction.decide`.
 
     Args:
-        q: uint16 ``(S, S)``, the level map.
+        q: uint16 ``(h, w)``, the level map.
         threshold: the threshold, a level.
         min_area: the smallest region, in map pixels.
 
@@ -266,7 +266,7 @@ def embed(model: Padim, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
     Args:
         model: a fitted model.
-        rgb: uint8 ``(S, S, 3)``, at input size.
+        rgb: uint8 ``(h, w, 3)``, at input size.
 
     Returns:
         float32 ``(p, d)``.

@@ -42,7 +42,7 @@ class AskedPlace:
     """A place in an image whose distances can be attributed to layers.
 
     Attributes:
-        mask: bool ``(S, S)`` in map pixels.
+        mask: bool ``(h, w)`` in map pixels.
         region: the detected region at the place; None for a place that is not a region.
         whole: whether the place is the whole scored area of the image.
     """

@@ -170,9 +170,9 @@ class Pixels:
         """Count the pixels of a level map.
 
         Args:
-            q: uint16 ``(S, S)``, the level map.
-            mask: bool ``(S, S)``, the defective pixels; None for a good part.
-            area: bool ``(S, S)``, the pixels that are scored; None for all.
+            q: uint16 ``(h, w)``, the level map.
+            mask: bool ``(h, w)``, the defective pixels; None for a good part.
+            area: bool ``(h, w)``, the pixels that are scored; None for all.
             kind: the kind of defect.
         """
         inside = np.ones(q.shape, np.bool_) if area is None else area

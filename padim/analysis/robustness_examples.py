@@ -35,7 +35,7 @@ class ChangedExample:
         rgb: uint8 ``(h, w, 3)``, at most 256 pixels on a side: the whole image reduced, or a central
             crop at full resolution.
         whole: whether ``rgb`` is the whole image.
-        map: uint16 ``(S, S)``, the level map.
+        map: uint16 ``(h, w)``, the level map.
         content_box: the area of the map that the image covers; None if it covers all of it.
     """
 

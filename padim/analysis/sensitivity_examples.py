@@ -35,7 +35,7 @@ class Unpainted:
 
     Attributes:
         name: the name of the image.
-        rgb: uint8 ``(S, S, 3)``.
+        rgb: uint8 ``(h, w, 3)``.
         content: the area covered by the image; the rest is padding.
         original_size: (height, width) of the original in pixels.
     """
@@ -55,7 +55,7 @@ class PaintedExample:
         place: the place, with angle and outline.
         kind, size, contrast: the defect; the size in map pixels.
         score: the score of the painted image, a level.
-        mask: bool ``(S, S)``, the mask of the painted image at the threshold of the measurement.
+        mask: bool ``(h, w)``, the mask of the painted image at the threshold of the measurement.
         caught: whether a region of the mask overlaps the painted area, and no region of
             the unpainted image does.
     """
@@ -71,12 +71,12 @@ class PaintedExample:
 
     @property
     def rgb(self) -> RGB:
-        """Return the painted image, uint8 ``(S, S, 3)``: the pixels that were scored."""
+        """Return the painted image, uint8 ``(h, w, 3)``: the pixels that were scored."""
         return self._painted()[0]
 
     @property
     def area(self) -> Mask:
-        """Return the painted area, bool ``(S, S)``."""
+        """Return the painted area, bool ``(h, w)``."""
         return self._painted()[1]
 
     def _painted(self) -> tuple[RGB, Mask]:
@@ -117,7 +117,7 @@ class PaintedExampleKeeper:
 
         Args:
             score: the score of the painted image, a level.
-            mask: bool ``(S, S)``, its mask.
+            mask: bool ``(h, w)``, its mask.
         """
         self._trials.append(_Trial(score, zlib.compress(np.packbits(mask).tobytes(), 1)))
 

@@ -44,7 +44,7 @@ class StoredScore:
     _regions: dict[tuple[int, int], int] = field(default_factory=dict, repr=False, kw_only=True)
 
     def levels(self, model: Padim) -> npt.NDArray[np.uint16]:
-        """Return the level map, uint16 ``(S, S)``, identical to that computed when the image was scored."""
+        """Return the level map, uint16 ``(h, w)``, identical to that computed when the image was scored."""
         return model.state.map(self.grid, self.original_size)
 
     def score(self, model: Padim, min_area: int) -> int:

@@ -131,7 +131,7 @@ class Prediction:
 
     @property
     def anomaly_map(self) -> npt.NDArray[np.float32]:
-        """Anomaly map, float32 ``(S, S)``: the level map in map units, exact to half a level."""
+        """Anomaly map, float32 ``(h, w)``: the level map in map units, exact to half a level."""
         return (self.levels * self.quantizer.step + self.quantizer.offset).astype(np.float32)
 
     def at(
@@ -204,7 +204,7 @@ def decide(
         levels: uint16 ``(h, w)``, a level map.
         threshold: a level, 0..65535; pixels strictly above it are rejected.
         min_area: smallest region that counts, in *map* pixels, at least 1.
-        roi: bool ``(S, S)``, a further region of interest (a model's level maps already contain its own).
+        roi: bool ``(h, w)``, a further region of interest (a model's level maps already contain its own).
         original_size: ``(h, w)`` of the image; None: the size of the content box. Needed with a placement.
         content_box: the part of the map that a padded image fills; None: it fills the map.
         placement: the place of the map on the image; None: it shows the whole image.

@@ -18,7 +18,7 @@ from padim.decision.anomaly_map import MAX_LEVEL, Levels, Mask, _checked_box, in
 
 def _checked(q: Levels, min_area: int) -> int:
     if q.ndim != 2 or q.dtype != np.uint16 or q.size == 0:
-        raise ValueError(f"a level map is uint16 (S, S), not {q.dtype} {q.shape}")
+        raise ValueError(f"a level map is uint16 (h, w), not {q.dtype} {q.shape}")
     min_area = operator.index(min_area)
     if min_area < 1:
         raise ValueError(f"min_area must be at least 1 map pixel, not {min_area}")

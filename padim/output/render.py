@@ -133,7 +133,7 @@ def _steps(q: NDArray[np.uint16], threshold: int, size: tuple[int, int], box: Bo
     between clipped steps would give other colours.
     """
     if q.ndim != 2 or q.dtype != np.uint16:
-        raise ValueError(f"a level map must be uint16 (S, S), not {q.dtype} {q.shape}")
+        raise ValueError(f"a level map must be uint16 (h, w), not {q.dtype} {q.shape}")
     if box is not None:
         q = q[box.top : box.top + box.height, box.left : box.left + box.width]
     height, width = size
@@ -158,7 +158,7 @@ def heatmap(
     """Draw a level map in colours at the image's size, on the colour scale of the threshold.
 
     Args:
-        q: uint16 ``(S, S)``, a level map.
+        q: uint16 ``(h, w)``, a level map.
         threshold: a level; it gets the middle colour.
         original_size: ``(h, w)`` of the image.
         colormap: one of ``COLORMAPS``.
@@ -204,7 +204,7 @@ def overlay(
 
     Args:
         rgb: uint8 ``(h, w, 3)``, the original image; it is not changed.
-        q: uint16 ``(S, S)``, a level map.
+        q: uint16 ``(h, w)``, a level map.
         mask: bool ``(h, w)``, from the ``Prediction``.
         threshold: a level.
         opacity: weight of the heatmap at and above the threshold, 0..1.
@@ -314,7 +314,7 @@ def four_panel(
 
     Args:
         rgb: uint8 ``(h, w, 3)``, the original image.
-        q: uint16 ``(S, S)``, the level map of the decision.
+        q: uint16 ``(h, w)``, the level map of the decision.
         decision: the decision; its mask has the image's size.
         colormap: one of ``COLORMAPS``.
         opacity: weight of the heatmap in the overlay, 0..1.

@@ -32,7 +32,7 @@ def overlay_jpeg(
 
     Args:
         rgb: uint8 ``(h, w, 3)``; the JPEG has this size.
-        q: uint16 ``(S, S)``, the level map.
+        q: uint16 ``(h, w)``, the level map.
         level: the threshold as a level.
         min_area: area of the smallest region that counts, in map pixels.
         box: the image's area in the map; None: all of it.
@@ -50,7 +50,7 @@ def outlined_jpeg(
     level: int,
     box: Box | None,
 ) -> bytes:
-    """Return a JPEG of an image with the outline of an area, bool ``(S, S)`` in map pixels.
+    """Return a JPEG of an image with the outline of an area, bool ``(h, w)`` in map pixels.
 
     The other arguments are those of :func:`overlay_jpeg`.
     """

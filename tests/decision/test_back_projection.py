@@ -216,7 +216,7 @@ def test_a_labelled_mask_is_brought_to_the_map(turn: float) -> None:
     mask = np.zeros(size, np.bool_)
     mask[80:120, 100:170] = True
     placement = placed(shape, (20.0, 100.0), 2.0, turn)
-    found = at_map_resolution(mask, Preprocess(64), placement)
+    found = at_map_resolution(mask, Preprocess((64, 64)), placement)
     seen = covered(placement.matrix, shape, size)
     for v in range(64):
         for u in range(64):
