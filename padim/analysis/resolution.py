@@ -197,8 +197,7 @@ def resolution_of(
     preprocess = Preprocess.of(config)
     boxes: dict[tuple[float, float], Size] = {}
     if frame is not None:
-        side = config.input_size
-        boxes[frame.height, frame.width] = (side, side)
+        boxes[frame.height, frame.width] = config.input_shape
     else:
         for size in counted:
             box = preprocess.content_box(size)
