@@ -1,0 +1,281 @@
+"""Find the part by its outline before a plain background.
+
+foreground -- center and area -- directions in which it resembles the reference -- outlines brought together
+
+The place comes from the outline alone, fitted robustly: a broken-off or added piece, as long as most of the
+outline is left, does not move it. What lies inside only decides between directions in which the outline is
+the same: the two ends of a bar, the six of a nut, all of a disc.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from padim.locating.contour import Contour, Field, Similarity, turned
+from padim.locating.errors import LocatingError, PartNotFound
+from padim.locating.foreground import Foreground, Palette, segment
+from padim.locating.frame import Frame, rotation
+from padim.locating.patch import Patch, Rose
+from padim.locating.pose import Pose
+from padim.locating.settings import Align
+
+__all__ = ["OutlineFinder", "outline_finder"]
+
+Array = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float64]
+
+# Images are reduced by a whole factor to about this length, or so far that the part has _PART pixels.
+_IMAGE, _MOST, _PART = 256, 640, 200
+# Below this ratio of the axes a part has a principal axis, whose two directions are tried.
+_ELONGATED = 0.9
+# The weight of the inside of the part beside that of its outline when directions are compared.
+_INSIDE = 0.5
+# Directions whose agreement differs less look the same: the one nearest to the reference's is taken. Where
+# only one of two is within the limits of the settings, it is taken if they look nearly the same.
+_ALIKE, _NEARLY_ALIKE = 0.004, 0.02
+# A direction whose agreement is worse by more than this before it is fitted is out of the question.
+_UNCLEAR = 0.1
+# Below this third moment along its axis, in standard deviations, a part's ends are equally heavy.
+_LEAST_SKEWNESS = 0.03
+# The foreground is at most so many times as large as the part, once both have the same scale.
+_MOST_EXCESS = 1.6
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A reduced image and the part found in it, in reduced pixels."""
+
+    image: Array
+    foreground: Foreground
+    center: Vector
+    area: float
+    axis: float
+    ratio: float
+
+    @classmethod
+    def of(cls, image: Array, foreground: Foreground) -> _Scene:
+        moments = cv2.moments(foreground.weights)
+        area = moments["m00"]
+        center = np.array([moments["m10"], moments["m01"]]) / area + 0.5
+        xx, yy, xy = moments["mu20"], moments["mu02"], moments["mu11"]
+        axis = 0.5 * math.atan2(-2 * xy, xx - yy)
+        spread = math.hypot(2 * xy, xx - yy)
+        ratio = math.sqrt(max(xx + yy - spread, 0.0) / (xx + yy + spread))
+        return cls(image, foreground, center, area, math.degrees(axis), ratio)
+
+
+def outline_finder(
+    align: Align, reference: npt.NDArray[np.uint8], frame: Frame | None = None
+) -> OutlineFinder:
+    """Prepare finding by outline with a reference part.
+
+    Args:
+        align: the settings.
+        reference: the reference image, uint8 ``(h, w, 3)``.
+        frame: the frame, if it is known; None: an upright rectangle around the part, along its principal
+            axis, with ``align.margin``.
+
+    Raises:
+        LocatingError: the reference does not show one whole part before a plain background.
+    """
+    try:
+        return OutlineFinder(align, reference, frame)
+    except PartNotFound as error:
+        raise LocatingError(f"the reference part cannot be told from the background: {error}") from error
+
+
+def _reduction(size: tuple[int, int], finer: float) -> int:
+    """Return the whole factor that reduces an image to about the usual length, or a multiple of it."""
+    return max(1, round(max(size) / min(max(finer * _IMAGE, _IMAGE), _MOST)))
+
+
+def _turned_by_its_inside(
+    place: Similarity, agreement: Callable[[Similarity], tuple[float, float]]
+) -> Similarity:
+    """Return a place with the turn near it at which the agreement is best, for a part that is round."""
+    for step in (1.5, 0.75, 0.4):
+        turns = [place.turn - step, place.turn, place.turn + step]
+        before, here, after = (agreement(replace(place, turn=turn))[0] for turn in turns)
+        curvature = before - 2 * here + after
+        offset = 0.5 * (before - after) / curvature if curvature < 0 else math.copysign(1, after - before)
+        if before == after:
+            offset = 0.0
+        place = replace(place, turn=turned(place.turn + step * min(max(offset, -1.5), 1.5)))
+    return place
+
+
+def _heavier_at_the_start(scene: _Scene, along: Vector) -> bool:
+    """Whether the end of the part against a direction is the heavier one, or as heavy as the other.
+
+    The heavier end is nearer to the center, so that the other reaches further: the third moment along the
+    axis is positive. Of an outline that is symmetric the brighter end counts as heavier.
+    """
+    rows, columns = np.nonzero(scene.foreground.weights)
+    weights = scene.foreground.weights[rows, columns].astype(np.float64)
+    place = (np.stack([columns, rows], axis=1) + 0.5 - scene.center) @ along
+    spread = math.sqrt(float((weights * place**2).sum()) / scene.area)
+    skewness = float((weights * place**3).sum()) / scene.area / spread**3
+    if abs(skewness) > _LEAST_SKEWNESS:
+        return skewness > 0
+    brightness = scene.image[rows, columns].mean(axis=1)
+    brightness -= np.average(brightness, weights=weights)
+    slope = float((weights * brightness * place).sum()) / scene.area / spread
+    return slope <= 2.0
+
+
+class OutlineFinder:
+    """The outline of the reference part, prepared for comparison; it does not change."""
+
+    def __init__(self, align: Align, reference: npt.NDArray[np.uint8], frame: Frame | None) -> None:
+        self._size = (int(reference.shape[0]), int(reference.shape[1]))
+        if min(self._size) < 16:
+            raise LocatingError(f"the reference image is too small: {self._size[1]} x {self._size[0]} pixels")
+        self._align = align
+        self._factor = _reduction(self._size, 1.0)
+        scene = self._scene(reference, None)
+        radius = Contour.of(scene.foreground, scene.center).radius
+        finer = _reduction(self._size, _PART / (2 * radius * self._factor / max(self._size) * _IMAGE))
+        if finer < self._factor:
+            self._factor = finer
+            scene = self._scene(reference, None)
+        self._center, self._area, self._fixtures = scene.center, scene.area, scene.foreground
+        self._contour = Contour.of(scene.foreground, scene.center)
+        self._elongated = scene.ratio < _ELONGATED
+        self._raw_axis = scene.axis
+        self._axis = self._first_direction(scene, align) if self._elongated else 0.0
+        self.frame = frame if frame is not None else self._frame()
+        self._patch = Patch(scene.image, scene.foreground.weights, scene.center, self._contour)
+        self._rose = Rose(scene.image, scene.foreground.weights, scene.center, self._contour.radius)
+
+    def _reduced(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return an image reduced by the whole factor; rows and columns of the remainder are left out."""
+        if self._factor == 1:
+            return rgb
+        height, width = (side // self._factor for side in self._size)
+        cut = rgb[: height * self._factor, : width * self._factor]
+        return np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA))
+
+    def _scene(self, rgb: npt.NDArray[np.uint8], usual: Foreground | None) -> _Scene:
+        image = self._reduced(rgb).astype(np.float32)
+        if usual is None:
+            self._palette = self._drawn_background(image)
+        return _Scene.of(image, segment(image, self._palette, usual))
+
+    def _drawn_background(self, image: Array) -> Palette | None:
+        if self._align.background is None:
+            return None
+        corners = np.array(self._align.background) / self._factor
+        inside = np.zeros(image.shape[:2], np.uint8)
+        cv2.fillPoly(inside, [np.round((corners - 0.5) * 256).astype(np.int32)], 1, shift=8)
+        if int(inside.sum()) < 16:
+            raise LocatingError(
+                "the area of background drawn on the reference lies outside the image or is too small: draw "
+                "a larger one"
+            )
+        return Palette(image, inside > 0)
+
+    def _first_direction(self, scene: _Scene, align: Align) -> float:
+        """Return the turn of the frame: the part's axis, level or upright as it lies, its first end first."""
+        upright = abs(((scene.axis + 90) % 180) - 90) > 45
+        # The direction from the first end to the last, of the turn by which the frame is read.
+        turn = ((scene.axis + 90) % 180) - 90  # from -90 to 90
+        if upright:  # the axis is the frame's vertical: a turn from -45 to 45
+            turn = turn - 90 if turn > 0 else turn + 90
+        along = rotation(turn) @ ((0.0, 1.0) if upright else (1.0, 0.0))
+        if align.first_end is not None:
+            marked = (np.array(align.first_end) / self._factor - self._center) @ along
+            return turn if marked <= 0 else turn + 180
+        return turn if _heavier_at_the_start(scene, along) else turn + 180
+
+    def _frame(self) -> Frame:
+        """Return the upright rectangle around the reference's outline with the margin."""
+        low, high = self._contour.extent(self._axis)
+        middle = self._center + rotation(self._axis) @ ((low + high) / 2)
+        sides = (high - low) * (1 + 2 * self._align.margin / 100) * self._factor
+        x, y = middle * self._factor
+        turn = -((-self._axis + 180) % 360 - 180)
+        return Frame(float(x), float(y), float(sides[0]), float(sides[1]), turn, self._size)
+
+    def find(self, rgb: npt.NDArray[np.uint8]) -> Pose:
+        """Find the part in an image of the reference's size.
+
+        Args:
+            rgb: uint8 ``(h, w, 3)``.
+
+        Raises:
+            PartNotFound: there is not one whole part before a plain background; the error says why.
+            ValueError: the image has another size than the reference.
+        """
+        if rgb.shape[:2] != self._size:
+            raise ValueError(
+                f"the image has {rgb.shape[1]} x {rgb.shape[0]} pixels, the reference "
+                f"{self._size[1]} x {self._size[0]}"
+            )
+        scene = self._scene(np.ascontiguousarray(rgb), self._fixtures)
+        scale = math.sqrt(scene.area / self._area)
+        field = Field(scene.foreground)
+        found, overlap = self._best(scene, field, scale)
+        if scene.area > _MOST_EXCESS * self._area * found.scale**2:
+            raise PartNotFound(
+                "the foreground is much larger than the part: parts touch, or something else lies beside it"
+            )
+        return self._pose(found, overlap)
+
+    def _best(self, scene: _Scene, field: Field, scale: float) -> tuple[Similarity, float]:
+        """Return where the part lies and how well its outline overlaps the reference's there."""
+
+        def agreement(place: Similarity) -> tuple[float, float]:
+            overlap, inside = self._patch.agreement(scene.image, scene.foreground.weights, place)
+            return overlap + _INSIDE * inside, overlap
+
+        starts = [Similarity(scene.center, turn, scale) for turn in self._turns(scene, scale)]
+        ranked = sorted(((*agreement(start), start) for start in starts), key=lambda entry: -entry[0])
+        best = []
+        # The best of the rest is fitted too where it is not clearly worse.
+        for total, overlap, start in [entry for entry in ranked[:2] if entry[0] > ranked[0][0] - _UNCLEAR]:
+            fitted = self._contour.fit(field, start)
+            if not self._contour.tells_turn:
+                fitted = _turned_by_its_inside(fitted, agreement)
+            total_fitted, overlap_fitted = agreement(fitted)
+            if overlap_fitted >= overlap - 0.02:
+                start, total, overlap = fitted, total_fitted, overlap_fitted
+            best.append((total, overlap, start))
+        # Directions that look the same count as the one nearest to the reference's.
+        most = max(total for total, _, _ in best)
+        alike = [entry for entry in best if entry[0] >= most - _ALIKE]
+        _, overlap, found = min(alike, key=lambda entry: abs(entry[2].turn))
+        if abs(found.turn) > self._align.max_turn:
+            # What the settings rule out needs more evidence.
+            for total, other_overlap, other in best:
+                if abs(other.turn) <= self._align.max_turn and total >= most - _NEARLY_ALIKE:
+                    return other, other_overlap
+        return found, overlap
+
+    def _turns(self, scene: _Scene, scale: float) -> list[float]:
+        """Return the turns relative to the reference to try, in degrees."""
+        turns = []
+        if self._elongated:
+            turns += [scene.axis - self._raw_axis, scene.axis - self._raw_axis + 180]
+        turns += self._rose.turns(
+            Rose(scene.image, scene.foreground.weights, scene.center, self._contour.radius * scale)
+        )
+        distinct: list[float] = []
+        for turn in turns:
+            turn = turned(turn)
+            if all(abs(turned(turn - other)) > 8 for other in distinct):
+                distinct.append(turn)
+        return distinct
+
+    def _pose(self, found: Similarity, overlap: float) -> Pose:
+        """Express where the part lies by the frame's center, in pixels of the reference image."""
+        frame_center = np.array([self.frame.center_x, self.frame.center_y])
+        center = found.center * self._factor
+        moved = center + found.scale * rotation(found.turn) @ (frame_center - self._center * self._factor)
+        dx, dy = moved - frame_center
+        return Pose(float(dx), float(dy), turned(found.turn), found.scale, min(max(overlap, 0.0), 1.0))
