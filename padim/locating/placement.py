@@ -40,6 +40,15 @@ class Placement:
         """The matrix from original pixels to map pixels: float64 ``(2, 3)``."""
         return np.asarray(cv2.invertAffineTransform(self.matrix), np.float64)
 
+    def on(self, size: tuple[int, int], other: tuple[int, int]) -> Placement:
+        """Return the place of the map on the same image at another size.
+
+        Args:
+            size: (height, width) of the image.
+            other: (height, width) that the image is resized to.
+        """
+        return Placement.of(np.diag([other[1] / size[1], other[0] / size[0]]) @ self.matrix)
+
     def to_json(self) -> list[list[float]]:
         """Return the matrix as plain JSON values."""
         return [list(row) for row in self.rows]

@@ -18,9 +18,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import MAX_LEVEL
+from padim.decision.back_projection import levels_on_original
 from padim.decision.guard_band import Verdict
 from padim.decision.prediction import Prediction
 from padim.decision.regions import mask_to_original
+from padim.locating.placement import Placement
 
 __all__ = [
     "COLORMAPS",
@@ -126,7 +128,13 @@ def scale_bar(height: int, colormap: str = DEFAULT_COLORMAP, *, width: int | Non
     return np.repeat(color_table(colormap)[steps][:, None], width or max(1, height // 12), axis=1)
 
 
-def _steps(q: NDArray[np.uint16], threshold: int, size: tuple[int, int], box: Box | None) -> ImageArray:
+def _steps(
+    q: NDArray[np.uint16],
+    threshold: int,
+    size: tuple[int, int],
+    box: Box | None,
+    placement: Placement | None,
+) -> ImageArray:
     """Resample a level map to an image's size and convert it to scale steps, uint8 ``(h, w)``.
 
     Levels are resampled before conversion, so that the colour of a pixel is that of its level; interpolating
@@ -134,7 +142,9 @@ def _steps(q: NDArray[np.uint16], threshold: int, size: tuple[int, int], box: Bo
     """
     if q.ndim != 2 or q.dtype != np.uint16:
         raise ValueError(f"a level map must be uint16 (h, w), not {q.dtype} {q.shape}")
-    if box is not None:
+    if placement is not None:
+        q = levels_on_original(q, placement, size)
+    elif box is not None:
         q = q[box.top : box.top + box.height, box.left : box.left + box.width]
     height, width = size
     if (height, width) != q.shape:
@@ -154,6 +164,7 @@ def heatmap(
     *,
     colormap: str = DEFAULT_COLORMAP,
     content_box: Box | None = None,
+    placement: Placement | None = None,
 ) -> ImageArray:
     """Draw a level map in colours at the image's size, on the colour scale of the threshold.
 
@@ -163,6 +174,8 @@ def heatmap(
         original_size: ``(h, w)`` of the image.
         colormap: one of ``COLORMAPS``.
         content_box: the image's area in the map, for a padded image; None: all of the map.
+        placement: the place of the map on the image, if the part was located in it; what lies outside the map
+            has level 0. None: the map shows the whole image.
 
     Returns:
         uint8 ``(h, w, 3)`` RGB.
@@ -171,7 +184,7 @@ def heatmap(
         ValueError: the colormap is unknown, the threshold is no level, or the map has another dtype or rank.
     """
     table = color_table(colormap)
-    return _look_up(_steps(q, threshold, original_size, content_box), table)
+    return _look_up(_steps(q, threshold, original_size, content_box, placement), table)
 
 
 def _look_up(steps: NDArray[np.uint8], table: ImageArray) -> ImageArray:
@@ -196,6 +209,7 @@ def overlay(
     contour_color: Color = CONTOUR_COLOR,
     colormap: str = DEFAULT_COLORMAP,
     content_box: Box | None = None,
+    placement: Placement | None = None,
 ) -> ImageArray:
     """Blend the heatmap over an image and outline the mask.
 
@@ -212,6 +226,8 @@ def overlay(
         contour_color: RGB.
         colormap: one of ``COLORMAPS``.
         content_box: the image's area in the map, for a padded image; None: all of the map.
+        placement: the place of the map on the image, if the part was located in it; what lies outside the map
+            has level 0. None: the map shows the whole image.
 
     Returns:
         uint8 ``(h, w, 3)`` RGB.
@@ -234,7 +250,7 @@ def overlay(
         alpha = opacity * np.minimum(1.0, np.arange(256) / 128.0)[:, None] ** 3
         heat = np.rint(table * alpha).astype(np.uint8)
         keep = np.rint(255.0 * (1.0 - alpha)).astype(np.uint8).repeat(3, axis=1)
-        steps = _steps(q, threshold, (rgb.shape[0], rgb.shape[1]), content_box)
+        steps = _steps(q, threshold, (rgb.shape[0], rgb.shape[1]), content_box, placement)
         out = cv2.multiply(rgb, _look_up(steps, keep), scale=1.0 / 255.0)
         out = np.asarray(cv2.add(out, _look_up(steps, heat)), dtype=np.uint8)
     if contour:
@@ -264,6 +280,17 @@ def _draw_contour(image: ImageArray, mask: NDArray[np.bool_], color: Color) -> N
     core = cv2.erode(inside, _square(thin), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     region[cv2.dilate(inside, _square(thick)) > inside] = _HALO
     region[core < inside] = color
+
+
+def _draw_frame(image: ImageArray, placement: Placement, shape: tuple[int, ...]) -> None:
+    """Draw the border of the map on an image, in place: a thin light line with a dark one beside it."""
+    height, width = shape
+    corners = np.array([(0, 0, 1), (width, 0, 1), (width, height, 1), (0, height, 1)]) @ placement.matrix.T
+    # In sixteenths of a pixel; OpenCV counts pixel centers as whole numbers, here they are at halves.
+    points = np.round((corners - 0.5) * 16).astype(np.int32)[None]
+    line = max(1, _line_width(image.shape[0], image.shape[1]) // 2)
+    cv2.polylines(image, [*points], True, _HALO, 3 * line, cv2.LINE_AA, 4)
+    cv2.polylines(image, [*points], True, _QUIET, line, cv2.LINE_AA, 4)
 
 
 def _square(radius: int) -> NDArray[np.uint8]:
@@ -315,7 +342,8 @@ def four_panel(
     Args:
         rgb: uint8 ``(h, w, 3)``, the original image.
         q: uint16 ``(h, w)``, the level map of the decision.
-        decision: the decision; its mask has the image's size.
+        decision: the decision; its mask has the image's size. If the part was located, heatmap and overlay
+            are turned back to its place, and a thin line shows what the model has seen of the image.
         colormap: one of ``COLORMAPS``.
         opacity: weight of the heatmap in the overlay, 0..1.
         labels: write the panels' names above them, and draw the colour scale with the threshold marked.
@@ -338,7 +366,7 @@ def four_panel(
         raise ValueError(f"the decision's mask is {mask.shape}, the image {(height, width)}")
     if panel_side is not None and panel_side < 1:
         raise ValueError(f"panel_side must be at least 1, not {panel_side}")
-    longest = max(height, width)
+    longest, placement = max(height, width), decision.placement
     if panel_side is not None and longest > panel_side:
         height = max(1, round(height * panel_side / longest))
         width = max(1, round(width * panel_side / longest))
@@ -350,14 +378,27 @@ def four_panel(
         rgb = rgb.repeat(factor, axis=0).repeat(factor, axis=1)
         mask = mask.repeat(factor, axis=0).repeat(factor, axis=1)
 
+    level = decision.decision_level
+    if placement is not None:
+        placement = placement.on(decision.original_size, (height, width))
     panels = (
         rgb,
-        heatmap(q, decision.decision_level, (height, width), colormap=colormap, content_box=content_box),
+        heatmap(q, level, (height, width), colormap=colormap, content_box=content_box, placement=placement),
         np.broadcast_to(mask_image(mask)[:, :, None], rgb.shape),
         overlay(
-            rgb, q, mask, decision.decision_level, opacity=opacity, colormap=colormap, content_box=content_box
+            rgb,
+            q,
+            mask,
+            level,
+            opacity=opacity,
+            colormap=colormap,
+            content_box=content_box,
+            placement=placement,
         ),
     )
+    if placement is not None:
+        for panel in (panels[1], panels[3]):
+            _draw_frame(panel, placement, q.shape)
     gutter = max(2, round(max(height, width) / 100))
     font_size = min(96, max(12, round(max(height, width) / 24)))
     line = 2 * font_size if labels else gutter
@@ -484,6 +525,8 @@ class _Line:
         self.text(begin + pad, verdict, _TEXT, right - begin)
         # The built-in font has no multiplication sign, and it should not need a second font in one line.
         score = score_text(decision.score_level, decision.decision_level).replace("×", "x")
+        if decision.lost:
+            score = "part not found"
         begin -= self.length(score) + self.size
         self.text(begin, score, _QUIET, right - left)
         self.text(left, name, _TEXT, begin - self.size - left)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from padim.decision.back_projection import mask_on_original
 from padim.decision.prediction import decide
 from padim.decision.regions import mask_to_original
 from padim.output.render import encode_jpeg, overlay
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from padim.data.preprocess import Box
+    from padim.locating.placement import Placement
 
 __all__ = ["outlined_jpeg", "overlay_jpeg"]
 
@@ -27,6 +29,7 @@ def overlay_jpeg(
     box: Box | None,
     *,
     heat: bool = True,
+    placement: Placement | None = None,
 ) -> bytes:
     """Return a JPEG of an image with the heatmap and the outline of the rejected regions.
 
@@ -37,10 +40,11 @@ def overlay_jpeg(
         min_area: area of the smallest region that counts, in map pixels.
         box: the image's area in the map; None: all of it.
         heat: False draws the outline only.
+        placement: the place of the map on this image, if the part was located in it.
     """
     size = (rgb.shape[0], rgb.shape[1])
-    mask = decide(q, level, min_area, original_size=size, content_box=box).mask
-    return _drawn(rgb, q, mask, level, box, heat=heat)
+    mask = decide(q, level, min_area, original_size=size, content_box=box, placement=placement).mask
+    return _drawn(rgb, q, mask, level, box, placement, heat=heat)
 
 
 def outlined_jpeg(
@@ -49,13 +53,18 @@ def outlined_jpeg(
     mask: npt.NDArray[np.bool_],
     level: int,
     box: Box | None,
+    *,
+    placement: Placement | None = None,
 ) -> bytes:
     """Return a JPEG of an image with the outline of an area, bool ``(h, w)`` in map pixels.
 
     The other arguments are those of :func:`overlay_jpeg`.
     """
-    large = mask_to_original(mask, (rgb.shape[0], rgb.shape[1]), box)
-    return _drawn(rgb, q, large, level, box, heat=False)
+    size = (rgb.shape[0], rgb.shape[1])
+    large = (
+        mask_to_original(mask, size, box) if placement is None else mask_on_original(mask, placement, size)
+    )
+    return _drawn(rgb, q, large, level, box, placement, heat=False)
 
 
 def _drawn(
@@ -64,12 +73,13 @@ def _drawn(
     mask: npt.NDArray[np.bool_],
     level: int,
     box: Box | None,
+    placement: Placement | None,
     *,
     heat: bool,
 ) -> bytes:
     drawn = (
-        overlay(rgb, q, mask, level, content_box=box)
+        overlay(rgb, q, mask, level, content_box=box, placement=placement)
         if heat
-        else overlay(rgb, q, mask, level, opacity=0, content_box=box)
+        else overlay(rgb, q, mask, level, opacity=0, content_box=box, placement=placement)
     )
     return encode_jpeg(drawn, _QUALITY)

@@ -13,6 +13,8 @@ from PIL import Image
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import MAX_LEVEL
 from padim.decision.prediction import Prediction, decide
+from padim.locating.frame import rotation
+from padim.locating.placement import Placement
 from padim.output import render
 from padim.output.render import (
     COLORMAPS,
@@ -27,6 +29,7 @@ from padim.output.render import (
     scale_table,
     score_text,
 )
+from padim.output.small_overlays import outlined_jpeg, overlay_jpeg
 
 CYAN = (0, 229, 255)
 
@@ -303,6 +306,66 @@ def test_a_padded_image_in_the_strip() -> None:
     np.testing.assert_array_equal(
         strip[4:204, 4 + 404 :][:, :400], heatmap(q, 400, (200, 400), content_box=box)
     )
+
+
+def located(size: tuple[int, int], scale: float = 1.0) -> Placement:
+    """A map of 32 x 32 pixels in the middle of an image, turned by 30 degrees."""
+    linear = rotation(30) * scale
+    shift = np.array([size[1] / 2, size[0] / 2]) - linear @ (16, 16)
+    return Placement.of(np.column_stack([linear, shift]))
+
+
+def test_heat_of_a_located_part_is_turned_back_to_it() -> None:
+    q, size = hot_map(), (200, 300)
+    placement = located(size, 4.0)
+    hot = heatmap(q, 400, size, placement=placement)
+    brightest = np.unravel_index(hot.sum(axis=2).argmax(), size)
+    row, column = np.unravel_index(q.argmax(), q.shape)
+    expected = placement.matrix @ (column + 0.5, row + 0.5, 1)
+    # The scale ends at twice the threshold, so that a spot of some pixels has the highest color.
+    assert np.hypot(brightest[1] + 0.5 - expected[0], brightest[0] + 0.5 - expected[1]) < 12
+    assert (hot[0, 0] == color_table()[0]).all()
+    original = image(*size)
+    mask = decide(q, 400, 16, original_size=size, placement=placement).mask
+    drawn = overlay(original, q, mask, 400, placement=placement)
+    assert (drawn[0, 0] == original[0, 0]).all()
+    assert not (drawn[mask] == original[mask]).all()
+
+
+@pytest.mark.parametrize("side", [None, 120])
+def test_the_strip_of_a_located_part_shows_what_the_model_has_seen(side: int | None) -> None:
+    q, size = hot_map(), (200, 300)
+    decision = decide(q, 400, 16, original_size=size, placement=located(size, 4.0))
+    strip = four_panel(image(*size), q, decision, labels=False, panel_side=side)
+    height, width = (200, 300) if side is None else (80, 120)
+    gutter = max(2, round(width / 100))
+    seen, heat, mask, _ = (
+        strip[gutter : gutter + height, gutter + i * (width + gutter) :][:, :width] for i in range(4)
+    )
+    if side is None:
+        assert (seen == image(*size)).all()
+        assert (mask[..., 0] == 255 * decision.mask).all()
+    # The border of the map is drawn, in a gray that no colormap has.
+    corners = np.array([(0, 16, 1), (32, 16, 1), (16, 0, 1), (16, 32, 1)])
+    where = corners @ located(size, 4.0).matrix.T * (height / 200)
+    for x, y in np.floor(where).astype(int):
+        around = heat[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].reshape(-1, 3)
+        assert (abs(around.astype(int) - (160, 168, 180)).max(axis=1) < 60).any()
+
+
+def test_small_jpegs_draw_a_located_part_at_its_place() -> None:
+    q, size = hot_map(), (200, 300)
+    original = np.full((*size, 3), 90, np.uint8)
+    for content in (
+        overlay_jpeg(original, q, 400, 16, None, placement=located(size, 4.0)),
+        outlined_jpeg(original, q, q > 400, 400, None, placement=located(size, 4.0)),
+    ):
+        drawn = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+        changed = abs(drawn - 90).max(axis=2) > 40
+        mask = decide(q, 400, 16, original_size=size, placement=located(size, 4.0)).mask
+        near = cv2.dilate(mask.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
+        assert changed.any()
+        assert not (changed & ~near).any()
 
 
 def test_the_strip_refuses_a_decision_on_another_image() -> None:
