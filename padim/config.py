@@ -35,6 +35,7 @@ BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {
     "neighborhood": 0,
     "bit_depth": None,
     "align": None,
+    "pixel_size_mm": None,
 }
 # The bit depth with which saved models from before are opened: 16-bit files were read over their full range,
 # whatever their metadata declared.
@@ -152,6 +153,11 @@ class PadimConfig(BaseModel):
     )
     min_area: Annotated[int, Field(ge=1, lt=2**31)] = Field(
         16, description="Smallest region that counts, in pixels of the map."
+    )
+    pixel_size_mm: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Side of a pixel of the original images in mm, for lengths and areas in mm; null: not "
+        "known. It never changes a score.",
     )
 
     @model_validator(mode="before")

@@ -147,8 +147,9 @@ class Decider(Estimator):
         value: float | None = None,
         min_area: int | None = None,
         smoothing_sigma: float | None = None,
+        pixel_size_mm: float | None = None,
     ) -> Self:
-        """Set the threshold, smallest region and smoothing; settings not given keep their values.
+        """Set threshold, smallest region, smoothing and pixel size; settings not given keep their values.
 
         After a change of smoothing, images must be scored again. A threshold set by hand keeps its value, as
         after a new fit: if it were beyond the new scale of the levels, the scale is widened.
@@ -159,6 +160,7 @@ class Decider(Estimator):
             value: threshold set by hand, in map units.
             min_area: smallest region that counts, in map pixels.
             smoothing_sigma: standard deviation of the smoothing, in map pixels.
+            pixel_size_mm: side of a pixel of the original images in mm; 0: not known.
 
         Raises:
             ValueError: a value is out of range, or a threshold set by hand is beyond the scale of the levels,
@@ -166,8 +168,10 @@ class Decider(Estimator):
         """
         with self._writing:
             choice = changed(self.decision.choice, basis=basis, percentile=percentile, value=value)
-            given = {"min_area": min_area, "smoothing_sigma": smoothing_sigma}
+            given: dict[str, float | None] = {"min_area": min_area, "smoothing_sigma": smoothing_sigma}
             changes = {name: setting for name, setting in given.items() if setting is not None}
+            if pixel_size_mm is not None:
+                changes["pixel_size_mm"] = pixel_size_mm or None
             config = PadimConfig.model_validate({**self.config.model_dump(), **changes})
             redecide = config.smoothing_sigma != self.config.smoothing_sigma
             if self._current is not None and (value is not None or basis == "manual"):

@@ -26,7 +26,7 @@ __all__ = ["NOT_SCORING", "of_manifest", "scoring_bytes", "scoring_files", "scor
 # Files of a bundle on which no image's score depends: data of the normals, and the drawn shapes.
 NOT_SCORING = frozenset({"held_out.npy", "normals.json", "roi_shapes.json", "thumbnails.bin"})
 # All other settings count, including any future setting that is not listed here.
-_NOT_SCORING_SETTINGS = frozenset({"min_area"})
+_NOT_SCORING_SETTINGS = frozenset({"min_area", "pixel_size_mm"})
 
 
 def scoring_files(manifest: Mapping[str, Any]) -> dict[str, str]:

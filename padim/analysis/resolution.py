@@ -230,8 +230,10 @@ def model_resolution(model: Padim, mm_per_pixel: float | None = None) -> Resolut
 
     Args:
         model: the model.
-        mm_per_pixel: size of an original pixel in mm, if known.
+        mm_per_pixel: size of an original pixel in mm; default: the model's, if it is known.
     """
+    if mm_per_pixel is None:
+        mm_per_pixel = model.config.pixel_size_mm
     return resolution_of(
         model.config, [normal.original_size for normal in model.normals_], mm_per_pixel=mm_per_pixel
     )

@@ -50,6 +50,7 @@ def calibrate(
     ] = None,
     min_area: options.MinArea = None,
     smoothing: options.Smoothing = None,
+    pixel_size: options.PixelSize = None,
     write: Annotated[bool, typer.Option("--write", "-w", help="Save the choice in the model.")] = False,
     force: Annotated[
         bool,
@@ -83,6 +84,7 @@ def calibrate(
             basis=basis,
             min_area=min_area,
             smoothing_sigma=smoothing,
+            pixel_size_mm=pixel_size,
         )
         if target is not None:
             decide(model, percentile=_lowest_permille(model, target) / 10, basis=basis or _basis(model))
@@ -123,6 +125,7 @@ def calibrate(
                 ("threshold", summary.threshold_text(model)),
                 ("false rejects", summary.promise_text(model)),
                 ("smallest region", f"{model.config.min_area} map pixels"),
+                *summary.pixel_size_rows(model),
                 (
                     "",
                     f"[green]saved in {summary.plain(path)}[/]"

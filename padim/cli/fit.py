@@ -115,6 +115,7 @@ def fit(
     threshold: options.Threshold = None,
     min_area: options.MinArea = None,
     smoothing: options.Smoothing = None,
+    pixel_size: options.PixelSize = None,
 ) -> None:
     """Fit a model to images of good parts, and save it.
 
@@ -144,6 +145,7 @@ def fit(
         seed=seed,
         min_area=min_area,
         smoothing_sigma=smoothing,
+        pixel_size_mm=pixel_size,
         weights="random" if random_weights else None,
     )
     from padim.methods.requirements import check_can_fit

@@ -102,6 +102,7 @@ def _model(terminal: Terminal, path: Path) -> None:
             "smallest region",
             f"{model.config.min_area} map pixels, after smoothing by {model.config.smoothing_sigma:g}",
         ),
+        *summary.pixel_size_rows(model),
         ("saved", summary.plain(str(manifest.get("created", "–")).replace("T", " "))),
         ("size", f"{megabytes(sizes['bundle'])}" + (f"; in addition: {kept}" if kept else "")),
         ("runs on", f"{running['provider']}, {threads}"),

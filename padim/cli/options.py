@@ -195,6 +195,15 @@ MinArea = Annotated[
         rich_help_panel=DECISION,
     ),
 ]
+PixelSize = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-size",
+        metavar="MM",
+        help="Side of a pixel of the original images in mm, for lengths and areas in mm; 0: not known.",
+        rich_help_panel=DECISION,
+    ),
+]
 Percentile = Annotated[
     float | None,
     typer.Option(

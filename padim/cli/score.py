@@ -75,6 +75,7 @@ def score(
     percentile: options.Percentile = None,
     threshold: options.Threshold = None,
     min_area: options.MinArea = None,
+    pixel_size: options.PixelSize = None,
 ) -> None:
     """Score images, decide on each, and write the results with panels and masks.
 
@@ -100,7 +101,7 @@ def score(
         raise PadimError(f"--panel-side must be from 32 to 8192 pixels, not {panel_side}")
     identity = bundle.Bundle(path).revision
     model = Padim.load(path)
-    decide(model, percentile=percentile, value=threshold, min_area=min_area)
+    decide(model, percentile=percentile, value=threshold, min_area=min_area, pixel_size_mm=pixel_size)
     level = model.threshold_level  # raises before any work if the model has no threshold
     source = open_source(images)
     if not len(source):
@@ -119,7 +120,7 @@ def score(
         "folder": str(images),
     }
     run_settings = {
-        **{key: header[key] for key in ("model_id", "threshold", "min_area")},
+        **{key: header[key] for key in ("model_id", "threshold", "min_area", "pixel_size_mm")},
         "panel_side": shown_side,
         "masks": masks,
     }
@@ -191,7 +192,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of every file, after its panel and mask are written and ``results`` has the row."""
     from padim.analysis.fit_overlap import KnownImages
-    from padim.output.results import decision_document
+    from padim.output.results import decision_document, place_of
 
     known = KnownImages.of(model)
 
@@ -217,6 +218,8 @@ def _rows(
             model.verdict(scored.score_level),
             scored.notes,
             in_fit=known.in_fit(scored),
+            place=place_of(model, scored),
+            pixel_size_mm=model.config.pixel_size_mm,
         )
         row |= _evidence(
             file.stem, file.content, scored, decision, output, panel_side, masks, model.config.bit_depth

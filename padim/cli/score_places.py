@@ -159,8 +159,9 @@ def _document(output: Path) -> dict[str, Any] | None:
 
 
 def _finished(output: Path, begun_with: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the rows of a complete scoring with the same model, threshold and min_area; else None."""
+    """Return the rows of a complete scoring with the same model and settings of the decision; else None."""
     document = _document(output)
-    if document is None or any(document.get(name) != begun_with[name] for name in ("model_id", "threshold")):
+    same = ("model_id", "threshold", "min_area", "pixel_size_mm")
+    if document is None or any(document.get(name) != begun_with[name] for name in same):
         return None
-    return None if document.get("min_area") != begun_with["min_area"] else list(document["images"])
+    return list(document["images"])

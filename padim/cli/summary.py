@@ -153,6 +153,12 @@ def model_rows(model: Padim, path: Path) -> Facts:
     return [*rows, *resolution_rows(model)]
 
 
+def pixel_size_rows(model: Padim) -> Facts:
+    """Return a row on the size of a pixel in mm, if it is known."""
+    size = model.config.pixel_size_mm
+    return [] if size is None else [("pixel size", f"{size:g} mm, of the original images")]
+
+
 def resolution_rows(model: Padim) -> Facts:
     """Return rows on the size of a map pixel and the smallest defect to expect, with warnings."""
     from padim.analysis.resolution import model_resolution

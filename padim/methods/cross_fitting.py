@@ -37,8 +37,11 @@ Measure: TypeAlias = Callable[[Detector, Sequence[int]], npt.NDArray[np.floating
 
 # The share of the parts of a training that decide when it stops.
 STOP_SHARE = 0.15
+# These settings are left out as long as they are as before they were introduced, so that trainings stopped
+# then can be resumed.
+_LATER = ("bit_depth", "align")
 # These settings affect scoring only: fitting does not read them.
-_NOT_FITTED_ON = ("smoothing_sigma", "min_area")
+_NOT_FITTED_ON = ("smoothing_sigma", "min_area", "pixel_size_mm")
 
 
 def cross_fit(task: Task, fit: Fit, measure: Measure | None = None) -> FitResult:
@@ -134,7 +137,7 @@ def _key(task: Task, kind: str) -> str:
     settings = {
         name: value
         for name, value in task.config.under_former_names().items()
-        if name not in _NOT_FITTED_ON and not (name == "bit_depth" and is_as_before(name, value))
+        if name not in _NOT_FITTED_ON and not (name in _LATER and is_as_before(name, value))
     }
     images = [normal.sha256 for normal in task.normals]
     parts = [kind, settings, task.feature_store.identity, task.channels.tolist(), images]

@@ -68,6 +68,8 @@ def results_csv(
             verdict,
             image.notes,
             in_fit=known.in_fit(image),
+            place=results.place_of(model, image),
+            pixel_size_mm=model.config.pixel_size_mm,
         )
         lines.append(
             results.csv_line(results.csv_cells({**facts, **shared, "file": results.USED}, CSV_COLUMNS))

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from io import StringIO
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
 from padim.analysis.fit_overlap import IN_FIT
 from padim.output.scoring_journal import Journal
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from padim.data.account import PassedOver
     from padim.decision.anomaly_map import Quantizer
     from padim.decision.prediction import Prediction
+    from padim.decision.regions import Region
     from padim.errors import ImageError
+    from padim.locating.pose import Pose
     from padim.model import Padim
 
 CSV_COLUMNS = (
@@ -52,6 +54,19 @@ CSV_COLUMNS = (
     "scoring_identity",
     "notes",
     "in_fit",
+    "reasons",
+    "lost",
+    "shift",
+    "shift_x",
+    "shift_y",
+    "turn",
+    "scale",
+    "match",
+    "pixel_size_mm",
+    "shift_mm",
+    "largest_region_width_mm",
+    "largest_region_height_mm",
+    "largest_region_area_mm2",
 )
 # Additional columns in the CSV of the command line, after the others.
 MORE_COLUMNS = ("error", "panel", "mask", "backbone", "random_weights", "regions_json", "file")
@@ -70,6 +85,8 @@ def decision_document(
     notes: Sequence[str] = (),
     *,
     in_fit: bool,
+    place: Mapping[str, Any] | None = None,
+    pixel_size_mm: float | None = None,
 ) -> dict[str, Any]:
     """Build the row of one image, with scores in map units and regions in image pixels.
 
@@ -85,6 +102,8 @@ def decision_document(
             states whether the mask has a pixel, which differs from the verdict in the guard band.
         notes: sentences on the image, see :attr:`padim.Prediction.notes`.
         in_fit: whether the model was fitted on the image, so that it scores it lower than a new one.
+        place: where the part lies, see :func:`place_of`; None for models that do not locate it.
+        pixel_size_mm: side of a pixel of the image in mm, for lengths and areas in mm; None: not known.
 
     Returns:
         The row as plain JSON.
@@ -104,7 +123,10 @@ def decision_document(
         "sha256": sha256,
         "notes": [*notes, *([IN_FIT] if in_fit else [])],
         "in_fit": in_fit,
+        **(place or {}),
     }
+    if pixel_size_mm is not None and row.get("shift") is not None:
+        row["shift_mm"] = _short(row["shift"] * pixel_size_mm)
     if decision is not None:
         level = decision.decision_level
         row["above_threshold"] = decision.rejected
@@ -121,10 +143,56 @@ def decision_document(
                 "peak": _short(value(region.peak_level)),
                 "peak_x": region.peak_x,
                 "peak_y": region.peak_y,
+                **_in_mm(region, pixel_size_mm),
             }
             for region in decision.regions
         ]
     return row
+
+
+def _in_mm(region: Region, pixel_size_mm: float | None) -> dict[str, float]:
+    """Return sides and area of a region in mm; empty if the size of a pixel is not known."""
+    if pixel_size_mm is None:
+        return {}
+    return {
+        "width_mm": _short(region.width * pixel_size_mm),
+        "height_mm": _short(region.height * pixel_size_mm),
+        "area_mm2": _short(region.area * pixel_size_mm**2),
+    }
+
+
+class Located(Protocol):
+    """An image in which the part was looked for, such as :class:`padim.Prediction`."""
+
+    @property
+    def original_size(self) -> tuple[int, int]: ...
+    @property
+    def pose(self) -> Pose | None: ...
+    @property
+    def lost(self) -> str: ...
+
+
+def place_of(model: Padim, image: Located) -> dict[str, Any] | None:
+    """Return where the part lies in an image, as values of a row; None if the model does not locate it.
+
+    ``shift``, ``shift_x`` (to the right) and ``shift_y`` (down) are in pixels of the image, ``turn`` in
+    degrees counterclockwise, ``scale`` relative to the reference part, ``match`` from 0 to 1; all are None if
+    the part was not found, and ``lost`` says why.
+    """
+    locator = getattr(model.state.fitted, "locator", None)
+    if locator is None:
+        return None
+    if image.pose is None:
+        return {"lost": image.lost, **dict.fromkeys(_PLACE)}
+    # Poses are in pixels of the reference image; another image may have another resolution.
+    per_pixel = image.original_size[1] / locator.frame.image_size[1]
+    pose = image.pose
+    shifts = (pose.shift * per_pixel, pose.dx * per_pixel, pose.dy * per_pixel)
+    values = (*shifts, pose.turn, pose.scale, pose.match)
+    return {"lost": "", **dict(zip(_PLACE, map(_short, values), strict=True))}
+
+
+_PLACE = ("shift", "shift_x", "shift_y", "turn", "scale", "match")
 
 
 def unusable(name: str, reason: str, sha256: str | None = None) -> dict[str, Any]:
@@ -147,20 +215,22 @@ def model_columns(model: Padim, name: str, identity: str) -> dict[str, Any]:
         "model_id": identity,
         "min_area": model.config.min_area,
         "scoring_identity": model.state.identity,
+        "pixel_size_mm": model.config.pixel_size_mm,
     }
 
 
 def csv_cells(row: Mapping[str, Any], columns: tuple[str, ...] = CSV_COLUMNS) -> list[str]:
     """Convert a row to the cells of a CSV line; missing values and None become empty cells."""
     regions = row.get("regions")
-    known: dict[str, Any] = {**row, "notes": " ".join(row.get("notes") or ())}
+    texts = {"notes": " ".join(row.get("notes") or ()), "reasons": "; ".join(row.get("reasons") or ())}
+    known: dict[str, Any] = {**row, **texts}
     if regions is not None:
         known["regions"] = len(regions)
         known["regions_json"] = json.dumps(regions, separators=(",", ":")) if regions else ""
         if regions:
             largest = max(regions, key=lambda region: region["area"])
-            for key in ("x", "y", "width", "height", "area"):
-                known[f"largest_region_{key}"] = largest[key]
+            for key in ("x", "y", "width", "height", "area", "width_mm", "height_mm", "area_mm2"):
+                known[f"largest_region_{key}"] = largest.get(key)
     return [_cell(known.get(column)) for column in columns]
 
 

@@ -11,7 +11,7 @@ from padim.errors import ChangedSinceOpenedError
 
 Manifest = Mapping[str, Any]
 # Settings with a line of their own, or that follow from others.
-_NAMED = {"min_area": "smallest region", "smoothing_sigma": "smoothing"}
+_NAMED = {"min_area": "smallest region", "smoothing_sigma": "smoothing", "pixel_size_mm": "pixel size"}
 _LAYERS = ("inactive_layers", "n_features")
 
 
