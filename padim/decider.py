@@ -170,9 +170,8 @@ class Decider(Estimator):
             choice = changed(self.decision.choice, basis=basis, percentile=percentile, value=value)
             given: dict[str, float | None] = {"min_area": min_area, "smoothing_sigma": smoothing_sigma}
             changes = {name: setting for name, setting in given.items() if setting is not None}
-            if pixel_size_mm is not None:
-                changes["pixel_size_mm"] = pixel_size_mm or None
-            config = PadimConfig.model_validate({**self.config.model_dump(), **changes})
+            pixel = {} if pixel_size_mm is None else {"pixel_size_mm": pixel_size_mm or None}
+            config = PadimConfig.model_validate({**self.config.model_dump(), **changes, **pixel})
             redecide = config.smoothing_sigma != self.config.smoothing_sigma
             if self._current is not None and (value is not None or basis == "manual"):
                 # Only a new threshold is checked. For a former one the scale is widened, as far as possible.

@@ -47,6 +47,7 @@ def test_defaults() -> None:
         "members": ["padim", "patchcore"],
         "smoothing_sigma": 4.0,
         "min_area": 16,
+        "pixel_size_mm": None,
     }
     assert PadimConfig().grid_shape == (32, 32)
     assert PadimConfig().positions == 32 * 32
@@ -73,6 +74,7 @@ def _configs(draw: st.DrawFn) -> PadimConfig:
         shrinkage=draw(st.floats(0, 1, exclude_max=True)),
         smoothing_sigma=draw(st.floats(0, 64)),
         min_area=draw(st.integers(1, 64**2)),
+        pixel_size_mm=draw(st.none() | st.floats(1e-6, 1000)),
     )
 
 

@@ -65,9 +65,10 @@ def test_an_opened_model_hashes_no_array_again(model: Padim, monkeypatch: pytest
         lambda model: model.set_decision(basis="pixel"),
         lambda model: model.set_decision(value=1.0),
         lambda model: model.set_decision(min_area=30),
+        lambda model: model.set_decision(pixel_size_mm=0.02),
         lambda model: model.set_guard(Guard(0.5, 1.0, 4, 5, 1)),
     ],
-    ids=["percentile", "basis", "value", "min_area", "guard"],
+    ids=["percentile", "basis", "value", "min_area", "pixel_size", "guard"],
 )
 def test_a_decision_changes_none(model: Padim, change: Callable[[Padim], object]) -> None:
     (scored,) = model.predict(defects(1))

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from padim.data.preprocess import Box
     from padim.decision.prediction import Prediction
+    from padim.locating.placement import Placement
+    from padim.locating.pose import Pose
     from padim.model import Padim
 
 __all__ = ["StoredScore"]
@@ -31,6 +33,7 @@ class StoredScore:
         grid: float32 ``(grid, grid)``, the distances.
         notes: what is unlike the good parts in the image, see :attr:`padim.Prediction.notes`.
         input_sha256: the SHA-256 of the pixels that the network saw; empty if not known.
+        pose, placement, lost: where the part lies, see :class:`padim.Prediction`.
     """
 
     name: str
@@ -40,6 +43,9 @@ class StoredScore:
     grid: npt.NDArray[np.float32]
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     input_sha256: str = field(default="", kw_only=True)
+    pose: Pose | None = field(default=None, kw_only=True)
+    placement: Placement | None = field(default=None, kw_only=True)
+    lost: str = field(default="", kw_only=True)
     _scores: dict[int, int] = field(default_factory=dict, repr=False, kw_only=True)
     _regions: dict[tuple[int, int], int] = field(default_factory=dict, repr=False, kw_only=True)
 
@@ -90,4 +96,13 @@ class StoredScore:
             original_size=size or self.original_size,
             content_box=self.content_box,
         )
-        return replace(decision, quantizer=model.state.fitted.quantizer, guard=model.decision.guard)
+        return replace(
+            decision,
+            quantizer=model.state.fitted.quantizer,
+            guard=model.decision.guard,
+            pose=self.pose,
+            placement=None
+            if self.placement is None
+            else self.placement.on(self.original_size, size or self.original_size),
+            lost=self.lost,
+        )

@@ -8,11 +8,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padim.output.results import FileNames, Results, csv_line, spelt, unusable
+from padim.decision.anomaly_map import Quantizer
+from padim.decision.prediction import decide
+from padim.output.results import (
+    CSV_COLUMNS,
+    FileNames,
+    Results,
+    csv_cells,
+    csv_line,
+    decision_document,
+    spelt,
+    unusable,
+)
 
 names = st.lists(
     st.text(
@@ -52,6 +64,54 @@ def test_no_two_files_are_the_same_on_any_system(given: list[str]) -> None:
 )
 def test_sub_folders_are_kept_and_the_rest_is_plain(name: str, plain: str) -> None:
     assert FileNames().take(name) == plain
+
+
+def row_of(place: dict[str, Any] | None = None, pixel_size_mm: float | None = None) -> dict[str, Any]:
+    """A row of an image of 200 x 100 pixels with one region: a map of 10 x 20 whose pixels are 10 wide."""
+    levels = np.zeros((10, 20), np.uint16)
+    levels[2:4, 5:9] = 50
+    decision = decide(levels, 20, 2, original_size=(100, 200))
+    return decision_document(
+        "a.png",
+        "0" * 64,
+        (100, 200),
+        decision.score_level,
+        Quantizer(0.0, 0.1),
+        decision,
+        "reject",
+        in_fit=False,
+        place=place,
+        pixel_size_mm=pixel_size_mm,
+    )
+
+
+def test_regions_are_measured_in_mm_where_the_size_of_a_pixel_is_known() -> None:
+    row = row_of(pixel_size_mm=0.05)
+    (region,) = row["regions"]
+    assert (region["width"], region["height"], region["area"]) == (40, 20, 800)
+    assert (region["width_mm"], region["height_mm"], region["area_mm2"]) == (2.0, 1.0, 2.0)
+    cells = dict(zip(CSV_COLUMNS, csv_cells({**row, "pixel_size_mm": 0.05}), strict=True))
+    assert cells["largest_region_area"] == "800"
+    assert cells["largest_region_area_mm2"] == "2"
+    assert cells["largest_region_width_mm"] == "2"
+    assert cells["pixel_size_mm"] == "0.05"
+    (plain,) = row_of()["regions"]
+    assert "area_mm2" not in plain
+    cells = dict(zip(CSV_COLUMNS, csv_cells(row_of()), strict=True))
+    assert cells["largest_region_area_mm2"] == cells["pixel_size_mm"] == cells["shift"] == ""
+
+
+def test_where_the_part_lies_is_in_the_row() -> None:
+    place = {
+        "lost": "", "shift": 5.0, "shift_x": 3.0, "shift_y": -4.0, "turn": 1.5, "scale": 1.01, "match": 0.9
+    }  # fmt: skip
+    cells = dict(zip(CSV_COLUMNS, csv_cells(row_of(place, 0.1)), strict=True))
+    assert [cells[name] for name in place] == ["", "5", "3", "-4", "1.5", "1.01", "0.9"]
+    assert cells["shift_mm"] == "0.5"
+    lost = {**dict.fromkeys(place), "lost": "nothing was found"}
+    cells = dict(zip(CSV_COLUMNS, csv_cells(row_of(lost, 0.1)), strict=True))
+    assert cells["lost"] == "nothing was found"
+    assert cells["shift"] == cells["shift_mm"] == ""
 
 
 def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
