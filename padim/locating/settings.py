@@ -26,7 +26,8 @@ Weight = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 # direction, so that only their size is judged unless the user asks for more.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "outline": {"max_turn": 180.0, "shift_weight": None, "turn_weight": None},
-    "template": {"max_turn": 15.0},
+    # Among all places, turns and sizes one reaches a match of 0.6 by chance.
+    "template": {"max_turn": 15.0, "min_match": 0.7},
     "features": {"max_turn": 180.0},
 }
 
