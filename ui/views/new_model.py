@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
+from padim.locating.wording import located_by
 from padim.methods.requirements import can_fit
 from ui import fit
 from ui.app import shell
@@ -15,9 +16,12 @@ from ui.app.text import count
 from ui.files import grouping, image_input, uploads
 from ui.files.survey import size_note
 from ui.jobs import watch
+from ui.views import locating
 from ui.widgets import bit_depth, costs, file_account, networks, panels, settings
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from padim.config import PadimConfig
     from padim.data.survey import Group, Survey
     from ui.jobs.jobs import Job
@@ -76,13 +80,18 @@ def draw() -> None:
     with st.container(key="fit-halves"):
         left, right = st.columns([3, 2], gap="large")
     with left:
-        accepted = _images(survey)
+        accepted, where = _images(survey)
     with right:
-        _settings(survey, accepted, job if running else None)
+        _settings(survey, accepted, job if running else None, where)
 
 
-def _images(survey: Survey) -> list[Group]:
-    """Show the images that were found, and return the groups that the user confirmed as shots of one part."""
+def _images(survey: Survey) -> tuple[list[Group], DeltaGenerator]:
+    """Show the images that were found.
+
+    Returns:
+        The groups that the user confirmed as shots of one part, and the place for how the part is located,
+        which is filled in later: it depends on the bit depth, which is asked for above the settings.
+    """
     file_account.draw(survey.failed, survey.passed_over, open_up_to=5)
     state = fit.memory()
     # The key differs for every image set, because groups confirmed for one do not apply to the next.
@@ -97,6 +106,7 @@ def _images(survey: Survey) -> list[Group]:
             ]
         )
     )
+    where = st.container()
     st.html(
         panels.gallery(
             (
@@ -107,10 +117,12 @@ def _images(survey: Survey) -> list[Group]:
             more=len(survey.seen) - _MOST_THUMBNAILS,
         )
     )
-    return accepted
+    return accepted, where
 
 
-def _settings(survey: Survey, accepted: list[Group], running: Job[fit.FitOutcome] | None) -> None:
+def _settings(
+    survey: Survey, accepted: list[Group], running: Job[fit.FitOutcome] | None, where: DeltaGenerator
+) -> None:
     state = fit.memory()
     parts = survey.parts(accepted)
     name = st.text_input(
@@ -125,9 +137,20 @@ def _settings(survey: Survey, accepted: list[Group], running: Job[fit.FitOutcome
     start = st.container()
     st.subheader("Settings")
     config = settings.form(mixed_shapes=survey.mixed_shapes, images=len(survey.seen))
+    assert state.image_set is not None
+    with where:
+        align, use = locating.draw(
+            state.sets, state.image_set.source, survey, parts, depth, locked=running is not None
+        )
     if config is not None:
-        config = config.model_copy(update={"bit_depth": depth})
+        config = config.model_copy(update={"bit_depth": depth, "align": align})
     with start:
+        if use in ("off", "changed"):
+            st.warning(
+                "Locating the part was set up but is not switched on: this model would compare the parts as "
+                "they lie.",
+                icon=":material/warning:",
+            )
         _costs_and_start(survey, parts, name, config, running, known)
 
 
@@ -142,7 +165,8 @@ def _costs_and_start(
     n_parts = len(set(parts.values()))
     if config is not None:
         with st.container(key="fit-costs"):
-            st.html(panels.facts(costs.facts(config, len(survey.seen))))
+            located = [("Parts are compared", located_by(config.align))]
+            st.html(panels.facts([*costs.facts(config, len(survey.seen)), *located]))
         st.caption(
             costs.note(config, len(survey.seen)),
             help="The working features let you exclude images and put them back. If you delete them, the "

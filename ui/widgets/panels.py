@@ -81,6 +81,40 @@ def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> s
 
 
 @dataclass(frozen=True)
+class PairOfImages:
+    """Two images side by side; instead of a second one, the reason why there is none."""
+
+    name: str
+    before: ServedImage
+    after: ServedImage | None
+    note: str = ""
+    lost: str = ""
+
+
+def pairs(items: Iterable[PairOfImages], of: tuple[str, str]) -> str:
+    """Return HTML of a grid of pairs of images with names and notes.
+
+    Args:
+        items: the pairs.
+        of: what the first and the second image of each pair are.
+    """
+
+    def half(image: ServedImage | None, what: str, item: PairOfImages) -> str:
+        if image is None:
+            return f'<div class="pv-lost"><b>Not found</b><span>{escape(item.lost)}</span></div>'
+        src, alt = escape(image.url(), quote=True), escape(f"{item.name}, {what.lower()}", quote=True)
+        return f'<div><img src="{src}" alt="{alt}" loading="lazy"><small>{escape(what)}</small></div>'
+
+    tiles = [
+        f'<figure class="pv-pair"><div>{half(item.before, of[0], item)}{half(item.after, of[1], item)}</div>'
+        f'<figcaption><b title="{escape(item.name, quote=True)}">{escape(item.name)}</b>'
+        f"<span>{escape(item.note)}</span></figcaption></figure>"
+        for item in items
+    ]
+    return f'<div class="pv-pairs">{"".join(tiles)}</div>'
+
+
+@dataclass(frozen=True)
 class Bar:
     """One bar of a bar chart of shares.
 
