@@ -140,7 +140,7 @@ class Contour:
             moved = scale * self._points @ np.array([[cosine, -sine], [sine, cosine]])
             distance, gradient = field.at(center + moved)
             # Tukey's biweight; at first a wide one, as all of the outline may still be off.
-            spread = 1.4826 * float(np.median(np.abs(distance)))
+            spread = 1.4826 * float(np.partition(np.abs(distance), _POINTS // 2)[_POINTS // 2])
             cutoff = max(4.685 * spread, 2.0 if step < 4 else 1.0)
             weights = np.maximum(1 - (distance / cutoff) ** 2, 0) ** 2
             jacobian = np.empty((len(moved), 4))
@@ -157,6 +157,6 @@ class Contour:
             center = center + change[:2]
             turn += change[2]
             scale *= math.exp(float(np.clip(change[3], -0.2, 0.2)))
-            if max(abs(change[:2])) < 0.003 and max(abs(change[2:])) * self.radius < 0.003:
+            if max(abs(change[:2])) < 0.01 and max(abs(change[2:])) * self.radius < 0.01:
                 break
         return Similarity(center, turned(math.degrees(turn)), scale)

@@ -22,12 +22,16 @@ __all__ = ["Foreground", "Palette", "segment"]
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
+RGB = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int32]
 
 # Standard deviation in gray levels that is assumed of even the smoothest background.
 _LEAST_NOISE = 1.5
 # Distances below it belong to the background, whatever the threshold: 4 standard deviations, which chance
 # exceeds in few pixels, none of them connected.
 _FLOOR = 4.0
+# Length of the longer side at which the part is looked for, and pixels of the image kept around it.
+_ROUGH, _AROUND = 128, 8
 # The usual distance of the background's own pixels.
 _CALM = np.float32(1.5)
 # Distances are compared on a logarithmic scale from the floor to this multiple of it. On it the threshold
@@ -36,7 +40,7 @@ _RANGE = 64.0
 # A foreground whose median distance is below this multiple of the floor is texture or noise.
 _LEAST_CONTRAST = 1.5
 # Share of the image below which a component is a speck, and beyond which nothing is left as background.
-_LEAST_AREA, _MOST_AREA = 0.0005, 0.95
+_LEAST_AREA, _MOST_AREA = 0.001, 0.95
 # A second component at least this large relative to the first is another part.
 _SECOND_PART = 0.5
 # Share of the border that must agree with one smooth background.
@@ -45,14 +49,19 @@ _LEAST_BORDER = 0.5
 
 @dataclass(frozen=True)
 class Foreground:
-    """The part in an image.
+    """The part in an image, and a window around it.
 
     Attributes:
-        weights: how much of each pixel the part covers, holes included, from 0 to 1: float32 ``(h, w)``.
-        mask: pixels of which the part covers about half or more: uint8 ``(h, w)``, 0 or 1.
+        origin: column and row of the image at which the window begins.
+        image: the window's content, slightly smoothed: uint8 ``(h, w, 3)``.
+        weights: how much of each of its pixels the part covers, holes included, from 0 to 1: float32
+            ``(h, w)``.
+        mask: its pixels of which the part covers more than half: uint8 ``(h, w)``, 0 or 1.
         fixtures: whether something at least half as large as the part is cut by the border of the image.
     """
 
+    origin: tuple[int, int]
+    image: RGB
     weights: Array
     mask: Mask
     fixtures: bool
@@ -64,14 +73,14 @@ class Palette:
     # Colors are distinguished in steps of four gray levels, and at most so many are kept.
     _STEP, _COLORS = 4, 24
 
-    def __init__(self, image: Array, inside: npt.NDArray[np.bool_]) -> None:
+    def __init__(self, image: RGB, inside: npt.NDArray[np.bool_]) -> None:
         """Create a palette.
 
         Args:
-            image: float32 ``(h, w, 3)``, from 0 to 255.
+            image: uint8 ``(h, w, 3)``.
             inside: bool ``(h, w)``; the pixels that show background, at least one.
         """
-        samples = image[inside]
+        samples = image[inside].astype(np.float32)
         colors = samples[:1]
         # Farthest points first: rare colors of the background count as much as frequent ones.
         distance = np.full(len(samples), np.inf, np.float32)
@@ -92,46 +101,58 @@ class Palette:
         self._table = table / np.float32(noise)
         self._table.setflags(write=False)
 
-    def distance(self, image: Array) -> Array:
+    def distance(self, image: RGB) -> Array:
         """Return the distance of every pixel from the palette, in standard deviations: float32 ``(h, w)``."""
         per_axis = 256 // self._STEP
-        index = (image.clip(0, 255) / self._STEP).astype(np.int32)
-        return np.asarray(
-            self._table[cv2.transform(index.astype(np.float32), _row(per_axis)).astype(np.int32)]
-        )
+        digits = (image // self._STEP).astype(np.float32)
+        index = cv2.transform(digits, np.array([[per_axis**2, per_axis, 1]], np.float32))
+        return self._table.take(index.astype(np.int32))
 
 
-def _row(per_axis: int) -> npt.NDArray[np.float32]:
-    return np.array([[per_axis**2, per_axis, 1]], np.float32)
-
-
-def segment(image: Array, palette: Palette | None = None, usual: Foreground | None = None) -> Foreground:
+def segment(image: RGB, palette: Palette | None = None, usual: Foreground | None = None) -> Foreground:
     """Find the one part before a plain background.
 
+    It is looked for at a low resolution; its outline is then determined at that of the image.
+
     Args:
-        image: float32 ``(h, w, 3)``, from 0 to 255.
+        image: uint8 ``(h, w, 3)``.
         palette: colors of the background; None: those along the border.
-        usual: the foreground of the reference part, if it is known.
+        usual: the foreground of the reference part, if it is known, in an image of the same size.
 
     Raises:
         PartNotFound: there is no part, more than one, or a part that the image does not show whole.
     """
-    image = cv2.GaussianBlur(image, (3, 3), 0, borderType=cv2.BORDER_REPLICATE)
-    if palette is not None:
-        distance = palette.distance(image)
-        labels, threshold = _components(distance)
-    else:
-        background = _Surface.of_border(image)
-        distance = background.distance(image)
+    height, width = image.shape[:2]
+    step = max(1, round(max(height, width) / _ROUGH))
+    size = (-(-width // step), -(-height // step))
+    rough = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if step > 1 else image
+    rough = cv2.GaussianBlur(rough, (3, 3), 0, borderType=cv2.BORDER_REPLICATE)
+    surface = _Surface.of_border(rough) if palette is None else None
+    if surface is not None:
         # Once it is known where the part is about, all the background tells its color, not only the border.
-        rough, _ = _components(distance)
-        background = background.refined(image, rough)
-        distance = background.distance(image)
-        labels, threshold = _components(distance)
-    mask, fixtures = _choose(labels, usual)
+        surface = surface.refined(rough, _components(surface.distance(rough))[0])
+
+    def distances(content: RGB, left: int, top: int, size: tuple[int, int]) -> Array:
+        if surface is not None:
+            return surface.distance(content, (left, top), size)
+        assert palette is not None
+        return palette.distance(content)
+
+    labels, threshold = _components(distances(rough, 0, 0, size))
+    part, fixtures = _choose(labels, usual, step, palette is not None)
+
+    x, y, wide, high = cv2.boundingRect(part)
+    margin = _AROUND + step
+    left, top = max(0, x * step - margin), max(0, y * step - margin)
+    right, bottom = min(width, (x + wide) * step + margin), min(height, (y + high) * step + margin)
+    window = cv2.GaussianBlur(image[top:bottom, left:right], (3, 3), 0, borderType=cv2.BORDER_REPLICATE)
+    distance = distances(window, left, top, (width, height))
+    near = cv2.dilate(part, np.ones((3, 3), np.uint8))
+    near = near.repeat(step, axis=0).repeat(step, axis=1)[top:bottom, left:right]
+    mask = _largest(((distance > threshold) & (near > 0)).astype(np.uint8))
     weights = _coverage(distance, mask, threshold)
-    half = (weights > 0.5).astype(np.uint8)
-    return Foreground(weights, half if half.any() else mask, fixtures)
+    half = _largest((weights > 0.5).astype(np.uint8))
+    return Foreground((left, top), window, weights, half if half.any() else mask, fixtures)
 
 
 class _Surface:
@@ -142,7 +163,7 @@ class _Surface:
         self._whitening = whitening
 
     @classmethod
-    def of_border(cls, image: Array) -> _Surface:
+    def of_border(cls, image: RGB) -> _Surface:
         """Fit the border of an image, of which up to half may show something else."""
         height, width = image.shape[:2]
         band = max(2, round(0.02 * min(height, width)))
@@ -157,7 +178,7 @@ class _Surface:
             )
         return surface
 
-    def refined(self, image: Array, foreground: npt.NDArray[np.int32]) -> _Surface:
+    def refined(self, image: RGB, foreground: Labels) -> _Surface:
         """Fit all pixels of an image that are not near its foreground."""
         size = 2 * max(2, image.shape[0] // 64) + 1
         near = cv2.dilate((foreground > 0).astype(np.uint8), np.ones((size, size), np.uint8))
@@ -182,9 +203,9 @@ class _Surface:
         else:
             coefficients = start
         # From a constant over a plane to curves: outliers are recognized before they can bend the surface.
-        for degree in (3, 3, 6, 6, 6) if start is None else (6, 6):
+        for degree in (3, 3, 6, 6) if start is None else (6, 6):
             distance = _lengths(colors - terms @ coefficients)
-            cutoff = max(3 * float(np.median(distance)), 4 * _LEAST_NOISE)
+            cutoff = max(3 * _median(distance), 4 * _LEAST_NOISE)
             weights = np.maximum(1 - (distance / cutoff) ** 2, 0) ** 2
             used = terms[:, :degree]
             # Curvature needs evidence: a little is added to the diagonal where samples are one-sided.
@@ -194,35 +215,44 @@ class _Surface:
             coefficients[:degree] = np.linalg.solve(normal, (used * weights[:, None]).T @ colors)
         residuals = colors - terms @ coefficients
         distance = _lengths(residuals)
-        agree = distance <= max(3 * float(np.median(distance)), 4 * _LEAST_NOISE)
+        agree = distance <= max(3 * _median(distance), 4 * _LEAST_NOISE)
         covariance = residuals[agree].T @ residuals[agree] / max(1, int(agree.sum()))
         # Leaving out the tails makes the variance too small by about a tenth.
         values, vectors = np.linalg.eigh(1.1 * covariance + _LEAST_NOISE**2 * np.eye(3))
         whitening = (vectors / np.sqrt(values)) @ vectors.T
         # Of a border that shows several colors half the samples agree by definition, but only widely.
-        typical = np.median(distance)
+        typical = _median(distance)
         return cls(coefficients, whitening.astype(np.float32)), float(agree.mean()) if typical < 40 else 0.0
 
-    def distance(self, image: Array) -> Array:
-        """Return the distance of every pixel from the surface, in standard deviations: float32 ``(h, w)``."""
+    def distance(
+        self, image: RGB, origin: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None
+    ) -> Array:
+        """Return the distance of every pixel from the surface, in standard deviations: float32 ``(h, w)``.
+
+        Args:
+            image: uint8 ``(h, w, 3)``, a window of an image of any resolution.
+            origin: column and row at which the window begins.
+            size: width and height of that image; None: those of the window.
+        """
         height, width = image.shape[:2]
-        x, y = _normalized(width, height)
-        constant, a, b, aa, ab, bb = self._coefficients
-        rows = np.stack([np.ones_like(y), y, y * y], axis=1)  # (h, 3)
-        columns = np.stack([np.ones_like(x), x, x * x])  # (3, w)
-        matrices = np.zeros((3, 3, 3))
-        matrices[:, 0] = np.stack([constant, a, aa], axis=1)
-        matrices[:, 1, :2] = np.stack([b, ab], axis=1)
-        matrices[:, 2, 0] = bb
-        surface = np.empty(image.shape, np.float32)
-        for channel in range(3):
-            surface[..., channel] = rows @ matrices[channel] @ columns
-        white = cv2.transform(image - surface, self._whitening)
-        return np.asarray(cv2.sqrt(cv2.transform(white * white, np.ones((1, 3), np.float32))))
+        x, y = _normalized(*(size or (width, height)))
+        x, y = x[origin[0] : origin[0] + width], y[origin[1] : origin[1] + height]
+        constant, a, b, aa, ab, bb = self._coefficients[:, None, :]  # each (1, 3)
+        x = x[:, None]
+        by_power_of_y = np.stack([constant + a * x + aa * x * x, b + ab * x, bb + 0 * x])  # (3, w, 3)
+        rows = np.stack([np.ones_like(y), y, y * y], axis=1).astype(np.float32)
+        surface = rows @ by_power_of_y.reshape(3, -1).astype(np.float32)
+        white = cv2.transform(image.astype(np.float32) - surface.reshape(image.shape), self._whitening)
+        return np.asarray(cv2.sqrt(cv2.transform(cv2.multiply(white, white), np.ones((1, 3), np.float32))))
 
 
 def _lengths(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(np.sqrt(np.einsum("nc,nc->n", vectors, vectors)))
+
+
+def _median(values: npt.NDArray[np.float64]) -> float:
+    """Return the upper median, faster than numpy's of few values."""
+    return float(np.partition(values, len(values) // 2)[len(values) // 2])
 
 
 def _normalized(width: int, height: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -231,7 +261,7 @@ def _normalized(width: int, height: int) -> tuple[npt.NDArray[np.float64], npt.N
 
 
 def _samples(
-    image: Array, where: npt.NDArray[np.bool_], most: int = 1000
+    image: RGB, where: npt.NDArray[np.bool_], most: int = 700
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the polynomial's terms ``(n, 6)`` and the colors ``(n, 3)`` of evenly chosen pixels."""
     chosen = np.flatnonzero(where)
@@ -245,7 +275,7 @@ def _samples(
     return terms, image.reshape(-1, 3)[chosen].astype(np.float64)
 
 
-def _components(distance: Array) -> tuple[npt.NDArray[np.int32], float]:
+def _components(distance: Array) -> tuple[Labels, float]:
     """Threshold distances automatically; return the components and the threshold.
 
     Otsu's threshold on logarithms of distances above the floor, all below it being one value: it never
@@ -267,42 +297,56 @@ def _components(distance: Array) -> tuple[npt.NDArray[np.int32], float]:
     return np.asarray(labels, np.int32), threshold
 
 
-def _choose(labels: npt.NDArray[np.int32], usual: Foreground | None) -> tuple[Mask, bool]:
-    """Return the filled mask of the part among the components, and whether fixtures are beside it."""
+def _choose(labels: Labels, usual: Foreground | None, step: int, drawn: bool) -> tuple[Mask, bool]:
+    """Return the filled mask of the part among the components, and whether fixtures are beside it.
+
+    What is cut by the border is the part, unless something that may be the part lies inside: then it is a
+    fixture.
+
+    Args:
+        labels: the components, of an image reduced by ``step``.
+        usual: the foreground of the reference part, if it is known.
+        step: the factor by which the image is reduced.
+        drawn: whether the background was drawn by the user, who then expects fixtures along the border.
+    """
     areas = np.bincount(labels.ravel())
     areas[0] = 0
     edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     cut = np.zeros(len(areas), bool)
     cut[edges] = True
-    least = max(12.0, _LEAST_AREA * labels.size)
-    whole = np.where(cut, 0, areas)
+    least = max(4.0, _LEAST_AREA * labels.size)
     if areas.max() < least:
         raise PartNotFound("nothing but specks stands out from the background")
-    # What is cut by the border is the part, unless something of its size lies inside: then it is a fixture.
-    expected = 0.5 * float(usual.mask.sum()) if usual is not None else 0.25 * float(areas.max())
+    whole, largest_cut = np.where(cut, 0, areas), int(areas[cut].max(initial=0))
     chosen = int(whole.argmax())
-    mask = _filled(labels == chosen) if whole[chosen] >= least else np.zeros(labels.shape, np.uint8)
-    area = int(mask.sum())
-    fixtures = bool(area and areas[cut].max(initial=0) >= _SECOND_PART * area)
-    if area < expected and areas[cut].max(initial=0) >= max(least, area):
+    mask = _largest((labels == chosen).astype(np.uint8)) if whole[chosen] >= least else None
+    area = int(mask.sum()) if mask is not None else 0
+    if usual is not None:
+        expected = 0.5 * float(usual.mask.sum()) / step**2
+    else:
+        expected = (0.05 if drawn else 0.25) * largest_cut
+    if mask is None or area < min(expected, largest_cut):
         raise PartNotFound("the part is cut by the border of the image")
-    if area < least:
-        raise PartNotFound("nothing but specks stands out from the background")
     for label in np.flatnonzero(whole >= least):
-        if label != chosen and int(_filled(labels == label).sum()) >= _SECOND_PART * area:
-            if mask[labels == label].all():
-                continue  # it lies in a hole of the part
+        own = labels == label
+        # What lies in a hole of the part belongs to it.
+        if label == chosen or mask[own].all():
+            continue
+        if int(_largest(own.astype(np.uint8)).sum()) >= _SECOND_PART * area:
             raise PartNotFound("there are two parts of similar size in the image")
+    fixtures = largest_cut >= _SECOND_PART * area
     if fixtures and usual is not None and not usual.fixtures:
-        raise PartNotFound("something of a part's size is cut by the border of the image")
+        raise PartNotFound("a second part is cut by the border of the image")
     return mask, fixtures
 
 
-def _filled(component: npt.NDArray[np.bool_]) -> Mask:
-    """Return a component with its holes filled: uint8 ``(h, w)``, 0 or 1."""
-    mask = component.astype(np.uint8)
+def _largest(mask: Mask) -> Mask:
+    """Return the largest component of a mask with its holes filled: uint8 ``(h, w)``, 0 or 1."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return np.asarray(cv2.drawContours(mask, contours, -1, 1, cv2.FILLED), np.uint8)
+    filled = np.zeros_like(mask)
+    if contours:
+        cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+    return filled
 
 
 def _coverage(distance: Array, mask: Mask, threshold: float) -> Array:

@@ -44,14 +44,21 @@ _UNCLEAR = 0.1
 # Below this third moment along its axis, in standard deviations, a part's ends are equally heavy.
 _LEAST_SKEWNESS = 0.03
 # The foreground is at most so many times as large as the part, once both have the same scale.
-_MOST_EXCESS = 1.6
+_MOST_EXCESS = 1.35
 
 
 @dataclass(frozen=True)
 class _Scene:
-    """A reduced image and the part found in it, in reduced pixels."""
+    """The part found in a reduced image; lengths are in its pixels, and places in the foreground's window.
 
-    image: Array
+    Attributes:
+        foreground: the part.
+        center: its center of mass.
+        area: its area.
+        axis: degrees counterclockwise of its principal axis, above -90 and at most 90.
+        ratio: its thickness relative to its length, from 0 to 1.
+    """
+
     foreground: Foreground
     center: Vector
     area: float
@@ -59,15 +66,15 @@ class _Scene:
     ratio: float
 
     @classmethod
-    def of(cls, image: Array, foreground: Foreground) -> _Scene:
+    def of(cls, foreground: Foreground) -> _Scene:
+        """Compute the moments of a foreground."""
         moments = cv2.moments(foreground.weights)
         area = moments["m00"]
         center = np.array([moments["m10"], moments["m01"]]) / area + 0.5
         xx, yy, xy = moments["mu20"], moments["mu02"], moments["mu11"]
-        axis = 0.5 * math.atan2(-2 * xy, xx - yy)
         spread = math.hypot(2 * xy, xx - yy)
         ratio = math.sqrt(max(xx + yy - spread, 0.0) / (xx + yy + spread))
-        return cls(image, foreground, center, area, math.degrees(axis), ratio)
+        return cls(foreground, center, area, math.degrees(0.5 * math.atan2(-2 * xy, xx - yy)), ratio)
 
 
 def outline_finder(
@@ -99,14 +106,17 @@ def _turned_by_its_inside(
     place: Similarity, agreement: Callable[[Similarity], tuple[float, float]]
 ) -> Similarity:
     """Return a place with the turn near it at which the agreement is best, for a part that is round."""
-    for step in (1.5, 0.75, 0.4):
-        turns = [place.turn - step, place.turn, place.turn + step]
-        before, here, after = (agreement(replace(place, turn=turn))[0] for turn in turns)
+    here = agreement(place)[0]
+    for step in (1.5, 0.6):
+        before, after = (agreement(replace(place, turn=place.turn + side))[0] for side in (-step, step))
         curvature = before - 2 * here + after
-        offset = 0.5 * (before - after) / curvature if curvature < 0 else math.copysign(1, after - before)
         if before == after:
-            offset = 0.0
-        place = replace(place, turn=turned(place.turn + step * min(max(offset, -1.5), 1.5)))
+            break
+        offset = 0.5 * (before - after) / curvature if curvature < 0 else math.copysign(1, after - before)
+        better = replace(place, turn=turned(place.turn + step * min(max(offset, -1.5), 1.5)))
+        there = agreement(better)[0]
+        if there > here:
+            place, here = better, there
     return place
 
 
@@ -123,7 +133,7 @@ def _heavier_at_the_start(scene: _Scene, along: Vector) -> bool:
     skewness = float((weights * place**3).sum()) / scene.area / spread**3
     if abs(skewness) > _LEAST_SKEWNESS:
         return skewness > 0
-    brightness = scene.image[rows, columns].mean(axis=1)
+    brightness = scene.foreground.image[rows, columns].mean(axis=1)
     brightness -= np.average(brightness, weights=weights)
     slope = float((weights * brightness * place).sum()) / scene.area / spread
     return slope <= 2.0
@@ -144,14 +154,15 @@ class OutlineFinder:
         if finer < self._factor:
             self._factor = finer
             scene = self._scene(reference, None)
-        self._center, self._area, self._fixtures = scene.center, scene.area, scene.foreground
+        self._center, self._area, self._foreground = scene.center, scene.area, scene.foreground
+        self._place = scene.center + scene.foreground.origin  # in the whole reduced image
         self._contour = Contour.of(scene.foreground, scene.center)
         self._elongated = scene.ratio < _ELONGATED
         self._raw_axis = scene.axis
         self._axis = self._first_direction(scene, align) if self._elongated else 0.0
         self.frame = frame if frame is not None else self._frame()
-        self._patch = Patch(scene.image, scene.foreground.weights, scene.center, self._contour)
-        self._rose = Rose(scene.image, scene.foreground.weights, scene.center, self._contour.radius)
+        self._patch = Patch(scene.foreground, scene.center, self._contour)
+        self._rose = Rose(scene.foreground, scene.center, self._contour.radius)
 
     def _reduced(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return an image reduced by the whole factor; rows and columns of the remainder are left out."""
@@ -162,12 +173,12 @@ class OutlineFinder:
         return np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA))
 
     def _scene(self, rgb: npt.NDArray[np.uint8], usual: Foreground | None) -> _Scene:
-        image = self._reduced(rgb).astype(np.float32)
+        image = self._reduced(rgb)
         if usual is None:
             self._palette = self._drawn_background(image)
-        return _Scene.of(image, segment(image, self._palette, usual))
+        return _Scene.of(segment(image, self._palette, usual))
 
-    def _drawn_background(self, image: Array) -> Palette | None:
+    def _drawn_background(self, image: npt.NDArray[np.uint8]) -> Palette | None:
         if self._align.background is None:
             return None
         corners = np.array(self._align.background) / self._factor
@@ -189,14 +200,14 @@ class OutlineFinder:
             turn = turn - 90 if turn > 0 else turn + 90
         along = rotation(turn) @ ((0.0, 1.0) if upright else (1.0, 0.0))
         if align.first_end is not None:
-            marked = (np.array(align.first_end) / self._factor - self._center) @ along
+            marked = (np.array(align.first_end) / self._factor - self._place) @ along
             return turn if marked <= 0 else turn + 180
         return turn if _heavier_at_the_start(scene, along) else turn + 180
 
     def _frame(self) -> Frame:
         """Return the upright rectangle around the reference's outline with the margin."""
         low, high = self._contour.extent(self._axis)
-        middle = self._center + rotation(self._axis) @ ((low + high) / 2)
+        middle = self._place + rotation(self._axis) @ ((low + high) / 2)
         sides = (high - low) * (1 + 2 * self._align.margin / 100) * self._factor
         x, y = middle * self._factor
         turn = -((-self._axis + 180) % 360 - 180)
@@ -217,7 +228,7 @@ class OutlineFinder:
                 f"the image has {rgb.shape[1]} x {rgb.shape[0]} pixels, the reference "
                 f"{self._size[1]} x {self._size[0]}"
             )
-        scene = self._scene(np.ascontiguousarray(rgb), self._fixtures)
+        scene = self._scene(np.ascontiguousarray(rgb), self._foreground)
         scale = math.sqrt(scene.area / self._area)
         field = Field(scene.foreground)
         found, overlap = self._best(scene, field, scale)
@@ -225,13 +236,14 @@ class OutlineFinder:
             raise PartNotFound(
                 "the foreground is much larger than the part: parts touch, or something else lies beside it"
             )
+        found = replace(found, center=found.center + scene.foreground.origin)
         return self._pose(found, overlap)
 
     def _best(self, scene: _Scene, field: Field, scale: float) -> tuple[Similarity, float]:
         """Return where the part lies and how well its outline overlaps the reference's there."""
 
         def agreement(place: Similarity) -> tuple[float, float]:
-            overlap, inside = self._patch.agreement(scene.image, scene.foreground.weights, place)
+            overlap, inside = self._patch.agreement(scene.foreground, scene.area, place)
             return overlap + _INSIDE * inside, overlap
 
         starts = [Similarity(scene.center, turn, scale) for turn in self._turns(scene, scale)]
@@ -262,9 +274,7 @@ class OutlineFinder:
         turns = []
         if self._elongated:
             turns += [scene.axis - self._raw_axis, scene.axis - self._raw_axis + 180]
-        turns += self._rose.turns(
-            Rose(scene.image, scene.foreground.weights, scene.center, self._contour.radius * scale)
-        )
+        turns += self._rose.turns(Rose(scene.foreground, scene.center, self._contour.radius * scale))
         distinct: list[float] = []
         for turn in turns:
             turn = turned(turn)
@@ -276,6 +286,6 @@ class OutlineFinder:
         """Express where the part lies by the frame's center, in pixels of the reference image."""
         frame_center = np.array([self.frame.center_x, self.frame.center_y])
         center = found.center * self._factor
-        moved = center + found.scale * rotation(found.turn) @ (frame_center - self._center * self._factor)
+        moved = center + found.scale * rotation(found.turn) @ (frame_center - self._place * self._factor)
         dx, dy = moved - frame_center
         return Pose(float(dx), float(dy), turned(found.turn), found.scale, min(max(overlap, 0.0), 1.0))

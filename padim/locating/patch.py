@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.locating.contour import Contour, Similarity
+from padim.locating.foreground import Foreground
 from padim.locating.frame import rotation
 
 __all__ = ["Patch", "Rose"]
@@ -31,22 +32,22 @@ _DISTINCT = 0.02
 class Patch:
     """The upright reference part, small."""
 
-    def __init__(self, image: Array, weights: Array, center: Vector, contour: Contour) -> None:
+    def __init__(self, foreground: Foreground, center: Vector, contour: Contour) -> None:
         low, high = contour.extent(0.0)
         low, high = low - 2, high + 2
         step = float(max(high - low)) / _SIDE
         self._shape = tuple(round(float(side) / step) or 1 for side in (high - low)[::-1])
         v, u = np.mgrid[: self._shape[0], : self._shape[1]] + 0.5
         self._step, self._low = step, low
-        self._area = float(weights.sum())
-        self._weights, colors = self._cut(image, weights, Similarity(center, 0.0, 1.0))
+        self._area = float(foreground.weights.sum())
+        self._weights, colors = self._cut(foreground, Similarity(center, 0.0, 1.0))
         self._inside = np.flatnonzero(self._weights > 0.5)
         terms = np.stack([np.ones_like(u), u, v], axis=-1).reshape(-1, 3)[self._inside]
         self._plane = np.linalg.qr(terms)[0].astype(np.float32)
         self._colors = self._centered(colors)
         self._power = self._strength(self._colors)
 
-    def _cut(self, image: Array, weights: Array, place: Similarity) -> tuple[Array, Array]:
+    def _cut(self, foreground: Foreground, place: Similarity) -> tuple[Array, npt.NDArray[np.uint8]]:
         """Return the weights ``(h, w)`` and colors ``(h, w, 3)`` that lie at a place."""
         linear = rotation(place.turn) * place.scale
         matrix = np.empty((2, 3))
@@ -54,30 +55,33 @@ class Patch:
         matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         size = self._shape[::-1]
-        return (
-            np.asarray(cv2.warpAffine(weights, matrix, size, flags=flags), np.float32),
-            np.asarray(cv2.warpAffine(image, matrix, size, flags=flags), np.float32),
-        )
+        weights = cv2.warpAffine(foreground.weights, matrix, size, flags=flags)
+        return weights, cv2.warpAffine(foreground.image, matrix, size, flags=flags)
 
-    def _centered(self, colors: Array) -> Array:
+    def _centered(self, colors: npt.NDArray[np.uint8]) -> Array:
         """Return the colors inside the reference's outline without their mean and gradient: the light's."""
-        inside = colors.reshape(-1, 3).take(self._inside, axis=0)
+        inside = colors.reshape(-1, 3).take(self._inside, axis=0).astype(np.float32)
         return np.asarray(inside - self._plane @ (self._plane.T @ inside))
 
     @staticmethod
     def _strength(colors: Array) -> float:
         return float(np.vdot(colors, colors)) + _NOISE**2 * colors.size
 
-    def agreement(self, image: Array, weights: Array, place: Similarity) -> tuple[float, float]:
+    def agreement(self, foreground: Foreground, area: float, place: Similarity) -> tuple[float, float]:
         """Compare what lies at a place of an image with the reference.
+
+        Args:
+            foreground: the part in the image.
+            area: the sum of its weights.
+            place: where the reference part may lie in its window.
 
         Returns:
             The overlap of both outlines relative to their union, 0 to 1, and the correlation of the colors
             inside the reference's outline, -1 to 1.
         """
-        covered, colors = self._cut(image, weights, place)
+        covered, colors = self._cut(foreground, place)
         common = float(np.minimum(covered, self._weights).sum()) * self._step**2
-        union = self._area + float(weights.sum()) / place.scale**2 - common
+        union = self._area + area / place.scale**2 - common
         own = self._centered(colors)
         correlation = float(np.vdot(own, self._colors)) / math.sqrt(self._strength(own) * self._power)
         return common / union, correlation
@@ -86,11 +90,12 @@ class Patch:
 class Rose:
     """The part in polar coordinates around its center, of which all directions are compared at once."""
 
-    def __init__(self, image: Array, weights: Array, center: Vector, radius: float) -> None:
+    def __init__(self, foreground: Foreground, center: Vector, radius: float) -> None:
         at = (float(center[0]) - 0.5, float(center[1]) - 0.5)
         size = (_RINGS, _DIRECTIONS)
-        mask = cv2.warpPolar(weights, size, at, radius, cv2.INTER_LINEAR | cv2.WARP_FILL_OUTLIERS)
-        colors = cv2.warpPolar(image, size, at, radius, cv2.INTER_LINEAR | cv2.WARP_FILL_OUTLIERS)
+        flags = cv2.INTER_LINEAR | cv2.WARP_FILL_OUTLIERS
+        mask = cv2.warpPolar(foreground.weights, size, at, radius, flags)
+        colors = cv2.warpPolar(foreground.image, size, at, radius, flags).astype(np.float32)
         # Outer rings are larger.
         area = np.arange(1, _RINGS + 1, dtype=np.float32) - 0.5
         share = mask * area
@@ -120,6 +125,8 @@ class Rose:
             return [0.0]
         before, after = np.roll(total, 1), np.roll(total, -1)
         peaks = np.flatnonzero((total >= before) & (total > after))
+        # What is left of the noise and of other symmetries is far below the best.
+        peaks = peaks[total[peaks] >= total.max() - 0.4 * (total.max() - np.median(total))]
         peaks = peaks[np.argsort(-total[peaks])][:_PEAKS]
         curvature = before[peaks] - 2 * total[peaks] + after[peaks]
         offset = 0.5 * (before[peaks] - after[peaks]) / np.minimum(curvature, -1e-12)
