@@ -28,12 +28,16 @@ from padim.decision.calibration import (
     pixel_threshold,
 )
 from padim.decision.guard_band import Guard, VerdictLimits
+from padim.decision.joint import JointScale
+from padim.decision.part_scores import PartScores, joint_scale, part_scores, without_limits
 from padim.decision.prediction import Prediction
 from padim.decision.regions import region_score
 from padim.decision.scorer import Scorer
 from padim.decision.verdicts import VerdictRates, verdict_rates
 from padim.errors import BeyondScaleError, CalibrationError, PadimError
 from padim.fitting import FittedState
+from padim.locating.pose import Pose
+from padim.locating.settings import Displacement
 from padim.methods import catalogue
 from padim.methods.padim import PatchGaussians
 from padim.network.extractor import FeatureExtractor
@@ -158,6 +162,8 @@ class ScoringState:
                     *range_note(item.samples, self._config.bit_depth),
                 ),
                 input_sha256=item.input_sha256,
+                displacement=self.displacement(getattr(item, "pose", None)),
+                joint=self.joint,
             )
             for item, box, grid, levels in zip(batch, boxes, grids, maps, strict=True)
         ]
@@ -230,8 +236,27 @@ class ScoringState:
                 self._levels[min_area] = np.fromiter(scores, np.int64, count)
             return self._levels[min_area]
 
-    def part_scores(self, min_area: int, *, include_kept_out: bool = True) -> npt.NDArray[np.int64]:
-        """Return the held-out score of every good *part*, its images' maximum: int64 ``(parts,)`` levels.
+    @cached_property
+    def joint(self) -> JointScale | None:
+        """The scales by which displacements are judged; None if the model does not locate parts."""
+        align, locator = self._config.align, getattr(self.fitted, "locator", None)
+        if align is None or locator is None:
+            return None
+        if self.fitted.calibration == "none":
+            return without_limits(align)
+        return joint_scale(align, locator.frame, self._shape, self.fitted.normals, self.image_levels(1))
+
+    def displacement(self, pose: Pose | None) -> dict[Displacement, int]:
+        """Return the sizes of the displacements of a part in steps; empty without a pose."""
+        locator = getattr(self.fitted, "locator", None)
+        return {} if pose is None or locator is None else pose.levels(locator.frame, self._shape)
+
+    def displaced(self, pose: Pose | None, lost: str) -> int:
+        """Return the displacement of a part as a level of the map, see :meth:`JointScale.displaced`."""
+        return 0 if self.joint is None else self.joint.displaced(self.displacement(pose), bool(lost))
+
+    def parts(self, min_area: int, *, include_kept_out: bool = True) -> PartScores:
+        """Return the held-out scores and displacements of every good *part*, its images' maximum.
 
         Args:
             min_area: the smallest region that counts, in map pixels.
@@ -240,11 +265,28 @@ class ScoringState:
         Raises:
             CalibrationError: fewer than three parts are in the fit.
         """
-        best: dict[str, int] = {}
-        for normal, level in zip(self.fitted.normals, self.image_levels(min_area), strict=False):
-            if normal.in_calibration and (include_kept_out or normal.status == "fit"):
-                best[normal.group] = max(best.get(normal.group, 0), int(level))
-        return np.fromiter(best.values(), np.int64, len(best))
+        return part_scores(
+            self.fitted.normals,
+            self.image_levels(min_area),
+            lambda normal: self.displaced(normal.pose, normal.lost),
+            review_lost=self.joint is not None and self.joint.on_lost == "review",
+            include_kept_out=include_kept_out,
+        )
+
+    def part_scores(self, min_area: int, *, include_kept_out: bool = True) -> npt.NDArray[np.int64]:
+        """Return the held-out score of the map of every good *part*: int64 ``(parts,)`` levels.
+
+        Arguments and errors as for :meth:`parts`.
+        """
+        return self.parts(min_area, include_kept_out=include_kept_out).scores
+
+    def joint_scores(self, min_area: int, *, include_kept_out: bool = True) -> npt.NDArray[np.int64]:
+        """Return the joint held-out score of every good *part*, by which the threshold is chosen.
+
+        It is the score of the map, unless a displacement is judged and weighs more: int64 ``(parts,)``
+        levels. Arguments and errors as for :meth:`parts`.
+        """
+        return self.parts(min_area, include_kept_out=include_kept_out).joint
 
     def pixel_histogram(self) -> npt.NDArray[np.int64]:
         """Return the scored pixels per level over the held-out maps of all good parts: int64 ``(65536,)``."""
@@ -295,7 +337,7 @@ class ScoringState:
             assert choice.value is not None  # guaranteed by Choice
             return Threshold(self.fitted.quantizer.to_level(choice.value), "manual")
         if choice.basis == "image":
-            return image_threshold(self.part_scores(min_area), choice.permille)
+            return image_threshold(self.joint_scores(min_area), choice.permille)
         if self.fitted.calibration == "none":
             self.image_levels(min_area)  # raises the error that says what is missing
         histogram = self.pixel_histogram()
@@ -315,11 +357,11 @@ class ScoringState:
         Raises:
             CalibrationError: fewer than three parts are in the fit.
         """
-        scores = self.part_scores(min_area, include_kept_out=include_kept_out)
-        return verdict_rates(scores, limits, self.fitted.quantizer)
+        parts = self.parts(min_area, include_kept_out=include_kept_out)
+        return verdict_rates(parts, limits, self.fitted.quantizer)
 
     def false_rejects(self, level: int, min_area: int, *, include_kept_out: bool = True) -> FalseRejectRate:
-        """Estimate the share of good parts above a level, with its upper bound.
+        """Estimate the share of good parts whose joint score is above a level, with its upper bound.
 
         Args:
             level: the threshold as a level.
@@ -329,4 +371,4 @@ class ScoringState:
         Raises:
             CalibrationError: fewer than three parts are in the fit.
         """
-        return false_reject_rate(self.part_scores(min_area, include_kept_out=include_kept_out), level)
+        return false_reject_rate(self.joint_scores(min_area, include_kept_out=include_kept_out), level)

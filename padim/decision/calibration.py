@@ -92,6 +92,11 @@ class FalseRejectRate:
     expected: float
     upper: float
 
+    @classmethod
+    def counted(cls, above: int, n: int) -> FalseRejectRate:
+        """Create the rate of k parts above the threshold out of n, with its bound."""
+        return cls(above, n, (above + 1) / (n + 1), upper_bound(above, n))
+
     @property
     def sentence(self) -> str:
         """Sentence such as "About 5 in 100 good parts; at most 12 in 100 with 95 % confidence; ..."."""
@@ -213,6 +218,4 @@ def false_reject_rate(scores: Levels, level: int) -> FalseRejectRate:
         scores: held-out levels ``(n,)`` of n parts.
         level: threshold T.
     """
-    n = len(scores)
-    k = int(np.count_nonzero(np.asarray(scores) > level))
-    return FalseRejectRate(k, n, (k + 1) / (n + 1), upper_bound(k, n))
+    return FalseRejectRate.counted(int(np.count_nonzero(np.asarray(scores) > level)), len(scores))

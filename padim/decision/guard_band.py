@@ -198,27 +198,35 @@ def guard_levels(threshold: int, guard: Guard | None, quantizer: Quantizer) -> t
 
 @dataclass(frozen=True)
 class VerdictLimits:
-    """The two levels that divide the scores into accepted, in review and rejected.
+    """The levels that divide the scores into accepted, in review and rejected.
 
     Every count and every rate of verdicts goes by these limits, so that the three words mean the same
-    everywhere. Without a guard band both are the threshold, and nothing is in review.
+    everywhere. Without a guard band all are the threshold, and no score is in review.
 
     Attributes:
         accept_up_to: highest level that is accepted; -1 if none is.
         reject_above: highest level that is not rejected.
+        threshold: highest level of a displacement that is not rejected. The guard band is derived from the
+            scores of the map, and displacements have none.
     """
 
     accept_up_to: int
     reject_above: int
+    threshold: int
 
     @property
     def has_review(self) -> bool:
         """Whether there are levels in review."""
         return self.accept_up_to < self.reject_above
 
-    def verdict(self, score: int) -> Verdict:
-        """Return the verdict of a score, an integer level."""
-        if score > self.reject_above:
+    def verdict(self, score: int, displaced: int = 0) -> Verdict:
+        """Return the verdict of an image or part that is found.
+
+        Args:
+            score: its score, an integer level.
+            displaced: its displacement as a level (:mod:`padim.decision.joint`).
+        """
+        if score > self.reject_above or displaced > self.threshold:
             return "reject"
         return "review" if score > self.accept_up_to else "accept"
 
@@ -226,7 +234,9 @@ class VerdictLimits:
 def verdict_limits(threshold: int, guard: Guard | None, quantizer: Quantizer) -> VerdictLimits:
     """Return the limits of the verdicts; arguments and errors as for :func:`guard_levels`."""
     low, high = guard_levels(threshold, guard, quantizer)
-    return VerdictLimits(threshold, threshold) if low > high else VerdictLimits(low - 1, high)
+    if low > high:
+        return VerdictLimits(threshold, threshold, threshold)
+    return VerdictLimits(low - 1, high, threshold)
 
 
 def verdict_of(score: int, threshold: int, guard: Guard | None, quantizer: Quantizer) -> Verdict:

@@ -6,6 +6,7 @@ without running the network (:meth:`Prediction.at`). Mask and regions are comput
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -13,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.data.preprocess import Box
-from padim.decision.anomaly_map import Levels, Mask, Quantizer
+from padim.decision.anomaly_map import MAX_LEVEL, Levels, Mask, Quantizer
 from padim.decision.back_projection import mask_and_regions_on_original, within_image
-from padim.decision.guard_band import Guard, Verdict, verdict_of
+from padim.decision.guard_band import Guard, Verdict, verdict_limits
+from padim.decision.joint import Check, JointScale
 from padim.decision.regions import (
     Region,
     checked_threshold,
@@ -26,6 +28,7 @@ from padim.decision.regions import (
 from padim.errors import CalibrationError
 from padim.locating.placement import Placement
 from padim.locating.pose import Pose
+from padim.locating.settings import Displacement
 
 # The scale of a bare level map, whose model is not known: map units are the levels themselves.
 _IDENTITY_SCALE = Quantizer(0.0, 1.0)
@@ -56,7 +59,10 @@ class Prediction:
         pose: where the part lies in the image, relative to the reference part; None if the model does not
             locate parts, or did not find this one.
         placement: the place of the map on the image, if the part was located; None: see ``content_box``.
-        lost: why the part was not found in the image; empty if it was found, or is not located.
+        lost: why the part was not found in the image; empty if it was found, or is not located. Such an
+            image has a level map of zeros, and its verdict does not depend on the threshold.
+        displacement: the sizes of shift, turn and change of scale in steps, by name; empty without a pose.
+        joint: the scales by which displacements are judged together with the map; None if none are.
     """
 
     name: str
@@ -77,8 +83,12 @@ class Prediction:
     pose: Pose | None = None
     placement: Placement | None = None
     lost: str = ""
+    displacement: Mapping[Displacement, int] = field(default_factory=dict)
+    joint: JointScale | None = None
 
     def __repr__(self) -> str:
+        if self.lost:
+            return f"Prediction({self.name!r}, part not found, {self.verdict})"
         if self.threshold_level is None:
             return f"Prediction({self.name!r}, score={self.score:.4g}, no threshold)"
         return f"Prediction({self.name!r}, score={self.score:.4g}, {self.verdict} at {self.threshold:.4g})"
@@ -94,22 +104,78 @@ class Prediction:
         return None if self.threshold_level is None else self.quantizer.to_value(self.threshold_level)
 
     @property
+    def displaced_level(self) -> int:
+        """The largest displacement as a level of the map, at which it is judged; 0 if none is."""
+        return 0 if self.joint is None else self.joint.displaced(self.displacement, bool(self.lost))
+
+    @property
+    def joint_level(self) -> int:
+        """What decides: the larger of ``score_level`` and ``displaced_level``, at most 65535."""
+        return min(max(self.score_level, self.displaced_level), MAX_LEVEL)
+
+    @property
+    def joint_score(self) -> float:
+        """The joint score in map units, held against the threshold: the value of ``joint_level``.
+
+        It is the score if no displacement is judged, or none weighs more.
+        """
+        return self.quantizer.to_value(self.joint_level)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Every displacement that is judged, with its limit at the present threshold.
+
+        Empty if the model judges none, without a threshold, and if the part was not found.
+        """
+        if self.joint is None or self.lost or self.threshold_level is None or not self.displacement:
+            return ()
+        return self.joint.checks(self.displacement, self.threshold_level)
+
+    @property
     def rejected(self) -> bool:
-        """Whether the score is above the threshold; the mask has a pixel exactly then.
+        """Whether the mask has a pixel, or a named check fires.
+
+        The mask has a pixel exactly when the score is above the threshold. A check fires when a displacement
+        is above its limit, and when the part is not found and that is rejected.
 
         Raises:
-            CalibrationError: there is no threshold.
+            CalibrationError: there is no threshold, and the part was found.
         """
-        return self.score_level > self.decision_level
+        if self.lost:
+            return self._lost_verdict == "reject"
+        return max(self.score_level, self.displaced_level) > self.decision_level
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict: ``accept``, ``review`` (within the guard band) or ``reject``.
+        """The verdict: ``accept``, ``review`` (within the guard band, or not found) or ``reject``.
 
         Raises:
-            CalibrationError: there is no threshold.
+            CalibrationError: there is no threshold, and the part was found.
         """
-        return verdict_of(self.score_level, self.decision_level, self.guard, self.quantizer)
+        if self.lost:
+            return self._lost_verdict
+        limits = verdict_limits(self.decision_level, self.guard, self.quantizer)
+        return limits.verdict(self.score_level, self.displaced_level)
+
+    @property
+    def _lost_verdict(self) -> Verdict:
+        return "reject" if self.joint is None else self.joint.on_lost
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the image is not accepted, as phrases; empty if it is accepted.
+
+        Raises:
+            CalibrationError: there is no threshold, and the part was found.
+        """
+        if self.lost:
+            return (f"part not found: {self.lost}",)
+        found = [check.sentence for check in self.checks if check.fired]
+        if self.score_level > self.decision_level:
+            found.insert(0, f"score {self.score:.4g}, above the threshold of {self.threshold:.4g}")
+        elif self.verdict == "review":
+            found.insert(0, f"score {self.score:.4g}, in the guard band around {self.threshold:.4g}")
+        return tuple(found)
 
     @property
     def mask(self) -> Mask:
@@ -138,6 +204,8 @@ class Prediction:
         self, threshold: float | None = None, *, level: int | None = None, min_area: int | None = None
     ) -> Prediction:
         """Return the prediction for another threshold or smallest region; arguments not given keep theirs.
+
+        The limits of displacements follow the threshold.
 
         Args:
             threshold: threshold in map units.

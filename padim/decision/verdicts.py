@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.decision.anomaly_map import Quantizer
-from padim.decision.calibration import FalseRejectRate, false_reject_rate
+from padim.decision.calibration import FalseRejectRate
 from padim.decision.guard_band import VerdictLimits
+from padim.decision.part_scores import PartScores
 from padim.text import count, in_hundred
 
 __all__ = ["VerdictCounts", "VerdictRates", "count_verdicts", "verdict_rates"]
@@ -26,8 +27,8 @@ class VerdictCounts:
 
     Attributes:
         accept: accepted, at most the lower end of the guard band, or the threshold without one.
-        review: within the guard band; 0 without one.
-        reject: rejected, above the guard band, or the threshold without one.
+        review: within the guard band, or not found if that calls for review.
+        reject: rejected, above the guard band, or the threshold without one; or displaced too far.
     """
 
     accept: int = 0
@@ -45,12 +46,20 @@ class VerdictCounts:
         return self.review + self.reject
 
 
-def count_verdicts(scores: Iterable[int] | npt.NDArray[np.integer], limits: VerdictLimits) -> VerdictCounts:
-    """Count the verdicts of scores, which are integer levels."""
-    levels = np.asarray(scores if isinstance(scores, np.ndarray) else list(scores), np.int64)
-    reject = int(np.count_nonzero(levels > limits.reject_above))
-    not_accepted = int(np.count_nonzero(levels > limits.accept_up_to))
-    return VerdictCounts(len(levels) - not_accepted, not_accepted - reject, reject)
+def count_verdicts(
+    scores: PartScores | Iterable[int] | npt.NDArray[np.integer], limits: VerdictLimits
+) -> VerdictCounts:
+    """Count the verdicts of images or parts.
+
+    Args:
+        scores: their scores and displacements, or their scores alone, as integer levels.
+        limits: the limits of the verdicts.
+    """
+    parts = scores if isinstance(scores, PartScores) else PartScores.of_map(scores)
+    reject = (parts.scores > limits.reject_above) | (parts.displaced > limits.threshold)
+    not_accepted = reject | parts.unsure | (parts.scores > limits.accept_up_to)
+    rejected, others = int(np.count_nonzero(reject)), int(np.count_nonzero(not_accepted & ~reject))
+    return VerdictCounts(len(parts) - rejected - others, others, rejected)
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class VerdictRates:
         rejected: the share rejected.
         not_accepted: the share rejected or in review; equal to ``rejected`` without a guard band.
         review_above, reject_above: the limits that the two speak of, in map units; equal without a band.
-        has_review: whether a guard band sends scores to review.
+        has_review: whether a guard band sends scores to review, or parts that are not found are reviewed.
     """
 
     rejected: FalseRejectRate
@@ -89,19 +98,21 @@ class VerdictRates:
 
 
 def verdict_rates(
-    scores: npt.NDArray[np.integer], limits: VerdictLimits, quantizer: Quantizer
+    scores: PartScores | npt.NDArray[np.integer], limits: VerdictLimits, quantizer: Quantizer
 ) -> VerdictRates:
     """Estimate the shares of good parts by verdict.
 
     Args:
-        scores: held-out levels ``(n,)`` of n parts.
+        scores: held-out scores and displacements of n parts, or held-out levels ``(n,)`` alone.
         limits: the limits of the verdicts.
         quantizer: the scale of the levels.
     """
+    parts = scores if isinstance(scores, PartScores) else PartScores.of_map(scores)
+    counts = count_verdicts(parts, limits)
     return VerdictRates(
-        false_reject_rate(scores, limits.reject_above),
-        false_reject_rate(scores, limits.accept_up_to),
+        FalseRejectRate.counted(counts.reject, counts.total),
+        FalseRejectRate.counted(counts.not_accepted, counts.total),
         quantizer.to_value(max(0, limits.accept_up_to)),
         quantizer.to_value(limits.reject_above),
-        limits.has_review,
+        limits.has_review or bool(parts.unsure.any()),
     )

@@ -78,7 +78,7 @@ def test_counts_are_of_what_lies_strictly_above() -> None:
     report = metrics.evaluate(
         [5, 6, 7, 6, 7, 8],
         ["good", "good", "good", "dent", "dent", "hole"],
-        VerdictLimits(6, 6),
+        VerdictLimits(6, 6, 6),
         metrics.Pixels(),
     )
     assert (report.false_rejects.count, report.false_rejects.of) == (1, 3)
@@ -98,7 +98,7 @@ def test_counts_are_of_what_lies_strictly_above() -> None:
 
 def test_with_a_guard_band_review_is_neither_rejected_nor_accepted() -> None:
     scores, kinds = [5, 6, 7, 8, 4, 5, 7, 8], ["good"] * 4 + ["dent"] * 4
-    report = metrics.evaluate(scores, kinds, VerdictLimits(4, 7), metrics.Pixels())
+    report = metrics.evaluate(scores, kinds, VerdictLimits(4, 7, 5), metrics.Pixels())
     assert (report.good, report.defects) == (VerdictCounts(0, 3, 1), VerdictCounts(1, 2, 1))
     assert (report.false_rejects.count, report.misses.count) == (1, 1)
     assert (report.kinds[0].verdicts, report.kinds[0].caught.count) == (report.defects, 3)

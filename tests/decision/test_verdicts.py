@@ -47,12 +47,12 @@ def test_rates_count_what_the_verdicts_count(scores: list[int], threshold: int, 
 @pytest.mark.parametrize(
     ("threshold", "width", "limits"),
     [
-        (100, 0.0, VerdictLimits(100, 100)),
-        (100, 0.2, VerdictLimits(100, 100)),  # less than a level is no band
-        (100, 0.25, VerdictLimits(98, 101)),
-        (100, 2.6, VerdictLimits(89, 110)),
-        (3, 2.5, VerdictLimits(-1, 13)),
-        (MAX_LEVEL - 1, 2.5, VerdictLimits(MAX_LEVEL - 12, MAX_LEVEL)),
+        (100, 0.0, VerdictLimits(100, 100, 100)),
+        (100, 0.2, VerdictLimits(100, 100, 100)),  # less than a level is no band
+        (100, 0.25, VerdictLimits(98, 101, 100)),
+        (100, 2.6, VerdictLimits(89, 110, 100)),
+        (3, 2.5, VerdictLimits(-1, 13, 3)),
+        (MAX_LEVEL - 1, 2.5, VerdictLimits(MAX_LEVEL - 12, MAX_LEVEL, MAX_LEVEL - 1)),
     ],
 )
 def test_the_border_belongs_to_the_band(threshold: int, width: float, limits: VerdictLimits) -> None:
