@@ -92,6 +92,51 @@ def test_an_unmoved_image_is_unchanged() -> None:
     assert covered(matrix, (40, 60), (40, 60)).all()
 
 
+def averaged(image: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the means of an image over the areas of 24 x 32 map pixels, of 24 x 24 samples each."""
+    v, u = (np.mgrid[: 24 * 24, : 32 * 24] + 0.5) / 24
+    places = matrix @ np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
+    x, y = (
+        np.floor(axis).astype(int).clip(0, size - 1) for axis, size in zip(places, (400, 300), strict=True)
+    )
+    return image[y, x, 0].reshape(24, 24, 32, 24).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("reduction", [(1.0, 1.0), (2.5, 2.5), (4.0, 4.0), (9.7, 9.7), (9.0, 2.0)])
+@pytest.mark.parametrize("degrees", [0.0, 33.0])
+def test_fine_structures_are_averaged(reduction: tuple[float, float], degrees: float) -> None:
+    random = np.random.default_rng(0)
+    image = np.zeros((300, 400, 3), np.uint8)
+    for x, y in random.integers(0, 400, (150, 2)):
+        image[y : y + random.integers(2, 20), x : x + random.integers(2, 20)] = random.integers(0, 256)
+    frame = Frame(200, 150, 32 * reduction[0], 24 * reduction[1], 0.0, (300, 400))
+    matrix = Pose(2.3, -3.6, degrees, 1, 1).to_image(frame, (24, 32), resize=False)
+    difference = warp(image, matrix, (24, 32))[..., 0] - averaged(image, matrix)
+    # At the image's own resolution bilinear interpolation smoothes; reduced, single pixels must not matter.
+    assert np.sqrt((difference**2).mean()) < (8.0 if max(reduction) < 2 else 3.0)
+
+
+def test_images_longer_than_opencv_resamples_are_cut_or_reduced() -> None:
+    image = np.zeros((40, 40_000, 3), np.uint8)
+    image[:, 20_000:] = 200
+    near = Frame(20_000, 20, 64, 32, 0.0, (40, 40_000)).to_reference((32, 64))
+    found = warp(image, near, (32, 64))
+    assert not found[:, :32].any()
+    assert (found[:, 32:] == 200).all()
+    whole = warp(image, Frame.whole((40, 40_000)).to_reference((32, 2048)), (32, 2048))
+    assert not whole[:, :1023].any()
+    assert (whole[:, 1025:] == 200).all()
+
+
+@pytest.mark.parametrize("away", [-500.0, 500.0])
+def test_beyond_the_image_its_border_is_repeated(away: float) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    matrix = Pose(away, away, 20, 1, 1).to_image(Frame.whole((60, 60)), (32, 32), resize=False)
+    corner = image[0, 0] if away < 0 else image[-1, -1]
+    np.testing.assert_array_equal(warp(image, matrix, (32, 32)), np.broadcast_to(corner, (32, 32, 3)))
+    assert not covered(matrix, (32, 32), (60, 60)).any()
+
+
 @given(FRAMES, POSES)
 def test_covered_are_the_pixels_inside_the_image(frame: Frame, pose: Pose) -> None:
     matrix = pose.to_image(frame, (16, 24), resize=True)
