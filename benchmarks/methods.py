@@ -130,8 +130,7 @@ def scoring_ratio(model: Padim, reference: Padim, data: Path, pairs: int) -> tup
     """
     source = FolderSource(data / "train" / "good")
     images = [
-        prepare(image, model.network.preprocess).rgb[None]
-        for image, _ in zip(source, range(16), strict=False)
+        prepare(image, model.state.preprocess).rgb[None] for image, _ in zip(source, range(16), strict=False)
     ]
 
     def scoring(of: Padim) -> Callable[[npt.NDArray[np.uint8]], object]:

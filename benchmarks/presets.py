@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _ratio(standard: Padim, other: Padim, batch: int, pairs: int) -> float:
     """Return the median ratio of the times to score batches of ``batch`` images."""
-    parts = [standard.network.preprocess(images.image(i, defect=i % 2 == 1, seed=1)) for i in range(16)]
+    parts = [standard.state.preprocess(images.image(i, defect=i % 2 == 1, seed=1)) for i in range(16)]
     rgb = np.stack(parts)
     turns = [rgb[i : i + batch] for i in range(0, len(rgb), batch)]
     ratios, _, _ = speed.paired(_path(standard), _path(other), turns, pairs)

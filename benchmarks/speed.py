@@ -120,8 +120,7 @@ def score(model: Padim, effort: Effort, result: report.Report) -> None:
         backbone = bare_backbone(model, batch)
         # Every second image has a defect, whose mask and score take more time to compute.
         parts = [
-            model.network.preprocess(images.image(i, defect=i % 2 == 1, seed=1))
-            for i in range(max(batch, 16))
+            model.state.preprocess(images.image(i, defect=i % 2 == 1, seed=1)) for i in range(max(batch, 16))
         ]
         rgb = np.stack(parts)
         # A reject takes longer than an accept, so every batch has both.
@@ -173,7 +172,7 @@ def bare_backbone(model: Padim, batch: int) -> Callable[[npt.NDArray[np.uint8]],
         providers=["CPUExecutionProvider"],
     )
     registered = backbones.get(model.config.backbone)
-    rgb = np.stack([model.network.preprocess(images.image(i, seed=2)) for i in range(batch)])
+    rgb = np.stack([model.state.preprocess(images.image(i, seed=2)) for i in range(batch)])
     scale, offset = (np.array(v, np.float32) for v in (registered.scale, registered.offset))
     image = np.ascontiguousarray((rgb * scale + offset).transpose(0, 3, 1, 2), dtype=np.float32)
     feed = {"image": ort.OrtValue.ortvalue_from_numpy(image)}
@@ -260,7 +259,7 @@ def read(model: Padim, effort: Effort, result: report.Report) -> None:
             start = time.perf_counter()
             rgb = decode(files[i % 4], "image.jpg")
             middle = time.perf_counter()
-            model.network.preprocess(rgb)
+            model.state.preprocess(rgb)
             times["decode"].append(middle - start)
             times["resize"].append(time.perf_counter() - middle)
         decoding, resizing = (1e3 * statistics.median(times[name]) for name in ("decode", "resize"))

@@ -107,7 +107,7 @@ def score(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
     start = time.perf_counter()
     scored = list(model.predict(files, batch_size=1))
     seconds = (time.perf_counter() - start) / len(files)
-    rgb = np.stack([model.network.preprocess(images.image(7, defect=True))])
+    rgb = np.stack([model.state.preprocess(images.image(7, defect=True))])
     embedding = model.network.extractor(rgb)[0].reshape(model.network.extractor.channels, -1)
     grid = model.state.scorer(rgb)[0].reshape(-1)
     places = np.linspace(0, len(grid) - 1, CHECKED_POSITIONS).astype(int)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from padim.data.bit_depth import Samples
 from padim.data.loading import Named, Watch
-from padim.fit_run import FitRun, records_of
+from padim.fit_run import FitRun
 from padim.fitting import FittedState, fit_detector
 from padim.methods.base import Task
 from padim.methods.moments import PatchStatistics
@@ -86,7 +86,7 @@ def _embedded(
         found += [(item.name, item.samples) for item in batch]
         embeddings = run.embed(batch)
         chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, run.channels]
-        yield records_of(batch, thumbnails, groups, first_index), chosen.transpose(0, 2, 1)
+        yield run.records_of(batch, thumbnails, groups, first_index), chosen.transpose(0, 2, 1)
         first_index += len(batch)
     run.bit_depth(found)
 
@@ -114,7 +114,7 @@ def _continue_features(
             fitted = fit_detector(
                 Task(kept, all_normals, everything, run.config, watch, training, drawn=run.channels)
             )
-        fitted = run.with_room(fitted)
+        fitted = run.complete(fitted)
         shutil.rmtree(training, ignore_errors=True)
         if run.statistics_suffice(len(all_normals), kept.channels):
             gather(kept, all_normals, everything).save(files.statistics_of(all_normals))
@@ -137,9 +137,10 @@ def _continue_statistics(
         return None
     all_normals = join_duplicates([*former.normals, *added])
     statistics.save(run.files.statistics_of(all_normals))
-    return replace(
+    continued = replace(
         former,
         normals=all_normals,
         detector=of_statistics(statistics, run.config),
         calibration="none" if former.calibration == "none" else "stale",
     )
+    return continued.located_by(run.reference, run.config.input_shape)

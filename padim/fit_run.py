@@ -18,19 +18,21 @@ from padim.config import PadimConfig, is_as_before
 from padim.data.bit_depth import BitDepthQuestion, Samples, settle
 from padim.data.loading import Named, Prepared, Watch, batches
 from padim.data.preprocess import Preprocess
+from padim.data.reference_image import find_reference
 from padim.decision.scorer import NO_NUMBERS
 from padim.errors import ImageError, NotFittedError, PadimError
 from padim.fitting import FittedState, fit_detector, with_room_for
+from padim.locating.frozen import FrozenReference
 from padim.methods.base import Task
 from padim.methods.moments import PatchStatistics
 from padim.methods.padim import gather
 from padim.network.model_network import ModelNetwork
-from padim.storage.normals import Groups, Normal, join_duplicates, part_of
+from padim.storage.normals import Groups, Normal, Status, join_duplicates, part_of
 from padim.storage.resume import Done, Unfinished
 from padim.storage.thumbnails import Readable, Thumbnails
 from padim.storage.working_set import Layout, WorkingFiles, WorkingFolder, naming_damage
 
-__all__ = ["NOT_FITTED", "THUMBNAIL_SIDE", "FitRun", "records_of"]
+__all__ = ["NOT_FITTED", "THUMBNAIL_SIDE", "FitRun"]
 
 NOT_FITTED = "the model has not been fitted; call fit() with images of good parts"
 # Longest side in pixels of the normals' thumbnails in a bundle.
@@ -49,6 +51,8 @@ class FitRun:
             is not set by hand.
         former: the former fitted state; None if there is none.
         thumbnails: thumbnails of the former normals.
+        reference: the reference part that images are located by; None before the first fit, and for models
+            that do not locate parts.
     """
 
     config: PadimConfig
@@ -57,6 +61,7 @@ class FitRun:
     threshold_by_hand: float | None
     former: FittedState | None
     thumbnails: Readable
+    reference: FrozenReference | None = None
 
     @property
     def normals(self) -> tuple[Normal, ...]:
@@ -72,7 +77,7 @@ class FitRun:
     @property
     def preprocess(self) -> Preprocess:
         """The preprocessing from a decoded image to the network's input."""
-        return Preprocess.of(self.config)
+        return Preprocess.of(self.config, None if self.reference is None else self.reference.locator)
 
     @cached_property
     def channels(self) -> npt.NDArray[np.int64]:
@@ -166,21 +171,24 @@ class FitRun:
         with naming_damage(normals):
             fitted = fit_detector(task)
         shutil.rmtree(progress, ignore_errors=True)
-        return self.with_room(fitted)
+        return self.complete(fitted)
 
     def refit(self, normals: tuple[Normal, ...], watch: Watch) -> FittedState:
         """Fit again from the stored features; errors as :meth:`fit_features` and :meth:`require_features`."""
         self.require_features()
         return self.fit_features(self.files.working_files(), normals, watch)
 
-    def with_room(self, fitted: FittedState) -> FittedState:
-        """Return the fitted state with its scale widened to include a threshold set by hand."""
-        return replace(fitted, quantizer=with_room_for(fitted.quantizer, self.threshold_by_hand))
+    def complete(self, fitted: FittedState) -> FittedState:
+        """Return the fitted state with its reference part, and its scale widened for a threshold by hand."""
+        quantizer = with_room_for(fitted.quantizer, self.threshold_by_hand)
+        return replace(fitted, quantizer=quantizer).located_by(self.reference, self.config.input_shape)
 
     def fit(
         self, images: Iterable[Named], groups: Groups, watch: Watch, unfinished: str | Path | None
     ) -> tuple[FittedState, int | None]:
-        """Fit on these images only; arguments and errors as :meth:`padim.Padim.fit`.
+        """Fit on these images only, located by a reference part among them if the settings say so.
+
+        Arguments and errors as :meth:`padim.Padim.fit`.
 
         Returns:
             The fitted state, and the bit depth of the images: that of the settings, or else the one that the
@@ -189,6 +197,16 @@ class FitRun:
         The new files are written beside the former model's, which are deleted only after the fit has
         succeeded.
         """
+        if self.config.align is None:
+            return replace(self, reference=None)._fit(images, groups, watch, unfinished)
+        align, depth = self.config.align, self.config.bit_depth
+        found, images = find_reference(images, align.reference, depth, watch.cancel)
+        reference = None if found is None else FrozenReference.of(align, *found)
+        return replace(self, reference=reference)._fit(images, groups, watch, unfinished)
+
+    def _fit(
+        self, images: Iterable[Named], groups: Groups, watch: Watch, unfinished: str | Path | None
+    ) -> tuple[FittedState, int | None]:
         new = Path(unfinished) if unfinished else self.folder / "new"
         if not unfinished:
             shutil.rmtree(new, ignore_errors=True)
@@ -298,16 +316,18 @@ class FitRun:
                         name,
                         item.sha256,
                         part,
-                        "fit",
+                        self.status(item),
                         item.original_size,
                         item.thumbnail,
                         item.color_kind,
                         item.input_sha256,
+                        item.pose,
+                        item.lost,
                     )
                 )
         for batch in self.fresh(images, watch):
             working_files.append(batch, self.embed(batch))
-            added = records_of(batch, working_files.thumbnails, groups, first_index + len(normals))
+            added = self.records_of(batch, working_files.thumbnails, groups, first_index + len(normals))
             if record is not None:
                 record.add(
                     Done(
@@ -317,6 +337,8 @@ class FitRun:
                         read.samples,
                         item.color_kind,
                         item.input_sha256,
+                        item.pose,
+                        item.lost,
                     )
                     for item, read in zip(added, batch, strict=True)
                 )
@@ -350,38 +372,58 @@ class FitRun:
                 raise PadimError(f"{item.name}: {NO_NUMBERS}")
         return embeddings
 
+    def status(self, image: Prepared | Done) -> Status:
+        """Return the status of a new normal: the reference, kept out if the part is not found, or fit.
+
+        The reference part matches itself better than any other part does, so that its score says nothing.
+        """
+        if self.reference is not None and image.sha256 == self.reference.sha256:
+            return "reference"
+        return "kept_out" if image.lost else "fit"
+
+    def records_of(
+        self, batch: Sequence[Prepared], thumbnails: Thumbnails, groups: Groups, first_index: int
+    ) -> list[Normal]:
+        """Create the records of a batch's normals and write their thumbnails.
+
+        Args:
+            batch: images with their thumbnails.
+            thumbnails: file that the thumbnails are appended to.
+            groups: the images' parts, as given by the caller.
+            first_index: index of the batch's first image among all normals.
+        """
+        places = thumbnails.append([item.thumbnail or b"" for item in batch])
+        return [
+            Normal(
+                item.name,
+                item.sha256,
+                part_of(groups, item.name, index),
+                self.status(item),
+                item.original_size,
+                place,
+                item.color_kind,
+                item.input_sha256,
+                item.pose,
+                item.lost,
+            )
+            for index, (item, place) in enumerate(zip(batch, places, strict=True), start=first_index)
+        ]
+
 
 def _embedding_settings(config: PadimConfig) -> dict[str, object]:
     """Return the settings that embeddings depend on, as plain JSON."""
     settings = config.model_dump(mode="json")
-    names = ("backbone", "weights", "layers", "input_size", "fit", "bit_depth", "grid_stride", "feature_norm")
+    names = (
+        "backbone",
+        "weights",
+        "layers",
+        "input_size",
+        "fit",
+        "bit_depth",
+        "grid_stride",
+        "feature_norm",
+        "align",
+    )
     # Settings with their value from before they were introduced are left out, so that fits stopped then can
     # be resumed.
     return {name: settings[name] for name in names if not is_as_before(name, settings[name])}
-
-
-def records_of(
-    batch: Sequence[Prepared], thumbnails: Thumbnails, groups: Groups, first_index: int
-) -> list[Normal]:
-    """Create the records of a batch's normals and write their thumbnails.
-
-    Args:
-        batch: images with their thumbnails.
-        thumbnails: file that the thumbnails are appended to.
-        groups: the images' parts, as given by the caller.
-        first_index: index of the batch's first image among all normals.
-    """
-    places = thumbnails.append([item.thumbnail or b"" for item in batch])
-    return [
-        Normal(
-            item.name,
-            item.sha256,
-            part_of(groups, item.name, index),
-            "fit",
-            item.original_size,
-            place,
-            item.color_kind,
-            item.input_sha256,
-        )
-        for index, (item, place) in enumerate(zip(batch, places, strict=True), start=first_index)
-    ]

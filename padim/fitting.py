@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from padim.config import PadimConfig
 from padim.decision.anomaly_map import MAX_LEVEL, Quantizer, upsample_and_smooth
+from padim.locating.frozen import FrozenReference, commonly_covered
+from padim.locating.locator import Locator
 from padim.methods import lookup
 from padim.methods.base import Calibration, Losses, Task, check_fit, windows
 from padim.methods.requirements import check_can_fit
@@ -44,6 +46,9 @@ class FittedState:
             too few parts for held-out distances. How exact a method can be at best is in
             :attr:`padim.methods.Method.held_out`.
         losses: records of the trainings, for the methods that train.
+        reference: the reference part by which parts are located; None for models that do not locate them.
+        covered: bool ``(h, w)``, the map pixels that at least 95 % of the good parts' images show, the others
+            are not scored; None for models that do not locate parts.
     """
 
     normals: tuple[Normal, ...]
@@ -52,6 +57,26 @@ class FittedState:
     quantizer: Quantizer
     calibration: Calibration
     losses: tuple[Losses, ...] = ()
+    reference: FrozenReference | None = None
+    covered: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def locator(self) -> Locator | None:
+        """The locating method with its reference part; None for models that do not locate parts."""
+        return None if self.reference is None else self.reference.locator
+
+    def located_by(self, reference: FrozenReference | None, shape: tuple[int, int]) -> FittedState:
+        """Return the state with the reference part that the normals were located by.
+
+        Args:
+            reference: the reference part; None if parts are not located.
+            shape: (height, width) of the maps.
+        """
+        if reference is None:
+            return self
+        fit = [normal for normal in self.normals if normal.status == "fit"]
+        poses = [(normal.pose, normal.original_size) for normal in fit if normal.pose is not None]
+        return replace(self, reference=reference, covered=commonly_covered(reference.locator, shape, poses))
 
 
 def fit_detector(task: Task) -> FittedState:
@@ -66,6 +91,11 @@ def fit_detector(task: Task) -> FittedState:
     check_can_fit(task.config)
     result = lookup.fitter(task.config.method)(task)
     grids = result.held_out.reshape(-1, *task.grid_shape)
+    # An image in which the part was not found shows something else, which must not determine the scale.
+    lost = [bool(normal.lost) for normal in task.normals[: len(grids)]]
+    if any(lost):
+        grids = grids.copy()
+        grids[lost] = 0
     return FittedState(
         tuple(task.normals),
         result.detector,

@@ -143,7 +143,13 @@ class Padim(Decider):
         former = None if self._current is None else self._current.fitted
         by_hand = self.decision.threshold_by_hand
         return FitRun(
-            config or self.config, self._network, self._work.path, by_hand, former, self._thumbnails
+            config or self.config,
+            self._network,
+            self._work.path,
+            by_hand,
+            former,
+            self._thumbnails,
+            None if former is None else former.reference,
         )
 
     def _check_shared_files(self) -> None:

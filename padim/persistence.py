@@ -20,6 +20,7 @@ from padim.decision.roi import to_json as shapes_to_json
 from padim.decision.settings import DecisionSettings
 from padim.errors import BundleError, PadimError
 from padim.fitting import FittedState
+from padim.locating.frozen import FrozenReference
 from padim.methods import lookup
 from padim.methods.base import Calibration, Losses
 from padim.network.model_network import ModelNetwork
@@ -31,7 +32,14 @@ from padim.storage.thumbnails import Readable, SavedThumbnails
 __all__ = ["ModelParts", "load", "save"]
 
 # Files that scores depend on but that do not belong to the detector.
-_NOT_THE_DETECTORS = {"backbone.onnx", "channels.npy", "roi.npy"}
+_NOT_THE_DETECTORS = {
+    "backbone.onnx",
+    "channels.npy",
+    "roi.npy",
+    "reference.json",
+    "reference.png",
+    "covered.npy",
+}
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,8 @@ def save(
         fitted.held_out,
         decision.roi,
         shapes_to_json(decision.roi_shapes),
+        None if fitted.reference is None else (fitted.reference.record(), fitted.reference.png),
+        fitted.covered,
     )
     # Whoever changes or deletes a model of a workspace holds its lock.
     with held(path):
@@ -132,6 +142,7 @@ def _parts(saved: bundle.Bundle) -> ModelParts:
         quantizer = Quantizer(**model.quantizer)
         calibration = _calibration(model.calibration)
         losses = tuple(Losses.from_json(entry) for entry in model.losses)
+    reference = _reference(path, model.reference)
     network = ModelNetwork(model.config, model.network, model.provenance)
     try:
         fits = np.array_equal(model.channels, network.channels(model.config))
@@ -152,7 +163,16 @@ def _parts(saved: bundle.Bundle) -> ModelParts:
         model.features_asked,
         network,
         DecisionSettings(choice, guard, model.roi, _shapes(path, model.roi_shapes)),
-        FittedState(model.normals, detector, model.held_out, quantizer, calibration, losses),
+        FittedState(
+            model.normals,
+            detector,
+            model.held_out,
+            quantizer,
+            calibration,
+            losses,
+            reference,
+            model.covered,
+        ),
         SavedThumbnails(saved),
         saved.manifest,
     )
@@ -164,6 +184,13 @@ def _calibration(name: str) -> Calibration:
         if found == name:
             return found
     raise ValueError(f"calibration '{name}'")
+
+
+def _reference(path: Path, saved: tuple[bytes, bytes] | None) -> FrozenReference | None:
+    try:
+        return None if saved is None else FrozenReference.read(*saved)
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}") from error
 
 
 def _shapes(path: Path, content: object) -> tuple[Shape, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
+from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from padim.data.bit_depth import range_note
 from padim.data.loading import Prepared
 from padim.data.preprocess import Box, Preprocess
 from padim.data.shapes import Expected
-from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL, inside, level_map
+from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL, both, inside, level_map
 from padim.decision.calibration import (
     FEWEST_PARTS,
     Choice,
@@ -36,8 +37,11 @@ from padim.decision.scorer import Scorer
 from padim.decision.verdicts import VerdictRates, verdict_rates
 from padim.errors import BeyondScaleError, CalibrationError, PadimError
 from padim.fitting import FittedState
+from padim.locating.cut import placement_of
+from padim.locating.placement import Placement
 from padim.locating.pose import Pose
 from padim.locating.settings import Displacement
+from padim.locating.warp import covered
 from padim.methods import catalogue
 from padim.methods.padim import PatchGaussians
 from padim.network.extractor import FeatureExtractor
@@ -62,7 +66,7 @@ class ScoringState:
         self.grid_shape = config.grid_shape
         self._shape = config.input_shape
         self._sigma = config.smoothing_sigma
-        self._preprocess = Preprocess.of(config)
+        self.preprocess = Preprocess.of(config, fitted.locator)
         self._extractor = extractor
         self._config = config
         self._network_sha256 = extractor.backbone_sha256
@@ -80,8 +84,13 @@ class ScoringState:
             self.channels,
             sigma=self._sigma,
             quantizer=self.fitted.quantizer,
-            roi=self.roi,
+            roi=self.scored,
         )
+
+    @property
+    def scored(self) -> npt.NDArray[np.bool_] | None:
+        """Where images are scored: the region of interest without places that few images show; None: all."""
+        return both(self.roi, self.fitted.covered)
 
     @cached_property
     def identity(self) -> str:
@@ -93,6 +102,10 @@ class ScoringState:
         }
         if self.roi is not None:
             files["roi.npy"] = sha256_stored(self.roi.view(np.uint8))
+        if self.fitted.reference is not None and self.fitted.covered is not None:
+            files["reference.json"] = sha256(self.fitted.reference.record()).hexdigest()
+            files["reference.png"] = sha256(self.fitted.reference.png).hexdigest()
+            files["covered.npy"] = sha256_stored(self.fitted.covered.view(np.uint8))
         return scoring_identity(self._config, self.fitted.quantizer, files)
 
     @cached_property
@@ -115,17 +128,46 @@ class ScoringState:
         return detector
 
     def content_box(self, original_size: tuple[int, int]) -> Box | None:
-        """Return the part of the map that an image of this size fills; None if it fills the map."""
-        return self._preprocess.content_box(original_size) if self._preprocess.fit == "pad" else None
+        """Return the part of the map that an image of this size fills; None if it fills the map.
 
-    def map(self, grid: npt.NDArray[np.float32], original_size: tuple[int, int]) -> npt.NDArray[np.uint16]:
+        Models that locate the part have none: see :meth:`shown`.
+        """
+        padded = self.preprocess.fit == "pad" and self.fitted.locator is None
+        return self.preprocess.content_box(original_size) if padded else None
+
+    def placement(self, pose: Pose | None, original_size: tuple[int, int]) -> Placement | None:
+        """Return the place of the map on an image; None for models that do not locate parts."""
+        locator = self.fitted.locator
+        if locator is None or pose is None:
+            return None
+        return placement_of(pose, locator, self._shape, original_size)
+
+    def shown(
+        self, placement: Placement | None, original_size: tuple[int, int]
+    ) -> npt.NDArray[np.bool_] | None:
+        """Return the map pixels that an image shows, bool ``(h, w)``; None without a placement: all of them.
+
+        Args:
+            placement: place of the map on the image.
+            original_size: (height, width) of the image.
+        """
+        if placement is None:
+            return None
+        return covered(placement.matrix, self._shape, original_size)
+
+    def map(
+        self,
+        grid: npt.NDArray[np.float32],
+        original_size: tuple[int, int],
+        placement: Placement | None = None,
+    ) -> npt.NDArray[np.uint16]:
         """Compute the level map of a distance grid: uint16 ``(h, w)``."""
         return level_map(
             grid,
             shape=self._shape,
             sigma=self._sigma,
             quantizer=self.fitted.quantizer,
-            roi=self.roi,
+            roi=both(self.scored, self.shown(placement, original_size)),
             content_box=self.content_box(original_size),
         )
 
@@ -141,7 +183,12 @@ class ScoringState:
             guard: the guard band around the threshold; None for no band.
         """
         boxes = [self.content_box(item.original_size) for item in batch]
-        grids, maps = self.scorer(np.stack([item.rgb for item in batch]), boxes)
+        places = [self.shown(item.placement, item.original_size) for item in batch]
+        grids, maps = self.scorer(np.stack([item.rgb for item in batch]), boxes, places)
+        lost = [bool(item.lost) for item in batch]
+        if any(lost):  # these inputs show the whole image, not the part
+            grids, maps = grids.copy(), maps.copy()
+            grids[lost], maps[lost] = 0, 0
         return [
             Prediction(
                 name=item.name,
@@ -162,8 +209,11 @@ class ScoringState:
                     *range_note(item.samples, self._config.bit_depth),
                 ),
                 input_sha256=item.input_sha256,
-                displacement=self.displacement(getattr(item, "pose", None)),
+                displacement=self.displacement(item.pose),
                 joint=self.joint,
+                pose=item.pose,
+                placement=item.placement,
+                lost=item.lost,
             )
             for item, box, grid, levels in zip(batch, boxes, grids, maps, strict=True)
         ]
@@ -197,7 +247,9 @@ class ScoringState:
         fitted = self.fitted
         if fitted.calibration == "none" or index >= len(fitted.held_out):
             raise CalibrationError(f"{fitted.normals[index].name}: has no held-out map")
-        return self.map(fitted.held_out[index], fitted.normals[index].original_size)
+        normal = fitted.normals[index]
+        placement = self.placement(normal.pose, normal.original_size)
+        return self.map(fitted.held_out[index], normal.original_size, placement)
 
     def know_levels(self, levels: npt.NDArray[np.uint16]) -> None:
         """Store the held-out scores of all normals, computed elsewhere, to avoid computing them again.
@@ -239,7 +291,7 @@ class ScoringState:
     @cached_property
     def joint(self) -> JointScale | None:
         """The scales by which displacements are judged; None if the model does not locate parts."""
-        align, locator = self._config.align, getattr(self.fitted, "locator", None)
+        align, locator = self._config.align, self.fitted.locator
         if align is None or locator is None:
             return None
         if self.fitted.calibration == "none":
@@ -248,7 +300,7 @@ class ScoringState:
 
     def displacement(self, pose: Pose | None) -> dict[Displacement, int]:
         """Return the sizes of the displacements of a part in steps; empty without a pose."""
-        locator = getattr(self.fitted, "locator", None)
+        locator = self.fitted.locator
         return {} if pose is None or locator is None else pose.levels(locator.frame, self._shape)
 
     def displaced(self, pose: Pose | None, lost: str) -> int:
@@ -295,15 +347,23 @@ class ScoringState:
                 histogram = np.zeros(MAX_LEVEL + 1, np.int64)
                 for index, normal in enumerate(self.fitted.normals[: len(self.fitted.held_out)]):
                     if normal.in_calibration and not normal.lost:
-                        scored = self.scored_area(normal.original_size)
+                        scored = self.scored_area(normal.original_size, normal.pose)
                         histogram += np.bincount(self.held_out_map(index)[scored], minlength=MAX_LEVEL + 1)
                 self._histogram = histogram
             return self._histogram
 
-    def scored_area(self, original_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """Return the pixels inside the region of interest and outside the padding: bool ``(h, w)``."""
-        shape = self._shape
-        return np.broadcast_to(inside(shape, self.roi, self.content_box(original_size)) > 0, shape)
+    def scored_area(self, original_size: tuple[int, int], pose: Pose | None = None) -> npt.NDArray[np.bool_]:
+        """Return the scored pixels of an image's map: bool ``(h, w)``.
+
+        They are inside the region of interest and show the image, not its padding or what is beside it.
+
+        Args:
+            original_size: (height, width) of the image.
+            pose: pose of the part in it, for models that locate parts.
+        """
+        size = self._shape
+        roi = both(self.scored, self.shown(self.placement(pose, original_size), original_size))
+        return np.broadcast_to(inside(size, roi, self.content_box(original_size)) > 0, size)
 
     # --- thresholds ----------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ def pose_spread_job(model: Padim) -> Job[PoseSpread]:
     """
     from padim.analysis.pose_spread import good_images, pose_spread
 
-    seen = [model.normals_[i].sha256 for i in good_images(model)], model.network.preprocess
+    seen = [model.normals_[i].sha256 for i in good_images(model)], model.state.preprocess
     key = f"alignment:{hashlib.sha256(repr(seen).encode()).hexdigest()[:20]}"
     found = watch.find(key)
     if found is not None:

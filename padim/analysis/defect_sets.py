@@ -126,7 +126,7 @@ class LabeledDefects(_Embedded):
         sizes: list[tuple[int, int]] = []
         passed_over = 0
         size = model.network.extractor.batch_size()
-        for batch in batches(images, model.network.preprocess, size, watch, "Reading images of defects"):
+        for batch in batches(images, model.state.preprocess, size, watch, "Reading images of defects"):
             # An image marked as not good may well be a defect, and the model has not seen it.
             fresh = [item for item in batch if own.status(item) in (None, "not_good")]
             passed_over += len(batch) - len(fresh)
@@ -210,7 +210,7 @@ class PaintedDefects(_Embedded):
             scored = model.state.scored_area(normal.original_size)
             if not scored.any():
                 continue
-            rgb = model.network.preprocess(decode(model.working_set.thumbnail(index), normal.name))
+            rgb = model.state.preprocess(decode(model.working_set.thumbnail(index), normal.name))
             place = place_at(scored, _CELLS, seed, len(used))
             found = list(
                 painted_images(

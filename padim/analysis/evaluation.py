@@ -199,9 +199,10 @@ def evaluate_dataset(
         # For a defective image without a mask it is unknown which pixels are defective.
         if sample.good or mask is not None:
             small = (
-                None if mask is None else at_map_resolution(mask, model.network.preprocess, scored.placement)
+                None if mask is None else at_map_resolution(mask, model.state.preprocess, scored.placement)
             )
-            pixels.add(scored.levels, small, model.state.scored_area(scored.original_size), sample.kind)
+            area = model.state.scored_area(scored.original_size, scored.pose)
+            pixels.add(scored.levels, small, area, sample.kind)
         if on_scored is not None:
             on_scored(scored, sample.kind)
     failed = [*dataset.skipped, *failed]

@@ -91,7 +91,7 @@ def embed_file(model: Padim, name: str, content: bytes) -> npt.NDArray[np.float3
     Raises:
         ImageError: the image cannot be used.
     """
-    return embed(model, prepare((name, content), model.network.preprocess).rgb)
+    return embed(model, prepare((name, content), model.state.preprocess).rgb)
 
 
 def explain_each(model: Padim, indices: Iterable[int]) -> dict[int, Explanation]:

@@ -130,7 +130,7 @@ def subset_state(model: Padim, drawn: Iterable[str], watch: Watch | None = None)
     )
     with naming_damage(normals):
         return ScoringState(
-            fit_detector(task),
+            fit_detector(task).located_by(model.state.fitted.reference, model.config.input_shape),
             model.config,
             model.decision.roi,
             model.network.extractor,

@@ -71,7 +71,7 @@ class _PreprocessedThumbnails:
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         for index in self._indices:
             rgb = decode(self._model.working_set.thumbnail(index), self._model.normals_[index].name)
-            yield self._model.network.preprocess(rgb)
+            yield self._model.state.preprocess(rgb)
 
 
 def good_images(model: Padim) -> list[int]:

@@ -217,7 +217,7 @@ def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
         BundleError: the thumbnails are missing or truncated.
         PadimError: no image is in the fit.
     """
-    preprocess = model.network.preprocess
+    preprocess = model.state.preprocess
     total = np.zeros((*preprocess.shape, 3), np.int64)
     count = 0
     for index, normal in enumerate(model.normals_):

@@ -210,7 +210,7 @@ def measure(
             watch.bad(error)
             done += len(settings)
             continue
-        if known.in_fit(ContentHashes(digest, content_hash(model.network.preprocess(rgb)))):
+        if known.in_fit(ContentHashes(digest, content_hash(model.state.preprocess(rgb)))):
             in_fit += 1
             if on_known is not None:
                 on_known(name)
@@ -269,7 +269,7 @@ def _inputs(
         changed = alter(rgb, kind, severity, seed)
         if keeper is not None:
             keeper.altered(kind, severity, changed)
-        yield model.network.preprocess(changed)
+        yield model.state.preprocess(changed)
 
 
 def _check(chosen: Mapping[ChangeKind, Sequence[float]]) -> None:

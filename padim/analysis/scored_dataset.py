@@ -145,6 +145,9 @@ def score_dataset(
                 dataset.samples[one.name].good,
                 one.thumbnail,
                 input_sha256=one.input_sha256,
+                pose=one.pose,
+                placement=one.placement,
+                lost=one.lost,
                 _scores={area: one.score_level},
             )
         )

@@ -291,7 +291,7 @@ def measure(
     bare_rejected = 0
     keeper = PaintedExampleKeeper(kinds, sizes, contrasts) if examples else None
     # Progress is reported below, in images scored, and so not by the reader.
-    reading = batches(images, model.network.preprocess, 1, Watch(None, cancel, on_error), STAGE)
+    reading = batches(images, model.state.preprocess, 1, Watch(None, cancel, on_error), STAGE)
     for image in read.usable(batch[0] for batch in reading):
         box = state.content_box(image.original_size)
         scored = np.broadcast_to(inside(map_shape, model.decision.roi, box) > 0, map_shape)

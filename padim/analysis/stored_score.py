@@ -51,7 +51,7 @@ class StoredScore:
 
     def levels(self, model: Padim) -> npt.NDArray[np.uint16]:
         """Return the level map, uint16 ``(h, w)``, identical to that computed when the image was scored."""
-        return model.state.map(self.grid, self.original_size)
+        return model.state.map(self.grid, self.original_size, self.placement)
 
     def score(self, model: Padim, min_area: int) -> int:
         """Return the image score, a level, for a smallest region; computed once for each."""

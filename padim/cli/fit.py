@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from padim.cli import options, summary
+from padim.cli import align_options, options, summary
 from padim.cli.good_parts import good_parts_at
 from padim.cli.options import config_of, decide
 from padim.cli.resuming import (
@@ -97,6 +97,8 @@ def fit(
     input_size: options.InputSize = None,
     resize: options.Fit = None,
     bit_depth: options.BitDepth = None,
+    align: align_options.Align = None,
+    align_set: align_options.AlignSettings = None,
     grid_stride: options.GridStride = None,
     feature_norm: options.FeatureNorm = None,
     n_features: options.Features = None,
@@ -139,6 +141,7 @@ def fit(
         input_size=input_size,
         fit=resize,
         bit_depth=bit_depth,
+        align=align_options.align_settings(align, align_set),
         grid_stride=grid_stride,
         feature_norm=feature_norm,
         n_features=n_features,

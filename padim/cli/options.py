@@ -262,9 +262,21 @@ def config_of(path: Path | None, preset: str | None = None, **given: Any) -> Pad
         choices = {
             name: choices[name] for name in choices.keys() - {"layers", "inactive_layers", "n_features"}
         }
+    if "align" in given:
+        given["align"] = _aligned(choices.get("align"), given["align"])
     if "layers" in given:
         choices = {name: choices[name] for name in choices.keys() - {"inactive_layers", "n_features"}}
     return PadimConfig.of(presets.expand(named, {**choices, **given}))
+
+
+def _aligned(of_file: Any, given: dict[str, Any]) -> dict[str, Any] | None:
+    """Combine a file's settings of locating the part with those of options; another method starts afresh."""
+    if given.get("method") == "none":
+        return None
+    before = {"method": of_file} if isinstance(of_file, str) else dict(of_file or {})
+    if given.get("method", before.get("method")) != before.get("method"):
+        before = {}
+    return {**before, **given}
 
 
 def decide(model: Any, **given: Any) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,10 @@ from padim.data.decode_budget import Cancel
 from padim.data.preprocess import Preprocess, thumbnail
 from padim.data.shapes import color_kind
 from padim.errors import Cancelled, ImageError
+
+if TYPE_CHECKING:
+    from padim.locating.placement import Placement
+    from padim.locating.pose import Pose
 
 RGB = npt.NDArray[np.uint8]
 Image = tuple[str, bytes | RGB]
@@ -78,6 +83,9 @@ class Prepared:
         thumbnail: a small JPEG, if requested.
         samples: the file's samples, if they are integers of 9 to 16 bits; None for all other images.
         color_kind: see :func:`padim.data.shapes.color_kind`.
+        pose: pose of the part; None for models that do not locate it, and if it was not found.
+        placement: place of the map on the original; None as for ``pose``.
+        lost: why the part was not found; empty if it was, or is not looked for.
     """
 
     name: str
@@ -87,6 +95,9 @@ class Prepared:
     thumbnail: bytes | None
     samples: Samples | None = None
     color_kind: str | None = None
+    pose: Pose | None = None
+    placement: Placement | None = None
+    lost: str = ""
 
     @cached_property
     def input_sha256(self) -> str:
@@ -132,9 +143,10 @@ def _prepared(
 ) -> Prepared:
     height, width = rgb.shape[:2]
     small = None if thumbnail_side is None else thumbnail(rgb, thumbnail_side)
-    resized = preprocess(rgb)
-    kind = color_kind(resized, content)
-    return Prepared(name, content_hash(content), resized, (height, width), small, samples, kind)
+    cut = preprocess.cut(rgb)
+    kind = color_kind(cut.rgb, content)
+    sha256, size = content_hash(content), (height, width)
+    return Prepared(name, sha256, cut.rgb, size, small, samples, kind, cut.pose, cut.placement, cut.lost)
 
 
 def content_hash(content: bytes | RGB) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
 from padim.data.to_rgb import Rgb
+
+if TYPE_CHECKING:
+    from padim.locating.cut import Cut
+    from padim.locating.locator import Locator
 
 # The border of fit="pad": mid-grey is (almost) the zero of the networks' normalised input.
 PAD_COLOR = (127, 127, 127)
@@ -48,16 +52,20 @@ class Preprocess:
         fit: "stretch" resizes the whole image to h x w; "pad" keeps its aspect ratio, centred on mid-grey.
         bit_depth: the range of images deeper than 8 bits, with which files are decoded to RGB: see
             :func:`padim.data.decode.decode`. None as each file declares.
+        locator: finds the part, whose frame becomes the model input; None: the whole image does.
     """
 
     shape: tuple[int, int] = (256, 256)
     fit: Literal["stretch", "pad"] = "stretch"
     bit_depth: int | None = None
+    locator: Locator | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Preprocess:
-        """Return the preprocessing of a model with these settings."""
-        return cls(shape=settings.input_shape, fit=settings.fit, bit_depth=settings.bit_depth)
+    def of(cls, settings: Settings, locator: Locator | None = None) -> Preprocess:
+        """Return the preprocessing of a model with these settings, which locates the part or does not."""
+        return cls(
+            shape=settings.input_shape, fit=settings.fit, bit_depth=settings.bit_depth, locator=locator
+        )
 
     def __post_init__(self) -> None:
         sides = self.shape if isinstance(self.shape, tuple) else ()
@@ -75,7 +83,25 @@ class Preprocess:
         Returns:
             uint8 (h, w, 3) of :attr:`shape`, resized with Pillow's antialiasing bilinear filter.
         """
-        box = self.content_box(_checked(rgb).shape[:2])
+        return self.cut(rgb).rgb
+
+    def cut(self, rgb: Rgb) -> Cut:
+        """Return the model input of an image, with the place of the part that it was cut out at.
+
+        Without a locator it is the whole image, without a place.
+
+        Args:
+            rgb: uint8 (h, w, 3), h and w at least 1.
+        """
+        from padim.locating import cut  # imported late: the decoding helper processes need no OpenCV
+
+        _checked(rgb)
+        if self.locator is None:
+            return cut.Cut(self._whole(rgb), None, None)
+        return cut.cut_out(rgb, self.locator, self.shape)
+
+    def _whole(self, rgb: Rgb) -> Rgb:
+        box = self.content_box(rgb.shape[:2])
         content = np.array(Image.fromarray(rgb).resize((box.width, box.height), Image.Resampling.BILINEAR))
         if self.fit == "stretch":
             return content

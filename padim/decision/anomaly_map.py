@@ -195,6 +195,13 @@ def tail_inputs(
     }
 
 
+def both(one: Mask | None, other: Mask | None) -> Mask | None:
+    """Return where both masks are True; None stands for a mask that is True everywhere."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
+
 def inside(shape: tuple[int, int], roi: Mask | None, content_box: Box | None) -> NDArray[np.float32]:
     """Return 1 where an image is scored and 0 elsewhere: float32 ``shape``, or ``(1, 1)`` if everywhere.
 

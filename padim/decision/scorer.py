@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from padim.data.preprocess import Box
-from padim.decision.anomaly_map import Quantizer, inside, tail_inputs
+from padim.decision.anomaly_map import Quantizer, both, inside, tail_inputs
 from padim.errors import PadimError
 from padim.network.detector import Detector
 from padim.network.extractor import FeatureExtractor
@@ -62,13 +62,17 @@ class Scorer:
         }
 
     def __call__(
-        self, rgb: npt.NDArray[np.uint8], content_boxes: Sequence[Box | None] | None = None
+        self,
+        rgb: npt.NDArray[np.uint8],
+        content_boxes: Sequence[Box | None] | None = None,
+        shown: Sequence[npt.NDArray[np.bool_] | None] | None = None,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16]]:
         """Compute the distances and level maps of images.
 
         Args:
             rgb: uint8 ``(n, h, w, 3)``.
             content_boxes: the part of the input that each padded image fills; None: all of it.
+            shown: bool ``(h, w)``, where each input shows the image of a located part; None: everywhere.
 
         Returns:
             float32 ``(n, H, W)``, distances, and uint16 ``(n, h, w)``.
@@ -77,9 +81,16 @@ class Scorer:
             PadimError: the network returned values that are not finite.
         """
         inputs = self._inputs
-        if content_boxes is not None and any(box is not None for box in content_boxes):
-            shape = self._extractor.input_shape
-            own = np.stack([np.broadcast_to(inside(shape, self._roi, box), shape) for box in content_boxes])
+        boxes = [None] * len(rgb) if content_boxes is None else list(content_boxes)
+        places = [None] * len(rgb) if shown is None else list(shown)
+        if any(one is not None for one in (*boxes, *places)):
+            size = self._extractor.input_shape
+            own = np.stack(
+                [
+                    np.broadcast_to(inside(size, both(self._roi, place), box), size)
+                    for box, place in zip(boxes, places, strict=True)
+                ]
+            )
             inputs = {**inputs, "inside": ort.OrtValue.ortvalue_from_numpy(own)}
         distance, maps = self._extractor.score(
             rgb, self._detector, self._channels, inputs, ("distance", "map")

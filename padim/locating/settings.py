@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -95,6 +96,11 @@ class Align(BaseModel):
         if isinstance(data, str):  # ``align: outline``
             data = {"method": data}
         if isinstance(data, dict):
+            for name in data:
+                if name not in cls.model_fields:
+                    close = difflib.get_close_matches(str(name)[:80], cls.model_fields, n=1, cutoff=0.5)
+                    hint = f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(cls.model_fields)}"
+                    raise ValueError(f"unknown setting '{str(name)[:80]}'; {hint}")
             return {**_DEFAULTS.get(str(data.get("method")), {}), **data}
         return data
 

@@ -142,18 +142,19 @@ def regrouped(normals: Sequence[Normal], groups: Groups) -> tuple[Normal, ...]:
 def with_status(normals: Sequence[Normal], index: int, status: Status) -> tuple[Normal, ...]:
     """Return the normals with a new status for all images of one normal's part.
 
+    A part that was not found in an image cannot be in the fit: included again, it is kept out.
+
     Raises:
-        PadimError: the part is the reference, or to be in the fit although it was not found in an image.
+        PadimError: the part is the reference.
     """
-    group = normals[index].group
-    for normal in normals:
-        if normal.group != group:
-            continue
+    part = [normal for normal in normals if normal.group == normals[index].group]
+    for normal in part:
         if normal.status == "reference":
             raise PadimError(
                 f"{normal.name}: is the reference part, which the others are brought to the place of; to "
                 "replace it, fit again with another reference"
             )
-        if status == "fit" and normal.lost:
-            raise PadimError(f"{normal.name}: cannot be in the fit, because the part was not found in it")
+    if status == "fit" and any(normal.lost for normal in part):
+        status = "kept_out"
+    group = part[0].group
     return tuple(replace(normal, status=status) if normal.group == group else normal for normal in normals)

@@ -23,6 +23,7 @@ from padim.data.bit_depth import Samples
 from padim.data.loading import Named, Watch, content_hash, prepare
 from padim.data.preprocess import Preprocess
 from padim.errors import DamagedError, ImageError, PadimError
+from padim.locating.pose import Pose
 from padim.storage import leftovers
 from padim.storage.atomic import naming, write_atomic
 from padim.storage.record_file import FORMAT, sealed
@@ -61,6 +62,8 @@ class Done:
     samples: Samples | None = None
     color_kind: str | None = None
     input_sha256: str = ""
+    pose: Pose | None = None
+    lost: str = ""
 
 
 class Rest(Iterable[Named]):
@@ -339,8 +342,8 @@ def _line(batch: Sequence[Done]) -> str:
 
 
 def _entry(item: Done) -> dict[str, Any]:
-    entry = asdict(item)
-    return entry if item.samples is not None else {name: entry[name] for name in entry if name != "samples"}
+    optional = {"samples": item.samples, "pose": item.pose, "lost": item.lost or None}
+    return {name: value for name, value in asdict(item).items() if optional.get(name, "") is not None}
 
 
 def _recorded(folder: Path) -> list[list[Done]]:
@@ -364,6 +367,8 @@ def _recorded(folder: Path) -> list[list[Done]]:
                         Samples(**item["samples"]) if item.get("samples") else None,
                         _text(item.get("color_kind")),
                         item.get("input_sha256", ""),
+                        Pose.from_json(item["pose"]) if item.get("pose") else None,
+                        item.get("lost", ""),
                     )
                     for item in json.loads(text)
                 ]

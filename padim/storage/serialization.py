@@ -52,6 +52,9 @@ class SavedModel:
         held_out: float32 ``(n, H, W)``, the normals' held-out distances.
         roi: bool ``(h, w)``, True where defects count; None: everywhere.
         roi_shapes: the shapes that the region of interest was drawn with.
+        reference: record and image of the reference part; None for models that do not locate parts.
+        covered: bool ``(h, w)``, the map pixels that are scored because most images show them; None as for
+            ``reference``.
     """
 
     config: PadimConfig
@@ -70,6 +73,8 @@ class SavedModel:
     held_out: npt.NDArray[np.float32]
     roi: npt.NDArray[np.bool_] | None
     roi_shapes: Any
+    reference: tuple[bytes, bytes] | None = None
+    covered: npt.NDArray[np.bool_] | None = None
 
 
 def write(
@@ -131,6 +136,9 @@ def write(
         files["roi.npy"] = model.roi.view(np.uint8)
     if model.roi_shapes:
         files["roi_shapes.json"] = json.dumps(model.roi_shapes).encode()
+    if model.reference is not None and model.covered is not None:
+        files["reference.json"], files["reference.png"] = model.reference
+        files["covered.npy"] = model.covered.view(np.uint8)
     return bundle.write(path, manifest, files, opened=opened)
 
 
@@ -171,6 +179,7 @@ def read(saved: bundle.Bundle) -> SavedModel:
     held_out = saved.array("held_out.npy", np.float32, 3)
     if held_out.shape[1:] != config.grid_shape or len(held_out) > len(normals):
         raise does_not_fit(path)
+    reference, covered = _read_reference(saved, config)
     roi, shapes = _read_roi(saved, config.input_shape)
     return SavedModel(
         config,
@@ -189,7 +198,21 @@ def read(saved: bundle.Bundle) -> SavedModel:
         held_out,
         roi,
         shapes,
+        reference,
+        covered,
     )
+
+
+def _read_reference(
+    saved: bundle.Bundle, config: PadimConfig
+) -> tuple[tuple[bytes, bytes] | None, npt.NDArray[np.bool_] | None]:
+    """Read the reference part of a model that locates parts, and the map pixels that it scores."""
+    if config.align is None:
+        return None, None
+    covered = saved.array("covered.npy", np.uint8, 2)
+    if covered.shape != config.input_shape:
+        raise does_not_fit(saved.path)
+    return (saved.bytes("reference.json"), saved.bytes("reference.png")), covered != 0
 
 
 def _read_roi(saved: bundle.Bundle, shape: tuple[int, int]) -> tuple[npt.NDArray[np.bool_] | None, Any]:

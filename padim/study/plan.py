@@ -190,7 +190,14 @@ def _overridden(base: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str
 
 def _config(choices: Mapping[str, Any], place: str) -> PadimConfig:
     try:
-        return PadimConfig.of(choices)
+        config = PadimConfig.of(choices)
+        if config.align is not None:
+            # Its features are shared by configurations, and a model's depend on its reference part.
+            raise PadimError(
+                "align: a study compares whole images; compare models with and without locating by the "
+                "command align"
+            )
+        return config
     except PadimError as error:
         raise PadimError(f"plan: {place}: {str(error).removeprefix('configuration: ')}") from error
 

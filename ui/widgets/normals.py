@@ -48,7 +48,7 @@ def _overlay_of(_model: Padim, identity: str, index: int, level: int, min_area: 
     from padim.output.small_overlays import overlay_jpeg
 
     rgb = decode(_model.working_set.thumbnail(index), _model.normals_[index].name)
-    box = _model.network.preprocess.content_box(rgb.shape[:2]) if _model.config.fit == "pad" else None
+    box = _model.state.preprocess.content_box(rgb.shape[:2]) if _model.config.fit == "pad" else None
     return overlay_jpeg(rgb, _model.state.held_out_map(index), level, min_area, box)
 
 
