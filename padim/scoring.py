@@ -7,6 +7,7 @@ continues with the same detector, scale and region of interest until it ends.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 
@@ -47,6 +48,7 @@ from padim.methods.padim import PatchGaussians
 from padim.network.extractor import FeatureExtractor
 from padim.scoring_identity import scoring_identity
 from padim.storage.bundle import sha256_stored
+from padim.text import count
 
 
 class ScoringState:
@@ -386,6 +388,13 @@ class ScoringState:
                 raise BeyondScaleError(
                     f"the threshold set by hand, {choice.value:.6g}, is beyond {ends}: set another one"
                 )
+            lost = [n.name for n in self.fitted.normals if n.in_calibration and n.lost]
+            if lost and self.joint is not None and self.joint.on_lost == "reject":
+                raise BeyondScaleError(
+                    f"the percentile is beyond every threshold: in {count(len(lost), 'good image')} the part "
+                    f"was not found (first {lost[0]}); widen the limits of locating, take out as not good "
+                    "what shows no part, or set the threshold by hand"
+                )
             raise BeyondScaleError(
                 f"the percentile is the score of a good part beyond {ends}: take that part out as not good, "
                 "or set the threshold by hand"
@@ -397,7 +406,14 @@ class ScoringState:
             assert choice.value is not None  # guaranteed by Choice
             return Threshold(self.fitted.quantizer.to_level(choice.value), "manual")
         if choice.basis == "image":
-            return image_threshold(self.joint_scores(min_area), choice.permille)
+            scores = self.joint_scores(min_area)
+            found = image_threshold(scores, choice.permille)
+            within = scores[scores <= HIGHEST_THRESHOLD]
+            if not found.supported and found.level > HIGHEST_THRESHOLD and len(within):
+                # Too few parts for the percentile: the largest score that a threshold can be. A part that was
+                # not found is above every threshold.
+                return replace(found, level=int(within.max()))
+            return found
         if self.fitted.calibration == "none":
             self.image_levels(min_area)  # raises the error that says what is missing
         histogram = self.pixel_histogram()

@@ -67,6 +67,35 @@ def test_a_part_that_lies_otherwise_is_accepted_and_its_defect_found(model: Padi
         assert np.hypot(x - there[0], y - there[1]) < 10, "one grid position is 12 pixels"
 
 
+def test_a_part_that_is_not_found_has_a_verdict_of_its_own(model: Padim) -> None:
+    (prediction,) = model.predict([BLANK])
+    assert prediction.lost
+    assert prediction.verdict == "reject"
+    assert not prediction.mask.any()
+    assert not prediction.levels.any()
+    assert any("not found" in reason for reason in prediction.reasons)
+
+
+def test_review_can_be_chosen_for_parts_that_are_not_found() -> None:
+    model = aligned({"method": "outline", "on_lost": "review"}).fit(any_pose(8))
+    (prediction,) = model.predict([BLANK])
+    assert prediction.verdict == "review"
+
+
+def test_a_good_part_that_is_not_found_counts_as_a_false_reject() -> None:
+    images = any_pose(16)
+    model = aligned().fit([*images, BLANK])
+    assert (model.normals_[16].status, model.normals_[16].pose) == ("kept_out", None)
+    assert model.normals_[16].lost
+    assert model.false_reject_rate_.above >= 1
+    model.include(16)
+    assert [normal.status for normal in model.normals_][16] == "kept_out", "it cannot be in the fit"
+    model.exclude(16, "not_good")
+    assert [normal.status for normal in model.normals_][16] == "not_good"
+    model.include(16)
+    assert [normal.status for normal in model.normals_][16] == "kept_out"
+
+
 def test_saved_and_opened_it_scores_the_same(model: Padim, tmp_path: Path) -> None:
     for name in ("model", "model.zip"):
         opened = Padim.load(model.save(tmp_path / name))
@@ -74,7 +103,7 @@ def test_saved_and_opened_it_scores_the_same(model: Padim, tmp_path: Path) -> No
         images = [posed(3, dx=4, turn=20, defect=(0, -6)), BLANK[1]]
         for one, other in zip(opened.predict(images), model.predict(images), strict=True):
             np.testing.assert_array_equal(one.levels, other.levels)
-            assert (one.pose, one.lost, one.verdict) == (other.pose, other.lost, other.verdict)
+            assert (one.pose, one.verdict, one.reasons) == (other.pose, other.verdict, other.reasons)
 
 
 def test_a_stopped_fit_is_resumed_bit_for_bit(model: Padim, tmp_path: Path) -> None:

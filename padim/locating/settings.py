@@ -25,6 +25,8 @@ Weight = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 
 # Defaults that depend on the method. Parts that are found by their outline may lie anywhere and in any
 # direction, so that only their size is judged unless the user asks for more.
+# The default weight is 3: displacements scatter around 0, so that their largest values are about three times
+# their median, those of map scores only about one and a half times.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "outline": {"max_turn": 180.0, "shift_weight": None, "turn_weight": None},
     # Among all places, turns and sizes one reaches a match of 0.6 by chance.
@@ -85,10 +87,12 @@ class Align(BaseModel):
     )
     on_lost: OnLost = Field("reject", description="Verdict of an image in which the part is not found.")
     shift_weight: Weight | None = Field(
-        1.0, description="Weight of the shift in the verdict, larger is more lenient; null: not judged."
+        3.0,
+        description="Weight of the shift in the verdict, larger is more lenient; null: not judged. At 3 it "
+        "hardly raises the threshold of the map.",
     )
-    turn_weight: Weight | None = Field(1.0, description="As shift_weight, for the turn.")
-    scale_weight: Weight | None = Field(1.0, description="As shift_weight, for the size.")
+    turn_weight: Weight | None = Field(3.0, description="As shift_weight, for the turn.")
+    scale_weight: Weight | None = Field(3.0, description="As shift_weight, for the size.")
 
     @model_validator(mode="before")
     @classmethod
