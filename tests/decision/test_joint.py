@@ -160,7 +160,7 @@ def test_scales_are_medians_over_parts_each_by_its_worst_image() -> None:
         normal("e", shift=0, status="reference"),
         lost("f"),
     ]
-    align = Align(method="features", shift_weight=0.5, turn_weight=None)
+    align = Align(method="features", shift_weight=0.5, turn_weight=None, scale_weight=1)
     scale = joint_scale(align, FRAME, SHAPE, normals, [10, 20, 30, 50, 9000, 9000, 9000])
     assert scale.map_scale == 30
     assert {one.name: one.scale for one in scale.statistics} == {
@@ -172,7 +172,7 @@ def test_scales_are_medians_over_parts_each_by_its_worst_image() -> None:
 
 def test_a_group_counts_once_by_the_worst_of_all_its_images() -> None:
     normals = [normal("a", shift=5), normal("a"), normal("b", shift=1)]
-    align = Align(method="features", turn_weight=None, scale_weight=None)
+    align = Align(method="features", turn_weight=None, scale_weight=None, shift_weight=1)
     scale = joint_scale(align, FRAME, SHAPE, normals, [100, 300, 200])
     of_parts = part_scores(
         normals,
