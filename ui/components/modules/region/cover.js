@@ -39,17 +39,19 @@ function hatchTile(ratio) {
  * Shapes, filled: opaque where nothing counts; null where everything does.
  *
  * @param {Shape[]} shapes
- * @param {number} size side of the map
+ * @param {number} width of the map
+ * @param {number} height
  */
-function coverOf(shapes, size) {
+function coverOf(shapes, width, height) {
   if (!shapes.length) return null;
   const cover = document.createElement("canvas");
-  const scale = Math.max(1, Math.round(COVER_SIDE / size));
-  cover.width = cover.height = size * scale;
+  const scale = Math.max(1, Math.round(COVER_SIDE / Math.max(width, height)));
+  cover.width = width * scale;
+  cover.height = height * scale;
   const context = contextOf(cover);
   context.scale(scale, scale);
   context.lineCap = context.lineJoin = "round";
-  if (shapes[0].mode === "include") context.fillRect(0, 0, size, size);
+  if (shapes[0].mode === "include") context.fillRect(0, 0, width, height);
   for (const { kind, mode, points, radius } of shapes) {
     context.globalCompositeOperation = mode === "exclude" ? "source-over" : "destination-out";
     const path = new Path2D(pathOf(points, kind === "polygon"));
@@ -66,23 +68,25 @@ function coverOf(shapes, size) {
  * Darken and hatch a canvas where a cover is opaque.
  *
  * @param {HTMLCanvasElement} canvas
- * @param {number} side of the canvas, in pixels of the screen
+ * @param {number} width of the canvas, in pixels of the screen
+ * @param {number} height
  * @param {CanvasImageSource | null} cover null: nowhere
  */
-function drawCover(canvas, side, cover) {
-  if (canvas.width !== side) canvas.width = canvas.height = side;
+function drawCover(canvas, width, height, cover) {
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
   const context = contextOf(canvas);
   context.globalCompositeOperation = "source-over";
-  context.clearRect(0, 0, side, side);
+  context.clearRect(0, 0, width, height);
   if (!cover) return;
   context.fillStyle = DARK;
-  context.fillRect(0, 0, side, side);
+  context.fillRect(0, 0, width, height);
   const hatch = context.createPattern(hatchTile(window.devicePixelRatio || 1), "repeat");
   if (hatch) context.fillStyle = hatch;
-  context.fillRect(0, 0, side, side);
+  context.fillRect(0, 0, width, height);
   context.globalCompositeOperation = "destination-in";
   context.imageSmoothingEnabled = false;
-  context.drawImage(cover, 0, 0, side, side);
+  context.drawImage(cover, 0, 0, width, height);
 }
 
 /** The canvas over the image, and Python's mask. */
@@ -118,16 +122,17 @@ export class Cover {
   /**
    * Darken what does not count: by Python's mask, or until it is there by the shapes.
    *
-   * @param {{ shapes: Shape[], size: number }} sketch
+   * @param {{ shapes: Shape[], width: number, height: number }} sketch
    * @param {boolean} settled whether Python's mask is that of the shapes
    */
-  draw({ shapes, size }, settled) {
-    const side = Math.round(this.canvas.clientWidth * (window.devicePixelRatio || 1));
-    if (!side) return;
+  draw({ shapes, width, height }, settled) {
+    const { clientWidth, clientHeight } = this.canvas;
+    const [across, down] = [clientWidth, clientHeight].map((side) => Math.round(side * (window.devicePixelRatio || 1)));
+    if (!across || !down) return;
     const { url, image } = this.mask;
     // On its way, the shapes stand in for it, unless there are none here.
     const byMask = settled && (!url || image !== null || !shapes.length);
     this.canvas.dataset.by = byMask ? "mask" : "shapes";
-    drawCover(this.canvas, side, byMask ? image : coverOf(shapes, size));
+    drawCover(this.canvas, across, down, byMask ? image : coverOf(shapes, width, height));
   }
 }

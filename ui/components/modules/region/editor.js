@@ -82,11 +82,13 @@ export class Editor {
       this.penDown = false;
     }
     if (news === "model") {
-      const { size } = message;
+      const { width, height } = message;
       this.pen = null;
-      this.radius = Math.max(1, Math.round(size / 24));
-      this.panel.radius.max = String(Math.max(8, Math.round(size / 4)));
-      this.layer.svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
+      const side = Math.sqrt(width * height); // of the square as large as the map
+      this.radius = Math.max(1, Math.round(side / 24));
+      this.panel.radius.max = String(Math.max(8, Math.round(side / 4)));
+      this.stage.style.setProperty("--ratio", String(width / height));
+      this.layer.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     }
     this.panel.showImages(message);
     this.cover.load(message.mask);
@@ -107,8 +109,8 @@ export class Editor {
   }
 
   _reportDrawing() {
-    const { model, size, serial, shapes } = this.sketch;
-    this.report({ model: model ?? "", size, serial, shapes });
+    const { model, width, height, serial, shapes } = this.sketch;
+    this.report({ model: model ?? "", width, height, serial, shapes });
     this.draw();
   }
 
@@ -239,8 +241,8 @@ export class Editor {
 
   /** Map pixels that a screen pixel is. */
   get unit() {
-    const { size } = this.sketch;
-    return size / (this.cover.canvas.clientWidth || size);
+    const { width } = this.sketch;
+    return width / (this.cover.canvas.clientWidth || width);
   }
 
   /** Darken what does not count. */

@@ -67,8 +67,8 @@ function actOf(editor, event) {
  * @param {Editor} editor
  * @returns {Point}
  */
-function penOf({ pen, sketch: { size } }) {
-  return pen ?? [size / 2, size / 2];
+function penOf({ pen, sketch: { width, height } }) {
+  return pen ?? [width / 2, height / 2];
 }
 
 /**

@@ -26,7 +26,8 @@
  *
  * @typedef {object} Message
  * @property {string} model its id
- * @property {number} size side of the map
+ * @property {number} width of the map, in map pixels
+ * @property {number} height
  * @property {number} handled serial number of the latest drawing that Python knows
  * @property {Shape[]} shapes
  * @property {string} mean URL of the good parts' mean image
@@ -39,6 +40,6 @@
  * @property {number} most_corners of one shape
  */
 
-/** @typedef {{ model: string, size: number, serial: number, shapes: Shape[] }} DrawingReport */
+/** @typedef {{ model: string, width: number, height: number, serial: number, shapes: Shape[] }} DrawingReport */
 
 export {};

@@ -43,8 +43,8 @@ export function listenToPointer(editor) {
  * @param {number} y
  * @returns {Point}
  */
-export function within({ sketch: { size } }, x, y) {
-  return [Math.min(size, Math.max(0, x)), Math.min(size, Math.max(0, y))];
+export function within({ sketch: { width, height } }, x, y) {
+  return [Math.min(width, Math.max(0, x)), Math.min(height, Math.max(0, y))];
 }
 
 /**
@@ -56,11 +56,11 @@ export function within({ sketch: { size } }, x, y) {
  */
 function placeOf(editor, event) {
   const box = editor.layer.svg.getBoundingClientRect();
-  const { size } = editor.sketch;
+  const { width, height } = editor.sketch;
   const [x, y] = within(
     editor,
-    ((event.clientX - box.left) / box.width) * size,
-    ((event.clientY - box.top) / box.height) * size,
+    ((event.clientX - box.left) / box.width) * width,
+    ((event.clientY - box.top) / box.height) * height,
   );
   return [tidy(x), tidy(y)];
 }

@@ -12,7 +12,9 @@ export class Sketch {
   constructor() {
     /** @type {string | null} id of the model */
     this.model = null;
-    this.size = 0;
+    /** Size of the map that the shapes are drawn on, in map pixels. */
+    this.width = 0;
+    this.height = 0;
     /** @type {Shape[]} */
     this.shapes = [];
     /** Which shape is selected; -1: none. */
@@ -40,15 +42,15 @@ export class Sketch {
   /**
    * Take over what Python sent.
    *
-   * @param {Pick<import("./message.js").Message, "model" | "size" | "handled" | "shapes">} message
+   * @param {Pick<import("./message.js").Message, "model" | "width" | "height" | "handled" | "shapes">} message
    * @param {boolean} busy whether a shape is being dragged
    * @returns {"model" | "restart" | "replaced" | "same"} what it means: another model; Python has forgotten the
    *   drawings; it has put other shapes in their place; nothing
    */
-  takeOver({ model, size, handled, shapes }, busy) {
-    const news = this._newsIn({ model, size, handled, shapes }, busy);
+  takeOver({ model, width, height, handled, shapes }, busy) {
+    const news = this._newsIn({ model, width, height, handled, shapes }, busy);
     if (news === "model" || news === "restart") {
-      Object.assign(this, { model, size, shapes, past: [], future: [], selected: -1, serial: handled });
+      Object.assign(this, { model, width, height, shapes, past: [], future: [], selected: -1, serial: handled });
     } else if (news === "replaced") {
       // Which can be undone as any change.
       this._remember();
@@ -61,12 +63,12 @@ export class Sketch {
   }
 
   /**
-   * @param {Pick<import("./message.js").Message, "model" | "size" | "handled" | "shapes">} message
+   * @param {Pick<import("./message.js").Message, "model" | "width" | "height" | "handled" | "shapes">} message
    * @param {boolean} busy
    * @returns {"model" | "restart" | "replaced" | "same"}
    */
-  _newsIn({ model, size, handled, shapes }, busy) {
-    if (model !== this.model || size !== this.size) return "model";
+  _newsIn({ model, width, height, handled, shapes }, busy) {
+    if (model !== this.model || width !== this.width || height !== this.height) return "model";
     if (handled < this.answered) return "restart";
     if (handled >= this.serial && !busy && !alike(shapes, this.shapes)) return "replaced";
     return "same";

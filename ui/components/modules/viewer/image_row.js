@@ -172,10 +172,10 @@ export class ImageRow {
     panes.maskOver.hidden = !layers.mask;
     const heat = this._heatOf(map, item);
     if (!panes.of.heatmap.hidden) heat.draw(panes.heatmap, scale.solid, null, scratch);
-    if (!panes.of.mask.hidden) paintMask(panes.mask, runs, map.size, box, WHITE, BLACK, scratch);
+    if (!panes.of.mask.hidden) paintMask(panes.mask, runs, map, box, WHITE, BLACK, scratch);
     if (panes.of.overlay.hidden) return;
     if (layers.heatmap) heat.draw(panes.heatOver, scale.heat, null, scratch);
-    if (layers.mask) paintMask(panes.maskOver, runs, map.size, box, MARK, 0, scratch);
+    if (layers.mask) paintMask(panes.maskOver, runs, map, box, MARK, 0, scratch);
     this.path = layers.contour ? outline(runs, box) : null;
     this._strokeContour();
   }
@@ -188,7 +188,7 @@ export class ImageRow {
    */
   _heatOf(map, item) {
     if (this._heat?.map !== map) {
-      this._heat = { map, small: new SmallMap(map, item.box, map.size > HEAT_SIDE ? 2 : 1) };
+      this._heat = { map, small: new SmallMap(map, item.box, Math.max(map.width, map.height) > HEAT_SIDE ? 2 : 1) };
     }
     return this._heat.small;
   }

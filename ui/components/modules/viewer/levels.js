@@ -1,6 +1,8 @@
 // @ts-check
 // Levels: the integers that decide. The same arithmetic as padim/decision/anomaly_map.py.
 
+/** @typedef {{ width: number, height: number }} MapSize in map pixels */
+
 export const MAX_LEVEL = 65535;
 
 /** A model's fixed scale between map units and levels (padim.decision.anomaly_map.Quantizer). */
@@ -34,18 +36,19 @@ export class Quantizer {
 export class LevelMap {
   /**
    * @param {Uint16Array} scores the image score for every smallest region of 1, 2, ... pixels
-   * @param {Uint16Array} levels size x size levels, row by row
-   * @param {number} size side of the square map
+   * @param {Uint16Array} levels height x width levels, row by row
+   * @param {MapSize} size
    */
-  constructor(scores, levels, size) {
+  constructor(scores, levels, { width, height }) {
     this.scores = scores;
     this.levels = levels;
-    this.size = size;
+    this.width = width;
+    this.height = height;
     /** The highest level of every row. */
-    this.rowMax = new Uint16Array(size);
-    for (let row = 0; row < size; row++) {
+    this.rowMax = new Uint16Array(height);
+    for (let row = 0; row < height; row++) {
       let most = 0;
-      for (let i = row * size, stop = i + size; i < stop; i++) if (levels[i] > most) most = levels[i];
+      for (let i = row * width, stop = i + width; i < stop; i++) if (levels[i] > most) most = levels[i];
       this.rowMax[row] = most;
     }
   }

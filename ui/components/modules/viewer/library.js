@@ -5,7 +5,8 @@ import { LevelMap } from "./levels.js";
 import { fetchBytes, fetchTables } from "./tables.js";
 
 /** @typedef {(url: string, map: LevelMap) => void} Arrived */
-/** @typedef {{ url: string, size: number, areas: number, urgent: boolean, done: Arrived[], active: boolean }} Wanted */
+/** @typedef {import("./levels.js").MapSize} MapSize */
+/** @typedef {{ url: string, size: MapSize, areas: number, urgent: boolean, done: Arrived[], active: boolean }} Wanted */
 
 const MOST_IMAGES = 2000;
 
@@ -71,7 +72,7 @@ export class Library {
    * Fetch a map unless it is here or asked for.
    *
    * @param {string | null} url
-   * @param {number} size
+   * @param {MapSize} size
    * @param {number} areas
    * @param {boolean} urgent
    * @param {Arrived} done called once it is here
@@ -86,7 +87,7 @@ export class Library {
       asked.done.push(done);
     }
     // In the background only as much as can be kept, or fetching would push out what was fetched.
-    else if (urgent || this.bytes + 2 * (size * size + areas) * (this.waiting.size + 1) < this.limit) {
+    else if (urgent || this.bytes + 2 * (size.width * size.height + areas) * (this.waiting.size + 1) < this.limit) {
       this.waiting.set(url, { url, size, areas, urgent, done: [done], active: false });
     }
     this._next();
@@ -109,7 +110,7 @@ export class Library {
 
   /** @param {Wanted} wanted */
   async _fetch({ url, size, areas, done }) {
-    const tables = await fetchTables(url, [[1, areas], [size, size]]);
+    const tables = await fetchTables(url, [[1, areas], [size.height, size.width]]);
     if (!tables) {
       this.failed.add(url);
       return;

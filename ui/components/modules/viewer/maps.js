@@ -44,7 +44,7 @@ export class Maps {
    * @param {boolean} urgent
    */
   want(item, urgent) {
-    const { size, areas } = this.store.message;
+    const { map_size: size, areas } = this.store.message;
     library.want(item.map, size, areas, urgent, (url, map) => {
       if (item.map !== url) return;
       item.curve = map.scores.slice();

@@ -7,7 +7,7 @@ import { greyPng } from "./png.js";
 import { findMask, Runs } from "./regions.js";
 
 /**
- * @typedef {object} Box where an image lies in its square map, in map pixels
+ * @typedef {object} Box where an image lies in its map, in map pixels
  * @property {number} left
  * @property {number} top
  * @property {number} width

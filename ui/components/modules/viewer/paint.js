@@ -54,18 +54,18 @@ export function sized(canvas, width, height) {
  *
  * @param {HTMLCanvasElement} canvas
  * @param {Runs} runs
- * @param {number} size side of the map
+ * @param {import("./levels.js").MapSize} size of the map
  * @param {Box} box the part of the map to draw
  * @param {number} on
  * @param {number} off
  * @param {Scratch} scratch
  */
-export function paintMask(canvas, runs, size, box, on, off, scratch) {
-  const { image, pixels } = scratch.of(size, size);
+export function paintMask(canvas, runs, { width, height }, box, on, off, scratch) {
+  const { image, pixels } = scratch.of(width, height);
   pixels.fill(off);
   const { rows, starts, stops } = runs;
   for (let i = 0; i < runs.count; i++) {
-    const first = rows[i] * size;
+    const first = rows[i] * width;
     pixels.fill(on, first + starts[i], first + stops[i]);
   }
   sized(canvas, box.width, box.height).putImageData(image, -box.left, -box.top);

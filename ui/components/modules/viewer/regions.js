@@ -106,15 +106,15 @@ export class Runs {
  * @param {Runs} runs is overwritten
  */
 export function findMask(map, threshold, minArea, runs) {
-  const { levels, size, rowMax } = map;
+  const { levels, width, height, rowMax } = map;
   runs.count = 0;
   let aboveBegin = 0;
   let aboveEnd = 0;
-  for (let row = 0; row < size; row++) {
+  for (let row = 0; row < height; row++) {
     const begin = runs.count;
     if (rowMax[row] > threshold) {
-      const first = row * size;
-      const end = first + size;
+      const first = row * width;
+      const end = first + width;
       let i = first;
       for (;;) {
         while (i < end && levels[i] <= threshold) i++;

@@ -155,7 +155,7 @@ export class ImageRows {
     // The map pixel under this pixel's center (padim.decision.anomaly_map): integers, as the mask is enlarged.
     const column = box.left + Math.floor(((2 * x + 1) * box.width) / (2 * item.width));
     const line = box.top + Math.floor(((2 * y + 1) * box.height) / (2 * item.height));
-    const value = quantizer.toValue(map.levels[line * map.size + column]);
+    const value = quantizer.toValue(map.levels[line * map.width + column]);
     return `${text} · ${value.toFixed(2)} · ${multipleOf(value, quantizer.toValue(this.draft.now.level))} threshold`;
   }
 }

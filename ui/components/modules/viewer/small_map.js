@@ -17,14 +17,13 @@ export class SmallMap {
     this.width = Math.ceil(box.width / factor);
     this.height = Math.ceil(box.height / factor);
     this.levels = new Uint16Array(this.width * this.height);
-    const { levels, size } = map;
     for (let y = 0; y < box.height; y++) {
       /** @type {number} */
       const out = Math.floor(y / factor) * this.width;
-      const from = (y + box.top) * size + box.left;
+      const from = (y + box.top) * map.width + box.left;
       for (let x = 0; x < box.width; x++) {
         const at = out + Math.floor(x / factor);
-        if (levels[from + x] > this.levels[at]) this.levels[at] = levels[from + x];
+        if (map.levels[from + x] > this.levels[at]) this.levels[at] = map.levels[from + x];
       }
     }
   }

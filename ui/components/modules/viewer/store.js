@@ -83,8 +83,8 @@ export class Store {
    * @returns {Promise<boolean>} false when newer data have overtaken this
    */
   async takeRegion() {
-    const { size, roi } = this.message;
-    const tables = roi ? await fetchTables(roi, [[size, size]]) : null;
+    const { map_size: size, roi } = this.message;
+    const tables = roi ? await fetchTables(roi, [[size.height, size.width]]) : null;
     if (this.message.roi !== roi) return false;
     this.region = tables ? new LevelMap(new Uint16Array(1), tables[0], size) : null;
     return true;
