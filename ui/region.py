@@ -53,7 +53,7 @@ class Drawing:
 
     Attributes:
         shapes: the drawn shapes; None until something is drawn, which means the region in use.
-        size: side of the map they were drawn on, in pixels.
+        size: input size of the model whose map they were drawn on.
         stamp: how often Python, rather than the editor, has set the shapes.
         handled: serial number of the editor's last drawing that the server has handled.
     """
@@ -89,7 +89,8 @@ class _Message(BaseModel, strict=True):
     """A message of the editor that the drawing has changed; the shapes are validated one by one later."""
 
     model: str
-    size: int
+    width: int
+    height: int
     serial: int = Field(ge=0, lt=2**53)
     shapes: list[Any]
 
@@ -106,7 +107,7 @@ def on_drawing(entry: Entry, model: Padim, value: object) -> None:
         event = _Message.model_validate(value)
     except ValidationError:
         return
-    if event.model != entry.id or event.size != model.config.input_size:
+    if event.model != entry.id or (event.height, event.width) != model.config.input_shape:
         return
     drawn = drawing(entry, model)
     drawn.handled = event.serial
@@ -115,7 +116,7 @@ def on_drawing(entry: Entry, model: Padim, value: object) -> None:
     except PadimError:
         return
     if sum(len(shape.points) for shape in shapes) <= MOST_POINTS:
-        drawn.shapes, drawn.size = shapes, event.size
+        drawn.shapes, drawn.size = shapes, model.config.input_size
 
 
 # -- the resulting region --------------------------------------------------------------------------------
@@ -356,9 +357,11 @@ def message(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) ->
 
     found = false_alarms(entry, model)
     mask = excluded(region)
+    height, width = model.config.input_shape
     return {
         "model": entry.id,
-        "size": model.config.input_size,
+        "width": width,
+        "height": height,
         "handled": drawn.handled,
         "shapes": to_json(region.shapes),
         "mean": mean_image(entry, model).url("region-mean"),

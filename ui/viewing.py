@@ -261,6 +261,7 @@ def message(
             those about another image than the viewer shows are hidden.
     """
     areas = areas_for(model)
+    map_height, map_width = model.config.input_shape
     at = next((one for one in images if one.id == selected), None)
     full = None
     if at is None and images and arranged:
@@ -284,7 +285,7 @@ def message(
                 "kept": one.sha256 in kept,
                 "width": width,
                 "height": height,
-                "box": [0, 0, model.config.input_size, model.config.input_size]
+                "box": [0, 0, map_width, map_height]
                 if box is None
                 else [box.left, box.top, box.width, box.height],
                 "score": one.score,
@@ -304,7 +305,7 @@ def message(
     return {
         "mode": mode,
         "arranged": arranged,
-        "size": model.config.input_size,
+        "map_size": {"width": map_width, "height": map_height},
         "areas": areas,
         "roi": _roi(model),
         "quantizer": {

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import served
-from padim import Padim, Workspace
+from padim import Padim, PadimConfig, Workspace
 from padim.storage.model_folders import Entry
 from tests.browser.looking import PATIENCE, Visitor, require_chromium
+from tests.parts import normals
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -91,6 +92,16 @@ def small_entry(home: Path, small_model: Padim) -> Entry:
     entry = store.create("Small plate")
     shutil.copytree(small_model.working_set.folder, store.work_dir(entry.id))
     small_model.save(entry.path)
+    return store.get(entry.id)
+
+
+@pytest.fixture(scope="module")
+def tall_entry(home: Path) -> Entry:
+    """A model of upright parts, whose maps are 160 map pixels high and 64 wide."""
+    store = Workspace(home)
+    entry = store.create("Tall plate")
+    config = PadimConfig(input_size=(160, 64), grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8)
+    Padim(config, work_dir=store.work_dir(entry.id)).fit(normals(22, size=(250, 100))).save(entry.path)
     return store.get(entry.id)
 
 

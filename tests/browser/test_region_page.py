@@ -20,8 +20,6 @@ from tests.browser.wire import Wire
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
-SIZE = 64
-
 
 @pytest.fixture(scope="module")
 def server(start: Start) -> served.Server:
@@ -34,6 +32,7 @@ class Editor:
 
     def __init__(self, visitor: Visitor, entry: Entry, home: Path) -> None:
         self.visitor, self.entry, self.home = visitor, entry, home
+        self.shape = self.model().config.input_shape
         self.page = visitor.page
         visitor.open(f"/region?model={entry.id}")
         visitor.see_heading("Region")
@@ -51,7 +50,8 @@ class Editor:
         """A place of the map on the screen."""
         box = self.stage.locator("svg").bounding_box()
         assert box is not None
-        return box["x"] + x / SIZE * box["width"], box["y"] + y / SIZE * box["height"]
+        height, width = self.shape
+        return box["x"] + x / width * box["width"], box["y"] + y / height * box["height"]
 
     def click(self, *places: tuple[float, float]) -> None:
         for place in places:
@@ -75,18 +75,20 @@ class Editor:
         return self.page.locator(".region .list button").all_inner_texts()
 
     def dark(self) -> npt.NDArray[np.bool_]:
-        """Return what is drawn as not scored, bool ``(SIZE, SIZE)``, read at the middle of each map pixel."""
+        """Return what is drawn as not scored, bool ``(h, w)``, read at the middle of each map pixel."""
         flat: Any = self.page.locator(".outside").evaluate(
-            """(canvas, size) => {
-                const { width } = canvas;
-                const { data } = canvas.getContext('2d').getImageData(0, 0, width, width);
-                const at = i => Math.floor((i + 0.5) * width / size);
-                return Array.from({ length: size * size }, (_, i) =>
-                    data[4 * (at(Math.floor(i / size)) * width + at(i % size)) + 3] > 0);
+            """(canvas, [rows, columns]) => {
+                const { width, height } = canvas;
+                const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+                const at = (i, of, cells) => Math.floor((i + 0.5) * of / cells);
+                return Array.from({ length: rows * columns }, (_, i) => {
+                    const [y, x] = [Math.floor(i / columns), i % columns];
+                    return data[4 * (at(y, height, rows) * width + at(x, width, columns)) + 3] > 0;
+                });
             }""",
-            SIZE,
+            list(self.shape),
         )
-        return np.array(flat, bool).reshape(SIZE, SIZE)
+        return np.array(flat, bool).reshape(self.shape)
 
     def model(self) -> Padim:
         return Workspace(self.home).open(self.entry.id)
@@ -121,7 +123,7 @@ def test_drawing_undoing_and_saving(
     page.mouse.dblclick(*editor.at(8, 28))
     page.get_by_text("A draft: it decides nothing").wait_for()
     assert editor.shapes() == ["1 Exclude, polygon"]
-    square = rasterize((Shape("polygon", "exclude", ((8, 8), (28, 8), (28, 28), (8, 28))),), (SIZE, SIZE))
+    square = rasterize((Shape("polygon", "exclude", ((8, 8), (28, 8), (28, 28), (8, 28))),), (64, 64))
     assert square is not None
     editor.see("90.2 % of the map is scored")
     # What the screen rounds to the nearest eighth may cost a border pixel, no more.
@@ -159,7 +161,7 @@ def test_drawing_undoing_and_saving(
     ]
     roi = model.decision.roi
     assert roi is not None
-    np.testing.assert_array_equal(roi, rasterize(model.decision.roi_shapes, (SIZE, SIZE)))
+    np.testing.assert_array_equal(roi, rasterize(model.decision.roi_shapes, (64, 64)))
     assert not roi[20, 30]  # where only the moved corner reaches
     assert roi[12, 18]  # where the brush has been
     # What is drawn is what is scored, pixel by pixel.
@@ -220,7 +222,7 @@ def test_with_keys_alone_and_nothing_left(
     for key in ("Space", "Shift+ArrowRight", "Space", "Shift+ArrowDown", "Space", "Shift+ArrowLeft", "Space"):
         page.keyboard.press(key)
     page.keyboard.press("Enter")
-    wanted = np.zeros((SIZE, SIZE), bool)
+    wanted = np.zeros((64, 64), bool)
     wanted[32:42, 32:42] = True
     editor.see("2.4 % of the map is scored")
     np.testing.assert_array_equal(editor.dark(), ~wanted)
@@ -285,3 +287,29 @@ def test_a_late_answer_does_not_take_a_drawing_away(
         editor.button("Undo").click()
         editor.see("of the map is scored")
         assert len(editor.shapes()) == len(before) + left
+
+
+def test_a_tall_map_is_drawn_on_in_its_own_shape(
+    server: served.Server, visit: Visit, tall_entry: Entry, home: Path
+) -> None:
+    visitor = visit(server)
+    editor = Editor(visitor, tall_entry, home)
+    svg = editor.stage.locator("svg").bounding_box()
+    assert svg is not None
+    assert abs(svg["height"] / svg["width"] - 160 / 64) < 0.01, "a map pixel is square on the screen"
+    # A corner beyond the image is taken to its edge, which lies elsewhere along either axis.
+    editor.click((10, 130), (64.5, 130), (64.5, 160.5), (10, 160.5))
+    visitor.page.keyboard.press("Enter")
+    visitor.page.locator(".region .list button").first.wait_for()
+    editor.choose("Brush")
+    editor.pull((5, 20), (60, 20), (60, 70))
+    visitor.page.locator(".region .list button").nth(1).wait_for()
+    editor.see("of the map is scored")
+    roi = editor.save().decision.roi
+    assert roi is not None
+    assert roi.shape == (160, 64)
+    assert not roi[145, 30]
+    assert not roi[60, 60]
+    assert roi[100, 30]
+    editor.see("of the map is scored")
+    np.testing.assert_array_equal(editor.dark(), ~roi)

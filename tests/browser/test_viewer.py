@@ -50,11 +50,11 @@ def runs(home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def padded(home: Path, padim_cache: Path) -> Entry:
-    """A model that pads its images, so that maps have margins that are nobody's."""
+    """A model of oblong maps that pads its images, so that maps have margins that are nobody's."""
     store = Workspace(home)
     entry = store.create("Padded")
     config = PadimConfig(
-        input_size=128, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8, fit="pad"
+        input_size=(160, 96), grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8, fit="pad"
     )
     model = Padim(config, work_dir=store.work_dir(entry.id))
     model.fit([*normals(12), *normals(6, first=12, size=WIDE), *normals(6, first=18, size=TALL)])

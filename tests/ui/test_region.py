@@ -62,8 +62,8 @@ def opened(entry: Entry) -> tuple[Entry, Padim]:
 
 def drawing_message(entry: Entry, *shapes: Shape, **other: Any) -> dict[str, Any]:
     """Return a drawing message of the editor."""
-    found = {"model": entry.id, "size": 64, "serial": 1, "shapes": [shape.to_json() for shape in shapes]}
-    return found | other
+    drawn = [shape.to_json() for shape in shapes]
+    return {"model": entry.id, "width": 64, "height": 64, "serial": 1, "shapes": drawn} | other
 
 
 # -- messages of the editor ------------------------------------------------------------------------------
@@ -94,8 +94,9 @@ def test_invalid_drawings_are_ignored(entry: Entry) -> None:
         "shapes",
         {},
         drawing_message(entry, STROKE, model="another"),
-        drawing_message(entry, STROKE, size=128),
-        drawing_message(entry, STROKE, size="64"),
+        drawing_message(entry, STROKE, width=128),
+        drawing_message(entry, STROKE, height=32),
+        drawing_message(entry, STROKE, width="64"),
         drawing_message(entry, STROKE, serial=-1),
         drawing_message(entry, STROKE, serial=2**60),
         drawing_message(entry, STROKE, serial=None),

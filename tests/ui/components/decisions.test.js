@@ -66,13 +66,14 @@ test("verdicts are the engine's, within the guard band too", () => {
 
 test("masks, regions and scores are the engine's, to the pixel", () => {
   const runs = new Runs(); // one for all, as in the viewer
-  for (const { side, levels, scores, masks } of engine.maps) {
-    const map = new LevelMap(Uint16Array.from(scores), Uint16Array.from(levels), side);
+  for (const { size, levels, scores, masks } of engine.maps) {
+    const { width, height } = size;
+    const map = new LevelMap(Uint16Array.from(scores), Uint16Array.from(levels), size);
     for (const { threshold, min_area: minArea, mask, regions } of masks) {
       findMask(map, threshold, minArea, runs);
-      const drawn = new Uint8Array(side * side);
+      const drawn = new Uint8Array(width * height);
       for (let i = 0; i < runs.count; i++) {
-        drawn.fill(1, runs.rows[i] * side + runs.starts[i], runs.rows[i] * side + runs.stops[i]);
+        drawn.fill(1, runs.rows[i] * width + runs.starts[i], runs.rows[i] * width + runs.stops[i]);
       }
       assert.deepEqual(drawn, bytes(mask), `above ${threshold}, at least ${minArea}`);
       assert.equal(runs.regions, regions);
@@ -84,14 +85,14 @@ test("masks, regions and scores are the engine's, to the pixel", () => {
 test("runs grow beyond their first room", () => {
   const side = 128; // a checkerboard: 8,192 runs, all of one region by their corners
   const levels = Uint16Array.from({ length: side * side }, (_, i) => ((i + Math.floor(i / side)) % 2 ? 9 : 0));
-  const runs = findMask(new LevelMap(Uint16Array.of(9), levels, side), 0, 8192, new Runs());
+  const runs = findMask(new LevelMap(Uint16Array.of(9), levels, { width: side, height: side }), 0, 8192, new Runs());
   assert.equal(runs.count, 8192);
   assert.equal(runs.regions, 1);
 });
 
 test("a mask's file has the engine's pixels, at the image's own size", async () => {
-  for (const { side, levels, box, width, height, threshold, min_area: minArea, mask } of engine.mask_files) {
-    const map = new LevelMap(new Uint16Array(8), Uint16Array.from(levels), side);
+  for (const { size, levels, box, width, height, threshold, min_area: minArea, mask } of engine.mask_files) {
+    const map = new LevelMap(new Uint16Array(8), Uint16Array.from(levels), size);
     const rows = maskRows(map, { box, width, height }, threshold, minArea);
     const wanted = bytes(mask);
     for (let y = 0; y < height; y++) {

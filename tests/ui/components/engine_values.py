@@ -19,7 +19,7 @@ from padim.decision.verdicts import count_verdicts, verdict_rates
 from padim.output.render import COLORMAPS, CONTOUR_COLOR, color_table, scale_table
 from ui.files.media import Numbers
 
-_SIDE = 24
+_SHAPES = ((24, 24), (40, 12), (9, 50))
 _AREAS = 12
 
 
@@ -36,7 +36,7 @@ def values() -> dict[str, Any]:
         "verdicts": _verdicts(),
         "promises": _promises(random),
         "words": _words(),
-        "maps": [_map(random, power) for power in (1, 3, 8) for _ in range(4)],
+        "maps": [_map(random, shape, power) for power in (1, 3, 8) for shape in _SHAPES for _ in range(2)],
         "mask_files": _mask_files(random),
         "tables": [
             _tables(random, shapes) for shapes in ([(1, 12), (9, 9)], [(3, 5)], [(1, 1), (1, 1), (2, 7)])
@@ -138,8 +138,8 @@ def _words() -> dict[str, Any]:
     }
 
 
-def _map(random: np.random.Generator, power: int) -> dict[str, Any]:
-    levels = (random.random((_SIDE, _SIDE)) ** power * MAX_LEVEL).astype(np.uint16)
+def _map(random: np.random.Generator, shape: tuple[int, int], power: int) -> dict[str, Any]:
+    levels = (random.random(shape) ** power * MAX_LEVEL).astype(np.uint16)
     masks = []
     for threshold in (0, 900, 20000, 50000, MAX_LEVEL):
         for min_area in (1, 2, 5, _AREAS):
@@ -154,7 +154,7 @@ def _map(random: np.random.Generator, power: int) -> dict[str, Any]:
                 }
             )
     return {
-        "side": _SIDE,
+        "size": _size(shape),
         "levels": levels.ravel().tolist(),
         "scores": region_scores(levels, _AREAS).tolist(),
         "masks": masks,
@@ -164,17 +164,19 @@ def _map(random: np.random.Generator, power: int) -> dict[str, Any]:
 def _mask_files(random: np.random.Generator) -> list[dict[str, Any]]:
     """Masks at the size of the original: images smaller and larger than the map, with and without margins."""
     found = []
-    for height, width in ((7, 9), (16, 16), (40, 100), (131, 33), (20, 200), (200, 11)):
-        for box in (None, Box(2, 5, 20, 9)):
-            at = box or Box(0, 0, _SIDE, _SIDE)
-            levels = np.zeros((_SIDE, _SIDE), np.uint16)
+    originals = ((7, 9), (16, 16), (40, 100), (131, 33), (20, 200), (200, 11))
+    boxes = (((24, 24), Box(2, 5, 20, 9)), ((40, 12), Box(3, 0, 30, 12)), ((9, 50), Box(0, 7, 9, 36)))
+    for height, width in originals:
+        for shape, box in [(shape, at) for shape, margins in boxes for at in (None, margins)]:
+            at = box or Box(0, 0, *shape)
+            levels = np.zeros(shape, np.uint16)
             inside = (slice(at.top, at.top + at.height), slice(at.left, at.left + at.width))
             levels[inside] = (random.random((at.height, at.width)) ** 3 * 60000).astype(np.uint16)
             min_area = int(random.integers(1, 6))
             decided = decide(levels, 20000, min_area, original_size=(height, width), content_box=box)
             found.append(
                 {
-                    "side": _SIDE,
+                    "size": _size(shape),
                     "levels": levels.ravel().tolist(),
                     "box": {"left": at.left, "top": at.top, "width": at.width, "height": at.height},
                     "width": width,
@@ -216,6 +218,11 @@ def _bins(random: np.random.Generator, low: int, top: int) -> dict[str, Any]:
     for score in scores:
         bins[max(0, min(59, 60 * (score - low) // (top - low)))] += 1
     return {"low": low, "top": top, "scores": scores, "bins": bins}
+
+
+def _size(shape: tuple[int, int]) -> dict[str, int]:
+    height, width = shape
+    return {"width": width, "height": height}
 
 
 def _bytes(array: npt.NDArray[np.uint8]) -> str:

@@ -11,7 +11,7 @@ import { Steps } from "../../../ui/components/modules/viewer/steps.js";
 
 const SENT = { basis: "manual", permille: 950, level: 100, min_area: 4 };
 const shape = (x) => ({ kind: "polygon", mode: "exclude", points: [[x, 0], [x + 5, 0], [x, 5]], radius: 0 });
-const message = (handled, shapes, model = "m") => ({ model, size: 64, handled, shapes });
+const message = (handled, shapes, model = "m") => ({ model, width: 48, height: 64, handled, shapes });
 
 function outbox() {
   const reports = [];

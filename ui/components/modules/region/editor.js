@@ -1,7 +1,6 @@
 // @ts-check
 // The region editor. Shapes are drawn here; which pixels they come to is worked out in Python
-// (padim.decision.roi.rasterize), whose mask is shown as soon as it is there. Until then the same shapes are filled
-// here.
+// (padim.decision.roi.rasterize), whose mask is shown once it is there. Until then the same shapes are filled here.
 
 import { find } from "../dom.js";
 import { Cover } from "./cover.js";
@@ -87,8 +86,7 @@ export class Editor {
       const side = Math.sqrt(width * height); // of the square as large as the map
       this.radius = Math.max(1, Math.round(side / 24));
       this.panel.radius.max = String(Math.max(8, Math.round(side / 4)));
-      this.stage.style.setProperty("--ratio", String(width / height));
-      this.layer.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      this.layer.setSize(this.stage, width, height);
     }
     this.panel.showImages(message);
     this.cover.load(message.mask);

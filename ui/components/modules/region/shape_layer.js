@@ -35,6 +35,18 @@ export class ShapeLayer {
     svg.replaceChildren(this.behind, this.front);
   }
 
+  /**
+   * The map has another size.
+   *
+   * @param {HTMLElement} stage
+   * @param {number} width in map pixels
+   * @param {number} height
+   */
+  setSize(stage, width, height) {
+    stage.style.setProperty("--ratio", String(width / height));
+    this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  }
+
   /** @param {Editor} editor */
   draw(editor) {
     const { shapes, selected } = editor.sketch;
