@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,12 @@ import streamlit as st
 
 from padim.data.bit_depth import COMMON
 from padim.errors import PadimError
+from padim.input_size import InputSize, as_shape, as_text
 from padim.methods.catalogue import METHODS
 from padim.network import backbone
 from ui import compare, measurement_page
 from ui.app import preload, shell
-from ui.app.text import count
+from ui.app.text import count, size
 from ui.files import image_input
 from ui.jobs import watch
 from ui.widgets import (
@@ -79,6 +81,10 @@ def _named(one: EarlierStudy) -> str:
     return f"{one.label}, {one.changed:%d %b %Y %H:%M}"
 
 
+def _size_text(one: InputSize) -> str:
+    return f"{one} px" if isinstance(one, int) else f"As the parts: {size(one)} px"
+
+
 def _choices() -> tuple[Variant, ...]:
     """Draw the choices and return the configurations to compare; none while something is missing."""
     from padim.study.combinations import LAYER_CHOICES, Combinations
@@ -126,16 +132,20 @@ def _choices() -> tuple[Variant, ...]:
             "is not read so deep is quicker.",
         )
     with pair.cell():
+        oblong = compare.memory().oblong
+        # The key depends on the parts' shape, because the sizes offered do.
+        offered: list[InputSize] = [*compare.SIZES, *([] if oblong is None else [oblong])]
         sizes = st.pills(
             "Input sizes",
-            list(compare.SIZES),
+            offered,
             selection_mode="multi",
             wrap=True,
-            default=[256],
-            format_func=lambda side: f"{side} px",
-            key="compare-sizes",
+            default=[256] if oblong is None else [oblong],
+            format_func=_size_text,
+            key="compare-sizes" if oblong is None else f"compare-sizes-{as_text(oblong)}",
             persist_state="session",
-            help="Larger shows smaller defects; time and memory grow with the area.",
+            help="Larger shows smaller defects; time and memory grow with the area. A single number is the "
+            "side of a square, to which every image is stretched.",
         )
     with st.expander("Advanced"):
         stride = st.selectbox(
@@ -164,7 +174,7 @@ def _choices() -> tuple[Variant, ...]:
         tuple(name for name in METHODS if name in methods),
         tuple(name for name in here if name in chosen),
         tuple(way for way in LAYER_CHOICES if way in ways),
-        tuple(sorted(sizes)),
+        tuple(sorted(sizes, key=lambda one: (math.prod(as_shape(one)), as_shape(one)))),
         stride,
         depth,
     )

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from padim.errors import PadimError
+from padim.errors import ImageError, PadimError
 from padim.network import backbone
 from ui import fit as fitting
 from ui.app import state, workspace
@@ -45,6 +45,7 @@ class Comparing:
         categories: the chosen images as data sets; empty until images are chosen.
         image_set: the chosen images as the user supplied them.
         label: describes the images to the user.
+        oblong: (height, width) of the input near their parts' shape; None if they are about square.
         folder: the folder of their study, or of an earlier study that is shown.
         key: key of the background job.
         loaded: folder, modification time (nanoseconds) and content of the study last read.
@@ -53,6 +54,7 @@ class Comparing:
     categories: tuple[Category, ...] = ()
     image_set: image_input.ImageSet | None = None
     label: str = ""
+    oblong: tuple[int, int] | None = None
     folder: Path | None = None
     key: str | None = None
     loaded: tuple[Path, int, Study] | None = None
@@ -101,6 +103,28 @@ def take(image_set: image_input.ImageSet) -> None:
     now = memory()
     now.categories, now.image_set, now.label = found, image_set, image_set.label
     now.folder = _folder(found, image_set.label)
+    now.oblong = _oblong(found)
+
+
+def _oblong(categories: Sequence[Category]) -> tuple[int, int] | None:
+    """Return the input size near the shape of the parts, by one image of each data set; None for a square."""
+    from padim.data.bit_depth import AS_PROPOSED
+    from padim.data.decode import decode
+    from padim.data.input_shape import input_shape_for
+
+    sizes = []
+    for one in categories:
+        for sample in one.normals.samples.values():
+            try:
+                height, width, _ = decode(
+                    one.normals.content(sample.file), sample.name, bit_depth=AS_PROPOSED
+                ).shape
+            except ImageError:
+                continue
+            sizes.append((height, width))
+            break
+    found = input_shape_for(sizes)
+    return None if isinstance(found, int) else found
 
 
 def _categories(image_set: image_input.ImageSet) -> tuple[Category, ...]:
@@ -148,6 +172,7 @@ def clear() -> None:
     if now.key is not None:
         watch.registry().discard(now.key)
     now.categories, now.image_set, now.label, now.folder, now.key = (), None, "", None, None
+    now.oblong = None
 
 
 def job() -> Job[Study] | None:

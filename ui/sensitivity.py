@@ -263,9 +263,11 @@ def _measure(
 def _shown(trials: Sequence[PaintedExample]) -> tuple[ShownDefect, ...]:
     """Return the trials at one place as images of the same surroundings of the defect, for every size."""
     first = trials[0]
-    side, place, content = len(first.mask), first.place, first.unpainted.content
-    shown = round(min(side, max(_LEAST_SHOWN * side, 1.5 * trials[-1].size)))
-    left, top = (min(max(0, round(at - shown / 2)), side - shown) for at in (place.x, place.y))
+    (down, across), place, content = first.mask.shape, first.place, first.unpainted.content
+    side = math.sqrt(down * across)  # of the square as large as the map
+    shown = round(min(down, across, max(_LEAST_SHOWN * side, 1.5 * trials[-1].size)))
+    left = min(max(0, round(place.x - shown / 2)), across - shown)
+    top = min(max(0, round(place.y - shown / 2)), down - shown)
     window = slice(top, top + shown), slice(left, left + shown)
     height, width = first.unpainted.original_size
     shape = (width / content.width) / (height / content.height)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from padim.analysis.held_out_scores import HeldOutScores
     from padim.data.preprocess import Box
+    from padim.locating.placement import Placement
     from padim.model import Padim
     from padim.storage.model_folders import Entry
     from ui.scoring import ScoredUpload
@@ -53,6 +54,7 @@ class ViewerImage:
         image: a preview of at most 512 px.
         numbers: its packed level map; None if it exceeds the memory limit.
         box: the part of the map that the image covers; None if it covers the whole map.
+        placement: the place of the map on the image, if the part was located in it.
         held: row of the image in the held-out scores; None for a test image.
         item: the scored test image; None for a good part of the fit.
         in_fit: whether a test image was in the fit: it is marked, and not counted.
@@ -67,6 +69,7 @@ class ViewerImage:
     image: ServedImage
     numbers: Numbers | None
     box: Box | None
+    placement: Placement | None = None
     held: int | None = None
     item: ScoredUpload | None = None
     in_fit: bool = False
@@ -151,10 +154,19 @@ def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[ViewerImag
                 held.images[row],
                 held.maps[row],
                 model.state.content_box(normal.original_size),
+                None,
                 row,
             )
         )
     return found
+
+
+def _matrices(placement: Placement) -> dict[str, list[float]]:
+    """Return the matrices from map pixels to image pixels and back, row by row."""
+    return {
+        "matrix": placement.matrix.ravel().tolist(),
+        "inverse": placement.inverse.ravel().tolist(),
+    }
 
 
 def test_id(item: ScoredUpload) -> str:
@@ -178,6 +190,7 @@ def tests_shown(model: Padim, items: Sequence[ScoredUpload], min_area: int) -> l
             item.thumb,
             item.kept_numbers(model),
             item.content_box,
+            None,
             None,
             item,
             known.in_fit(item),
@@ -288,6 +301,7 @@ def message(
                 "box": [0, 0, map_width, map_height]
                 if box is None
                 else [box.left, box.top, box.width, box.height],
+                "placement": None if one.placement is None else _matrices(one.placement),
                 "score": one.score,
                 "notes": [] if one.item is None else list(one.item.notes),
                 "in_fit": one.in_fit,

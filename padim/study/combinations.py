@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from padim.input_size import InputSize, as_text
 from padim.methods.catalogue import METHODS
 from padim.methods.requirements import check_can_fit
 from padim.network import backbone
@@ -31,7 +32,7 @@ class Combinations:
     Attributes:
         methods, networks: the names of methods and networks.
         layers: choices of each network's standard layers.
-        sizes: sides of the input in pixels.
+        sizes: input sizes: sides of squares, or pairs of height and width.
         stride: pixels per grid position.
         bit_depth: the range of images deeper than 8 bits; None as the files declare.
     """
@@ -39,7 +40,7 @@ class Combinations:
     methods: tuple[str, ...]
     networks: tuple[str, ...]
     layers: tuple[LayerChoice, ...]
-    sizes: tuple[int, ...]
+    sizes: tuple[InputSize, ...]
     stride: int = 8
     bit_depth: int | None = None
 
@@ -57,7 +58,7 @@ class Combinations:
                 (self.methods, METHODS[method].title),
                 (self.networks, backbone.get(network).title),
                 (self.layers, LAYER_CHOICES[layers].lower()),
-                (self.sizes, f"{size} px"),
+                (self.sizes, f"{as_text(size)} px"),
             ]
             varied = [word for choices, word in words if len(choices) > 1]
             entries.append(

@@ -540,9 +540,9 @@ def test_an_ensemble_on_two_networks(home: Path) -> None:
 def test_mixed_shapes_are_padded_with_a_warning_as_in_the_shell(home: Path) -> None:
     page = small(Session("fit").upload([*GOOD, ("wide.png", png(part(9, size=(60, 120))))]))
     said = "The good parts differ in shape, from 96 × 96 to 120 × 60 pixels."
-    assert f"{said} They are padded to squares" in page.text
+    assert f"{said} They are padded to the input size" in page.text
     page.set("radio", "fit-shape-True", "stretch")
-    assert f"{said} Stretched to squares, each is distorted in another way." in page.text
+    assert f"{said} Stretched to one input size, each is distorted in another way." in page.text
     page.set("radio", "fit-shape-True", "pad")
     page.click("fit-go")
     assert only_model(home).config.fit == "pad"

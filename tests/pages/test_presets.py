@@ -8,6 +8,7 @@ from padim import Workspace
 from padim.presets import settings
 from tests.pages.session import Session
 from tests.pages.test_fit import GOOD
+from tests.parts import part, png
 
 LITE = "fit-layers-efficientnet_lite0"
 
@@ -78,3 +79,19 @@ def test_a_model_is_fitted_by_the_preset(home) -> None:  # type: ignore[no-untyp
     config = Workspace(home).open(entry.id).config
     wanted = {**settings("fast"), "n_features": 152}
     assert {key: getattr(config, key) for key in wanted} == wanted
+
+
+def test_the_input_size_follows_the_parts_and_can_be_chosen() -> None:
+    tall = [(f"tall_{i}.png", png(part(i, size=(250, 100)))) for i in range(3)]
+    page = Session("fit").upload(tall)
+    assert page.app.selectbox(key="fit-size").value == "parts"
+    assert "As the parts: 160 × 416" in page.app.selectbox(key="fit-size").options
+    assert "Time and memory of 256 × 256." in page.text
+    assert preset(page) == "standard"
+    # A preset brings the parts' shape back.
+    page.set("selectbox", "fit-size", 512)
+    assert "4 times the time and memory of 256 × 256." in page.text
+    assert preset(page) == "custom"
+    page.set("selectbox", "fit-size", "own")
+    page.set("number_input", "fit-size-height", 96).set("number_input", "fit-size-width", 70)
+    assert "Sides are multiples of 32: 64 × 96 is used." in page.text

@@ -136,7 +136,7 @@ def _settings(
     known, depth = bit_depth.choose(survey, disabled=running is not None)
     start = st.container()
     st.subheader("Settings")
-    config = settings.form(mixed_shapes=survey.mixed_shapes, images=len(survey.seen))
+    config = settings.form(survey.sizes)
     assert state.image_set is not None
     with where:
         align, use = locating.draw(
@@ -189,9 +189,9 @@ def _costs_and_start(
 
         note = shape_note(survey.sizes)
         how = (
-            "They are padded to squares, which keeps their proportions."
+            "They are padded to the input size, which keeps their proportions."
             if config.fit == "pad"
-            else "Stretched to squares, each is distorted in another way."
+            else "Stretched to one input size, each is distorted in another way."
         )
         st.warning(
             f"{note[:1].upper()}{note[1:]}. {how} *Shape*, in the settings, decides it.",

@@ -11,13 +11,14 @@ from padim import presets
 from padim.network import registry
 from padim.presets import PRESETS
 from ui.app.text import count, megabytes
+from ui.widgets import input_sizes
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
 
 _KEY = "fit-preset"
 # Keys of the widgets whose values a preset sets; the features' slider has a key for every range.
-SIZE, STRIDE = "fit-size", "fit-stride"
+STRIDE = "fit-stride"
 
 
 def layers_key(backbone: str) -> str:
@@ -65,6 +66,9 @@ def draw(chosen: Mapping[str, Any], config: PadimConfig | None, images: int) -> 
 def _matching(chosen: Mapping[str, Any]) -> presets.PresetName | None:
     if any(key not in chosen for key in presets.CONTROLLED):
         return None  # without a layer there is no number of features
+    # Presets leave the shape to the parts: a rectangle of that choice is their size, at about its cost.
+    if input_sizes.as_the_parts():
+        chosen = {**chosen, "input_size": presets.settings("standard")["input_size"]}
     return presets.matching(chosen)
 
 
@@ -74,7 +78,8 @@ def _apply(backbone: str) -> None:
     if name not in PRESETS:
         return
     wanted = presets.settings(presets.check(name), backbone)
-    st.session_state[SIZE], st.session_state[STRIDE] = wanted["input_size"], wanted["grid_stride"]
+    st.session_state[input_sizes.KEY] = input_sizes.AS_THE_PARTS
+    st.session_state[STRIDE] = wanted["grid_stride"]
     st.session_state[layers_key(backbone)] = list(wanted["layers"])
     channels = registry.get(backbone).channels(wanted["layers"])
     st.session_state[features_key(backbone, channels)] = wanted["n_features"] or channels
@@ -100,7 +105,8 @@ def _cost(now: presets.PresetName, backbone: str, config: PadimConfig | None, im
         return ""
     from padim.analysis.cost import estimate
 
-    usual = config.model_validate({**config.model_dump(), **presets.settings("standard", backbone)})
+    standard = {**presets.settings("standard", backbone), "input_size": config.input_size}
+    usual = config.model_validate({**config.model_dump(), **standard})
     own, other = (estimate(one, images).score_memory for one in (config, usual))
     sentences = (
         f"With {count(images, 'image')} scoring takes {megabytes(own)} of memory, Standard {megabytes(other)}"

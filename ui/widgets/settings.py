@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
@@ -10,14 +11,13 @@ from padim import presets
 from padim.methods import catalogue
 from padim.network import backbone as backbones
 from padim.network.registry import JOIN, own_layers
-from ui.widgets import method_settings, networks, preset_control
+from ui.widgets import input_sizes, method_settings, networks, preset_control
 from ui.widgets.layers import sees
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
     from padim.network.registry import Backbone
 
-_SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
 # Narrowest column in pixels: widgets are side by side if their labels fit, else one below the other.
 _NARROWEST = 150
 _NORMS = {"l2": "One length for each layer", "none": "As the network gives them"}
@@ -25,16 +25,19 @@ _NORMS = {"l2": "One length for each layer", "none": "As the network gives them"
 STRIDES = {4: "4 px, closest", 8: "8 px", 16: "16 px, widest"}
 
 
-def form(*, mixed_shapes: bool, images: int) -> PadimConfig | None:
+def form(sizes: Mapping[tuple[int, int], int]) -> PadimConfig | None:
     """Draw the widgets and return the resulting configuration, or None while it is not valid.
 
     Args:
-        mixed_shapes: whether the images' aspect ratios differ, which makes padding the better default.
-        images: number of images of good parts, from which the cost of a preset is estimated.
+        sizes: how many images of good parts have which (height, width) in pixels. If their shapes differ,
+            padding is the better default; from their number the cost of a preset is estimated.
     """
     from pydantic import ValidationError
 
     from padim.config import PadimConfig, explain
+    from padim.data.shapes import mixed_shapes
+
+    mixed = mixed_shapes(sizes)
 
     # Filled in last, because it shows which preset matches the settings below it.
     preset = st.container()
@@ -54,14 +57,17 @@ def form(*, mixed_shapes: bool, images: int) -> PadimConfig | None:
     # Filled in later, because its text on the weights depends on a widget further down.
     about = st.container()
     with st.expander("Layers, input size and grid", key="fit-closely", icon=":material/tune:"):
-        chosen.update(_closeness(backbone, name))
+        chosen.update(_closeness(backbone, name, sizes))
     picked = chosen["layers"]
     chosen["fit"] = st.radio(
         "Shape",
         ["stretch", "pad"],
-        index=1 if mixed_shapes else 0,
-        format_func={"stretch": "Stretch to a square", "pad": "Keep the shape, pad the rest"}.__getitem__,
-        key=f"fit-shape-{mixed_shapes}",
+        index=1 if mixed else 0,
+        format_func={
+            "stretch": "Stretch to the input size",
+            "pad": "Keep the shape, pad the rest",
+        }.__getitem__,
+        key=f"fit-shape-{mixed}",
         persist_state="session",
         horizontal=True,
         help="Stretching uses every pixel and is right when all images have one shape. Padding keeps "
@@ -87,11 +93,11 @@ def form(*, mixed_shapes: bool, images: int) -> PadimConfig | None:
         except ValidationError as error:
             st.error(explain(error), icon=":material/error:")
     with preset:
-        preset_control.draw(chosen, config, images)
+        preset_control.draw(chosen, config, sum(sizes.values()))
     return config
 
 
-def _closeness(backbone: Backbone, name: str) -> dict[str, Any]:
+def _closeness(backbone: Backbone, name: str, sizes: Iterable[tuple[int, int]]) -> dict[str, Any]:
     """Draw the individual settings that presets set, and return their values.
 
     Their defaults are stored in the session, not passed to the widgets, because presets set them there too.
@@ -117,16 +123,7 @@ def _closeness(backbone: Backbone, name: str) -> dict[str, Any]:
     chosen["layers"] = tuple(picked)
     pair = st.grid(min_column_width=_NARROWEST, gap="small", key="fit-size-and-grid")
     with pair.cell():
-        st.session_state.setdefault(preset_control.SIZE, standard["input_size"])
-        chosen["input_size"] = st.selectbox(
-            "Input size",
-            _SIZES,
-            format_func=lambda side: f"{side} × {side}",
-            key=preset_control.SIZE,
-            persist_state="session",
-            help="Every image is brought to this size. Larger shows smaller defects; time and memory "
-            "grow with the area: twice the size is four times both.",
-        )
+        chosen["input_size"] = input_sizes.choose(sizes)
     with pair.cell():
         st.session_state.setdefault(preset_control.STRIDE, standard["grid_stride"])
         chosen["grid_stride"] = st.selectbox(

@@ -7,6 +7,7 @@ import { areaStops, nearestStop } from "../../../ui/components/modules/viewer/ar
 import { countAbove, HeldOut, partsNeeded, rank } from "../../../ui/components/modules/viewer/calibration.js";
 import { LevelMap, Quantizer } from "../../../ui/components/modules/viewer/levels.js";
 import { maskRows } from "../../../ui/components/modules/viewer/mask_file.js";
+import { mapPixelAt, onScreen, sharesOf } from "../../../ui/components/modules/viewer/placing.js";
 import { greyPng } from "../../../ui/components/modules/viewer/png.js";
 import { findMask, Runs } from "../../../ui/components/modules/viewer/regions.js";
 import { paletteOf, Scale } from "../../../ui/components/modules/viewer/scale.js";
@@ -91,9 +92,10 @@ test("runs grow beyond their first room", () => {
 });
 
 test("a mask's file has the engine's pixels, at the image's own size", async () => {
-  for (const { size, levels, box, width, height, threshold, min_area: minArea, mask } of engine.mask_files) {
+  for (const { size, levels, width, height, threshold, min_area: minArea, mask, ...at } of engine.mask_files) {
+    const { box, placement = null } = at;
     const map = new LevelMap(new Uint16Array(8), Uint16Array.from(levels), size);
-    const rows = maskRows(map, { box, width, height }, threshold, minArea);
+    const rows = maskRows(map, { box, placement, width, height }, threshold, minArea);
     const wanted = bytes(mask);
     for (let y = 0; y < height; y++) {
       const row = rows.subarray(y * (width + 1), (y + 1) * (width + 1));
@@ -102,6 +104,31 @@ test("a mask's file has the engine's pixels, at the image's own size", async () 
     }
     const file = new Uint8Array(await (await greyPng(width, height, rows)).arrayBuffer());
     assert.deepEqual([...file.subarray(1, 4)].map((code) => String.fromCharCode(code)).join(""), "PNG");
+  }
+});
+
+test("the map pixel under a pixel of the image is the engine's, wherever the part lies", () => {
+  let compared = 0;
+  for (const { size, placement, width, height, at, under } of engine.map_pixels) {
+    const box = { left: 0, top: 0, ...size };
+    for (const [x, y] of under) {
+      assert.deepEqual(mapPixelAt({ width, height, box, placement }, size, x, y), at);
+      compared++;
+    }
+    assert.equal(mapPixelAt({ width, height, box, placement }, size, 1e6, 1e6), null, "beside the map");
+  }
+  assert.ok(compared > 20);
+});
+
+test("drawn on the screen, a map lies as on the image", () => {
+  for (const { size, placement, width, height } of engine.map_pixels) {
+    const box = { left: 0, top: 0, ...size };
+    const [a, b, c, d, e, f] = onScreen(sharesOf({ width, height, box, placement }), 3 * width, 2 * height);
+    const [m, n, o, p, q, r] = placement.matrix;
+    for (const [u, v] of [[0, 0], [size.width, 0], [5.5, 31]]) {
+      assert.ok(Math.abs(a * u + c * v + e - 3 * (m * u + n * v + o)) < 1e-9);
+      assert.ok(Math.abs(b * u + d * v + f - 2 * (p * u + q * v + r)) < 1e-9);
+    }
   }
 });
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ import numpy.typing as npt
 from padim import text
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import MAX_LEVEL, Quantizer
+from padim.decision.back_projection import mask_on_original
 from padim.decision.calibration import false_reject_rate, image_threshold, parts_needed, rank, upper_bound
 from padim.decision.guard_band import Guard, band_levels, verdict_limits, verdict_of
 from padim.decision.prediction import decide
 from padim.decision.regions import map_mask, mask_and_regions, region_scores
 from padim.decision.verdicts import count_verdicts, verdict_rates
+from padim.locating.placement import Placement
 from padim.output.render import COLORMAPS, CONTOUR_COLOR, color_table, scale_table
 from ui.files.media import Numbers
 
@@ -37,7 +40,8 @@ def values() -> dict[str, Any]:
         "promises": _promises(random),
         "words": _words(),
         "maps": [_map(random, shape, power) for power in (1, 3, 8) for shape in _SHAPES for _ in range(2)],
-        "mask_files": _mask_files(random),
+        "mask_files": [*_mask_files(random), *_placed_mask_files(random)],
+        "map_pixels": _map_pixels(random),
         "tables": [
             _tables(random, shapes) for shapes in ([(1, 12), (9, 9)], [(3, 5)], [(1, 1), (1, 1), (2, 7)])
         ],
@@ -186,6 +190,68 @@ def _mask_files(random: np.random.Generator) -> list[dict[str, Any]]:
                     "mask": _bytes(decided.mask.astype(np.uint8) * 255),
                 }
             )
+    return found
+
+
+def _placements(random: np.random.Generator) -> Iterator[tuple[tuple[int, int], Placement]]:
+    """Places of a map on images smaller, as large and larger, at any angle, partly beside the image."""
+    for original in ((30, 22), (60, 90), (150, 40)):
+        for turn in (0.0, 90.0, *random.uniform(-180, 180, 4)):
+            scale = float(random.uniform(0.3, 3))
+            a, b = scale * np.cos(np.radians(turn)), scale * np.sin(np.radians(turn))
+            center = random.uniform(0.2, 0.8, 2) * original[::-1]
+            linear = np.array([[a, b], [-b, a]])
+            shift = center - linear @ np.array([13.0, 20.0])
+            yield original, Placement.of(np.column_stack([linear, shift]))
+
+
+def _placed(placement: Placement) -> dict[str, list[float]]:
+    return {"matrix": placement.matrix.ravel().tolist(), "inverse": placement.inverse.ravel().tolist()}
+
+
+def _placed_mask_files(random: np.random.Generator) -> list[dict[str, Any]]:
+    """Masks of located parts on their originals."""
+    found, shape = [], (40, 26)
+    for (height, width), placement in _placements(random):
+        levels = (random.random(shape) ** 3 * 60000).astype(np.uint16)
+        min_area = int(random.integers(1, 6))
+        decided = decide(levels, 20000, min_area, original_size=(height, width), placement=placement)
+        found.append(
+            {
+                "size": _size(shape),
+                "levels": decided.levels.ravel().tolist(),
+                "box": {"left": 0, "top": 0, "width": shape[1], "height": shape[0]},
+                "placement": _placed(placement),
+                "width": width,
+                "height": height,
+                "threshold": 20000,
+                "min_area": min_area,
+                "mask": _bytes(decided.mask.astype(np.uint8) * 255),
+            }
+        )
+    return found
+
+
+def _map_pixels(random: np.random.Generator) -> list[dict[str, Any]]:
+    """Which map pixel lies under pixels of an image with a located part: all zero masks but for one pixel."""
+    found, shape = [], (40, 26)
+    for (height, width), placement in _placements(random):
+        row, column = 17, 9
+        mask = np.zeros(shape, np.bool_)
+        mask[row, column] = True
+        under = mask_on_original(mask, placement, (height, width))
+        # Only where the image is the finer one do pixels lie under the map pixel, and not one beside it.
+        fine = np.hypot(*placement.matrix[:, 0]) >= 1.5
+        found.append(
+            {
+                "size": _size(shape),
+                "placement": _placed(placement),
+                "width": width,
+                "height": height,
+                "at": {"row": row, "column": column},
+                "under": np.argwhere(under)[:, ::-1].tolist() if fine else [],
+            }
+        )
     return found
 
 

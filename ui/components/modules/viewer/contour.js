@@ -2,6 +2,7 @@
 // Outlines over an image, in lines of one width whatever the zoom.
 
 import { sized } from "./paint.js";
+import { onScreen } from "./placing.js";
 import { CONTOUR_STYLE, HALO } from "./scale.js";
 
 /**
@@ -10,7 +11,7 @@ import { CONTOUR_STYLE, HALO } from "./scale.js";
  * @typedef {object} View
  * @property {[number, number]} seen width and height of the frame in CSS pixels
  * @property {import("./sight.js").Sight} sight
- * @property {import("./mask_file.js").Box} box
+ * @property {import("./placing.js").Matrix} shares from map pixels to shares of the image
  */
 
 /**
@@ -21,19 +22,17 @@ import { CONTOUR_STYLE, HALO } from "./scale.js";
  * @param {Path2D | null} border of the region of interest, in map pixels
  * @param {Path2D | null} mask of the mask
  */
-export function drawContour(canvas, { seen, sight, box }, border, mask) {
+export function drawContour(canvas, { seen, sight, shares }, border, mask) {
   const ratio = window.devicePixelRatio || 1;
   const [width, height] = seen.map((pixels) => Math.round(pixels * ratio));
   if (!width || !height) return;
   const context = sized(canvas, width, height);
   context.clearRect(0, 0, width, height);
   const { zoom, x, y } = sight;
-  const onScreen = new DOMMatrix([
-    (width * zoom) / box.width, 0, 0, (height * zoom) / box.height, -x * zoom * width, -y * zoom * height,
-  ]);
+  const matrix = new DOMMatrix(onScreen(shares, width * zoom, height * zoom, x, y));
   const placed = (/** @type {Path2D} */ path) => {
     const moved = new Path2D();
-    moved.addPath(path, onScreen);
+    moved.addPath(path, matrix);
     return moved;
   };
   if (border) {

@@ -4,6 +4,7 @@
 import { element } from "../dom.js";
 import { library } from "./library.js";
 import { sized } from "./paint.js";
+import { drawPlaced } from "./placed_tile.js";
 import { findMask } from "./regions.js";
 import { shownRatio } from "./sight.js";
 import { SmallMap } from "./small_map.js";
@@ -45,6 +46,8 @@ export class Gallery {
     this.tiles = new Map();
     /** @type {WeakMap<Element, Tile>} */
     this._byRoot = new WeakMap();
+    /** Where the map of a located part is drawn before it is turned. */
+    this._flat = document.createElement("canvas");
     /** @type {WeakMap<LevelMap, SmallMap>} */
     this._small = new WeakMap();
     /** @type {string | null} */
@@ -163,7 +166,10 @@ export class Gallery {
       const marked = layers.contour && map.score(minArea) > level;
       if (marked) findMask(map, level, minArea, runs);
       const colors = layers.heatmap ? scale.heat : scale.none;
-      this._smallMap(map, tile.item).draw(tile.heat, colors, marked ? runs : null, scratch);
+      const small = this._smallMap(map, tile.item);
+      const { placement } = tile.item;
+      small.draw(placement ? this._flat : tile.heat, colors, marked ? runs : null, scratch);
+      if (placement) drawPlaced(tile.heat, this._flat, small.factor, tile.item);
     }
   }
 

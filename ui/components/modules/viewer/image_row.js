@@ -6,6 +6,7 @@ import { drawContour } from "./contour.js";
 import { library } from "./library.js";
 import { outline, paintMask, sized } from "./paint.js";
 import { Panes } from "./panes.js";
+import { sharesOf } from "./placing.js";
 import { findMask } from "./regions.js";
 import { BLACK, MARK, WHITE } from "./scale.js";
 import { listenForSight, shownRatio } from "./sight.js";
@@ -199,6 +200,7 @@ export class ImageRow {
     // Read once here: asked for in every frame, the browser would lay out the page in the middle of drawing.
     const { frame } = panes.of.overlay;
     this.seen = [frame.clientWidth, frame.clientHeight];
+    if (item) this.panes.place(item);
     const { zoom, x, y } = this.sight;
     grid.style.setProperty("--zoom", String(zoom));
     grid.style.setProperty("--x", String(x));
@@ -207,14 +209,24 @@ export class ImageRow {
     const shown = panes.fulls[0].hidden ? panes.originals[0].width : item?.width;
     const width = panes.of.original.frame.clientWidth || frame.clientWidth;
     // Hard pixels only where they are enlarged: shrunk by leaving pixels out, small regions would vanish.
-    grid.classList.toggle("hard-mask", item !== null && width * zoom >= item.box.width);
+    grid.classList.toggle("hard-mask", item !== null && width * zoom >= columnsAcross(item));
     grid.classList.toggle("hard", Boolean(shown) && (width * zoom) / Number(shown) > 3);
     this._strokeContour();
   }
 
   _strokeContour() {
     if (this.panes.of.overlay.hidden || !this.item) return;
-    const view = { seen: this.seen, sight: this.sight, box: this.item.box };
+    const view = { seen: this.seen, sight: this.sight, shares: sharesOf(this.item) };
     drawContour(this.panes.contour, view, this.border ?? null, this.path);
   }
+}
+
+/**
+ * How many map pixels lie side by side across an image.
+ *
+ * @param {Item} item
+ */
+function columnsAcross(item) {
+  const [a, b] = sharesOf(item);
+  return 1 / Math.hypot(a, b);
 }

@@ -3,6 +3,7 @@
 // another image's, however far the server is behind.
 
 import { element } from "../dom.js";
+import { placedMaskRows } from "./placing.js";
 import { greyPng } from "./png.js";
 import { findMask, Runs } from "./regions.js";
 
@@ -33,12 +34,13 @@ function axisOf(cells, pixels) {
  * filter "none").
  *
  * @param {import("./levels.js").LevelMap} map
- * @param {{ box: Box, width: number, height: number }} image
+ * @param {import("./placing.js").Placed} image
  * @param {number} level the threshold
  * @param {number} minArea
  */
-export function maskRows(map, { box, width, height }, level, minArea) {
+export function maskRows(map, { box, placement, width, height }, level, minArea) {
   const runs = findMask(map, level, minArea, new Runs());
+  if (placement) return placedMaskRows(runs, map, { width, height, placement });
   const across = axisOf(box.width, width);
   const down = axisOf(box.height, height);
   const lines = new Uint8Array((down.shrinks ? height : box.height) * width);
@@ -69,7 +71,7 @@ export function maskRows(map, { box, width, height }, level, minArea) {
  * Let the user save a mask as a PNG file.
  *
  * @param {import("./levels.js").LevelMap} map
- * @param {{ box: Box, width: number, height: number }} image
+ * @param {import("./placing.js").Placed} image
  * @param {number} level the threshold
  * @param {number} minArea
  * @param {string} name of the file

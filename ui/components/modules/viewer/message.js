@@ -28,6 +28,7 @@
  * @property {number} width
  * @property {number} height
  * @property {[number, number, number, number]} box left, top, width and height within the map
+ * @property {import("./placing.js").Placement | null} placement of the map on the image, if the part was located
  * @property {number} score a level, for the smallest region that Python knows of
  * @property {boolean} in_fit a test image that the model was fitted on: marked, and not counted
  * @property {number} held which of the good parts' images it is; -1 for a tested one

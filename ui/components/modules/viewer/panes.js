@@ -2,6 +2,7 @@
 // The elements of an image's four panes: original, heatmap, mask and overlay.
 
 import { element } from "../dom.js";
+import { onScreen, sharesOf } from "./placing.js";
 
 /** @typedef {"original" | "heatmap" | "mask" | "overlay"} PaneKind */
 
@@ -74,6 +75,24 @@ export class Panes {
   _legend() {
     const title = "The threshold is always the middle of the scale, for every image alike.";
     return element("span", { class: "legend", title }, "0", this.bar, "2 × threshold");
+  }
+
+  /**
+   * Lay the maps' canvases where the part lies; over the whole image where it is not located.
+   *
+   * @param {import("./placing.js").Placed} image
+   */
+  place(image) {
+    const located = image.placement !== null;
+    this.grid.classList.toggle("placed", located);
+    const frame = this.all.find((pane) => !pane.hidden)?.frame;
+    const matrix = located && frame ? onScreen(sharesOf(image), frame.clientWidth, frame.clientHeight) : null;
+    for (const map of [this.heatmap, this.mask, this.heatOver, this.maskOver]) {
+      // The canvas itself has a pixel for every map pixel, or heat for every few of them.
+      map.style.width = matrix ? `${image.box.width}px` : "";
+      map.style.height = matrix ? `${image.box.height}px` : "";
+      map.style.transform = matrix ? `matrix(${matrix.join(",")})` : "";
+    }
   }
 
   /**

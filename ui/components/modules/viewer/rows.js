@@ -3,6 +3,7 @@
 
 import { dataOf, find } from "../dom.js";
 import { ImageRow } from "./image_row.js";
+import { mapPixelAt } from "./placing.js";
 import { Sight } from "./sight.js";
 import { multipleOf } from "./words.js";
 
@@ -150,12 +151,10 @@ export class ImageRows {
   _describe({ x, y, item, map }) {
     const text = `x ${x}, y ${y}`;
     if (!map) return text;
-    const { box } = item;
+    const at = mapPixelAt(item, map, x, y);
+    if (!at) return `${text} · outside the frame`;
     const { quantizer } = this.store;
-    // The map pixel under this pixel's center (padim.decision.anomaly_map): integers, as the mask is enlarged.
-    const column = box.left + Math.floor(((2 * x + 1) * box.width) / (2 * item.width));
-    const line = box.top + Math.floor(((2 * y + 1) * box.height) / (2 * item.height));
-    const value = quantizer.toValue(map.levels[line * map.width + column]);
+    const value = quantizer.toValue(map.levels[at.row * map.width + at.column]);
     return `${text} · ${value.toFixed(2)} · ${multipleOf(value, quantizer.toValue(this.draft.now.level))} threshold`;
   }
 }
