@@ -3,7 +3,7 @@
 
 /** @typedef {import("./levels.js").MapSize} MapSize */
 /** @typedef {import("./mask_file.js").Box} Box */
-/** @typedef {[number, number, number, number, number, number]} Matrix a to f: x = a u + b v + c, y = d u + e v + f */
+/** @typedef {[number, number, number, number, number, number]} Matrix a-f: x = a u + b v + c, y = d u + e v + f */
 
 /**
  * The place of a map on an image (padim.locating.placement), in pixels of both, whose centers lie at halves.
