@@ -13,7 +13,7 @@
  * @property {Matrix} inverse back
  */
 
-/** @typedef {{ width: number, height: number, box: Box, placement: Placement | null }} Placed an image and its map's place */
+/** @typedef {{ width: number, height: number, box: Box, placement: Placement | null }} Placed an image with its map */
 
 /**
  * From map pixels, counted from the box's corner, to shares of the image's width and height.
