@@ -42,12 +42,13 @@ from padim.locating.cut import placement_of
 from padim.locating.placement import Placement
 from padim.locating.pose import Pose
 from padim.locating.settings import Displacement
-from padim.locating.warp import covered
+from padim.locating.warp import covered, warp
 from padim.methods import catalogue
 from padim.methods.padim import PatchGaussians
 from padim.network.extractor import FeatureExtractor
 from padim.scoring_identity import scoring_identity
 from padim.storage.bundle import sha256_stored
+from padim.storage.normals import Normal
 from padim.text import count
 
 
@@ -143,6 +144,17 @@ class ScoringState:
         if locator is None or pose is None:
             return None
         return placement_of(pose, locator, self._shape, original_size)
+
+    def input_of(self, normal: Normal, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return the model input of a normal's thumbnail, cut out at the pose found at the fit.
+
+        Args:
+            normal: the record of the image.
+            rgb: uint8 ``(h, w, 3)``, the image at any size.
+        """
+        size = rgb.shape[0], rgb.shape[1]
+        placement = self.placement(normal.pose, size)
+        return self.preprocess(rgb) if placement is None else warp(rgb, placement.matrix, self._shape)
 
     def shown(
         self, placement: Placement | None, original_size: tuple[int, int]

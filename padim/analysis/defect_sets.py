@@ -26,7 +26,8 @@ from padim.data.loading import Image, Watch, batches
 from padim.data.preprocess import Box
 from padim.decision.regions import map_mask, region_score
 from padim.decision.scorer import NO_NUMBERS
-from padim.errors import PadimError
+from padim.errors import ImageError, PadimError
+from padim.locating.placement import Placement
 from padim.storage.feature_store import FeatureStore
 
 if TYPE_CHECKING:
@@ -55,11 +56,13 @@ class _Embedded:
         model: the model whose network, channels and region of interest are used.
         feature_store: the embeddings, one record for each image.
         original_sizes: (height, width) of each image in pixels.
+        placements: the place of the map on each image; None for models that do not locate parts.
     """
 
     model: Padim
     feature_store: FeatureStore
     original_sizes: tuple[tuple[int, int], ...]
+    placements: tuple[Placement | None, ...]
 
     def maps(self, state: ScoringState, watch: Watch) -> Iterable[npt.NDArray[np.uint16]]:
         """Yield the level map of every image, computed by a scoring state."""
@@ -75,6 +78,7 @@ class _Embedded:
             size,
             quiet,
             "",
+            self.placements,
         )
 
 
@@ -124,22 +128,28 @@ class LabeledDefects(_Embedded):
         feature_store = _start_feature_store(model, folder)
         names: list[str] = []
         sizes: list[tuple[int, int]] = []
+        placements: list[Placement | None] = []
         passed_over = 0
         size = model.network.extractor.batch_size()
         for batch in batches(images, model.state.preprocess, size, watch, "Reading images of defects"):
             # An image marked as not good may well be a defect, and the model has not seen it.
             fresh = [item for item in batch if own.status(item) in (None, "not_good")]
             passed_over += len(batch) - len(fresh)
+            for item in fresh:
+                if item.lost:
+                    watch.bad(ImageError(item.name, f"part not found: {item.lost}"))
+            fresh = [item for item in fresh if not item.lost]
             if fresh:
                 _append(model, feature_store, [item.rgb for item in fresh], [item.sha256 for item in fresh])
             names += [item.name for item in fresh]
             sizes += [item.original_size for item in fresh]
+            placements += [item.placement for item in fresh]
         if not names:
             raise PadimError(
                 "none of the images of defects could be used; give images of defective parts that are "
                 "not among the model's good ones"
             )
-        return cls(model, feature_store, tuple(sizes), tuple(names), passed_over)
+        return cls(model, feature_store, tuple(sizes), tuple(placements), tuple(names), passed_over)
 
     def shares_caught(self, state: ScoringState, levels: Sequence[int], watch: Watch) -> Shares:
         """Return which defects are rejected at each threshold.
@@ -203,14 +213,15 @@ class PaintedDefects(_Embedded):
         used: list[int] = []
         areas: list[npt.NDArray[np.uint8]] = []
         sizes: list[tuple[int, int]] = []
+        placements: list[Placement | None] = []
         for done, index in enumerate(carriers):
             watch.step(done, len(carriers), stage)
             normal = model.normals_[index]
             box = model.state.content_box(normal.original_size)
-            scored = model.state.scored_area(normal.original_size)
-            if not scored.any():
+            scored = model.state.scored_area(normal.original_size, normal.pose)
+            if normal.lost or not scored.any():
                 continue
-            rgb = model.state.preprocess(decode(model.working_set.thumbnail(index), normal.name))
+            rgb = model.state.input_of(normal, decode(model.working_set.thumbnail(index), normal.name))
             place = place_at(scored, _CELLS, seed, len(used))
             found = list(
                 painted_images(
@@ -226,10 +237,11 @@ class PaintedDefects(_Embedded):
                 )
             areas.append(np.packbits(np.stack([area.ravel() for _, area in found]), axis=1))
             sizes += [normal.original_size] * len(images)
+            placements += [model.state.placement(normal.pose, normal.original_size)] * len(images)
             used.append(index)
         if not used:
             raise PadimError("no pixel of the good parts lies inside the region of interest; redraw it")
-        return cls(model, feature_store, tuple(sizes), tuple(used), np.stack(areas))
+        return cls(model, feature_store, tuple(sizes), tuple(placements), tuple(used), np.stack(areas))
 
     def shares_caught(self, state: ScoringState, levels: Sequence[int], watch: Watch) -> Shares:
         """Return the share of each carrier's defects that overlap a detected region, at each threshold.

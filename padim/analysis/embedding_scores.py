@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from padim.decision.anomaly_map import inside
+from padim.decision.anomaly_map import both, inside
 from padim.decision.scorer import NO_NUMBERS
 from padim.errors import PadimError
+from padim.locating.placement import Placement
 from padim.network.graph import behind_embedding_graph
 from padim.network.runtime import device_of, open_session, run_session
 
@@ -36,6 +37,7 @@ def level_maps(
     batch_size: int,
     watch: Watch,
     stage: str,
+    placements: Sequence[Placement | None] | None = None,
 ) -> Iterator[npt.NDArray[np.uint16]]:
     """Score the records of a feature store, in their order.
 
@@ -48,6 +50,7 @@ def level_maps(
         batch_size: the number of images at a time.
         watch: reports the number of images scored, and asks whether to cancel.
         stage: the name of the stage in progress reports.
+        placements: the place of the map on each image, if parts were located; None: they were not.
 
     Yields:
         uint16 ``(h, w)`` for every image.
@@ -72,8 +75,16 @@ def level_maps(
         embedding = np.ascontiguousarray(records).reshape(len(rows), d, *grid)
         feed = {**inputs, "all_channels": ort.OrtValue.ortvalue_from_numpy(embedding)}
         boxes = [state.content_box(original_sizes[row]) for row in rows]
-        if any(box is not None for box in boxes):
-            own = np.stack([np.broadcast_to(inside(shape, state.roi, box), shape) for box in boxes])
+        shown = [
+            None if placements is None else state.shown(placements[row], original_sizes[row]) for row in rows
+        ]
+        if any(one is not None for one in (*boxes, *shown)):
+            own = np.stack(
+                [
+                    np.broadcast_to(inside(shape, both(state.scored, place), box), shape)
+                    for box, place in zip(boxes, shown, strict=True)
+                ]
+            )
             feed["inside"] = ort.OrtValue.ortvalue_from_numpy(own)
         distance, maps = run_session(session, ["distance", "map"], feed)
         if not np.isfinite(distance).all():

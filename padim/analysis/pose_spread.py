@@ -70,13 +70,15 @@ class _PreprocessedThumbnails:
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         for index in self._indices:
-            rgb = decode(self._model.working_set.thumbnail(index), self._model.normals_[index].name)
-            yield self._model.state.preprocess(rgb)
+            normal = self._model.normals_[index]
+            rgb = decode(self._model.working_set.thumbnail(index), normal.name)
+            yield self._model.state.input_of(normal, rgb)
 
 
 def good_images(model: Padim) -> list[int]:
-    """Return the indices into ``model.normals_`` of all images that are not marked not good."""
-    return [i for i, normal in enumerate(model.normals_) if normal.status != "not_good"]
+    """Return the indices into ``model.normals_`` of the images of good parts, if the part was found."""
+    normals = enumerate(model.normals_)
+    return [i for i, normal in normals if normal.status != "not_good" and not normal.lost]
 
 
 def pose_spread(
@@ -86,7 +88,9 @@ def pose_spread(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> PoseSpread:
-    """Measure the pose spread of the good parts, from their thumbnails.
+    """Measure the pose spread of the good parts in the model input, from their thumbnails.
+
+    For models that locate parts it is what locating leaves.
 
     Args:
         model: a fitted model.

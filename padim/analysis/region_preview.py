@@ -222,7 +222,7 @@ def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
     count = 0
     for index, normal in enumerate(model.normals_):
         if normal.status == "fit":
-            total += preprocess(decode(model.working_set.thumbnail(index), normal.name))
+            total += model.state.input_of(normal, decode(model.working_set.thumbnail(index), normal.name))
             count += 1
     if not count:
         raise PadimError("no image is in the fit; there is nothing to show")

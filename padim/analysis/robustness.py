@@ -27,11 +27,12 @@ from padim.analysis.robustness_examples import ChangedExampleKeeper, ChangedExam
 from padim.data.datasets import GOOD
 from padim.data.decode import decode
 from padim.data.loading import RGB, Cancel, Image, OnError, Progress, Watch, content_hash
-from padim.data.preprocess import Box
 from padim.decision.guard_band import Guard
 from padim.decision.operating_points import Rate
 from padim.decision.regions import region_score
 from padim.errors import ImageError, PadimError
+from padim.locating.cut import Cut
+from padim.scoring import ScoringState
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -210,7 +211,7 @@ def measure(
             watch.bad(error)
             done += len(settings)
             continue
-        if known.in_fit(ContentHashes(digest, content_hash(model.state.preprocess(rgb)))):
+        if known.in_fit(ContentHashes(digest, content_hash(state.preprocess(rgb)))):
             in_fit += 1
             if on_known is not None:
                 on_known(name)
@@ -221,15 +222,19 @@ def measure(
         own = [seed, int(digest[:16], 16)]
         if keeper is not None:
             keeper.begin(name, kind, box)
-        inputs = _inputs(model, rgb, settings, own, keeper)
+        inputs = _inputs(state, rgb, settings, own, keeper)
+        image_size = rgb.shape[0], rgb.shape[1]
         limit = limits.reject_above if kind == GOOD else limits.accept_up_to
         above = np.zeros(len(settings), np.int64)
         for start, batch in _chunks(inputs, size):
             watch.step(done + start, total, STAGE)
-            _, maps = state.scorer(np.stack(batch), _boxes(box, len(batch)))
-            for place, q in enumerate(maps, start):
+            shown = [state.shown(one.placement, image_size) for one in batch]
+            _, maps = state.scorer(np.stack([one.rgb for one in batch]), [box] * len(batch), shown)
+            for place, (one, found) in enumerate(zip(batch, maps, strict=True), start):
+                # Where the part is not found, the map does not show it.
+                q = np.zeros_like(found) if one.lost else found
                 score = region_score(q, min_area)
-                above[place] = score > limit
+                above[place] = max(score, state.displaced(one.pose, one.lost)) > limit
                 if keeper is not None:
                     keeper.scored(score, q)
         rejected[kind] = rejected.get(kind, np.zeros(len(settings), np.int64)) + above
@@ -258,18 +263,18 @@ def measure(
 
 
 def _inputs(
-    model: Padim,
+    state: ScoringState,
     rgb: RGB,
     settings: Sequence[tuple[ChangeKind, float]],
     seed: Sequence[int],
     keeper: ChangedExampleKeeper | None,
-) -> Iterator[RGB]:
+) -> Iterator[Cut]:
     """Yield the image under every change, preprocessed for the network."""
     for kind, severity in settings:
         changed = alter(rgb, kind, severity, seed)
         if keeper is not None:
             keeper.altered(kind, severity, changed)
-        yield model.state.preprocess(changed)
+        yield state.preprocess.cut(changed)
 
 
 def _check(chosen: Mapping[ChangeKind, Sequence[float]]) -> None:
@@ -293,14 +298,10 @@ def _decoded(name: str, content: bytes | RGB, bit_depth: int | None, cancel: Can
     return content
 
 
-def _boxes(box: Box | None, count: int) -> list[Box | None]:
-    return [box] * count
-
-
-def _chunks(items: Iterator[RGB], size: int) -> Iterator[tuple[int, list[RGB]]]:
+def _chunks(items: Iterator[Cut], size: int) -> Iterator[tuple[int, list[Cut]]]:
     """Yield batches of ``size`` items with the index of their first item."""
     start = 0
-    batch: list[RGB] = []
+    batch: list[Cut] = []
     for item in items:
         batch.append(item)
         if len(batch) == size:

@@ -40,7 +40,6 @@ from padim.analysis.sensitivity_examples import PaintedExample, PaintedExampleKe
 from padim.analysis.synthetic_defects import KINDS, SMALLEST_SIZE, DefectKind, Look, Place, paint
 from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.data.preprocess import Box
-from padim.decision.anomaly_map import inside
 from padim.decision.operating_points import Rate
 from padim.decision.regions import map_mask, region_score
 from padim.errors import ImageError, PadimError
@@ -294,13 +293,17 @@ def measure(
     reading = batches(images, model.state.preprocess, 1, Watch(None, cancel, on_error), STAGE)
     for image in read.usable(batch[0] for batch in reading):
         box = state.content_box(image.original_size)
-        scored = np.broadcast_to(inside(map_shape, model.decision.roi, box) > 0, map_shape)
+        shown = state.shown(image.placement, image.original_size)
+        if image.lost:
+            watch.bad(ImageError(image.name, f"part not found: {image.lost}"))
+            continue
+        scored = state.scored_area(image.original_size, image.pose)
         if not scored.any():
             watch.bad(ImageError(image.name, "no pixel of it is inside the region of interest"))
             continue
         content = box or Box(0, 0, *map_shape)
         here = [place_at(scored, cells, seed, len(points) + i) for i in range(places)]
-        _, maps = state.scorer(image.rgb[None], [box])
+        _, maps = state.scorer(image.rgb[None], [box], [shown])
         bare = map_mask(maps[0], level, min_area)
         bare_rejected += bool(bare.any())
         found = np.zeros((3, each), np.bool_)
@@ -310,7 +313,7 @@ def measure(
         start = 0
         for painted, areas in _chunks(trials, model.network.extractor.batch_size()):
             watch.step(len(names) * each + start, total, STAGE)
-            _, maps = state.scorer(np.stack(painted), [box] * len(painted))
+            _, maps = state.scorer(np.stack(painted), [box] * len(painted), [shown] * len(painted))
             for i, (q, area) in enumerate(zip(maps, areas, strict=True), start=start):
                 mask = map_mask(q, level, min_area)
                 void = bool((bare & area).any())
@@ -321,7 +324,11 @@ def measure(
         outcomes.append(found.reshape(3, places, *shape))
         points += here
         names.append(image.name)
-        scales.append((image.original_size[1] / content.width, image.original_size[0] / content.height))
+        if image.placement is None:
+            scales.append((image.original_size[1] / content.width, image.original_size[0] / content.height))
+        else:
+            across, down = np.hypot(*image.placement.matrix[:, :2])
+            scales.append((float(across), float(down)))
         if len(names) == most_images:
             break
     if not names:
