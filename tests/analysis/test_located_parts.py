@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from padim.analysis.region_preview import mean_normal
 from tests.posed import any_pose, posed
 
 BLANK = ("blank.png", np.full((120, 160, 3), 30, np.uint8))
-SMALL = {"input_size": 64, "n_features": 20, "smoothing_sigma": 1.0, "min_area": 4}
+SMALL: dict[str, Any] = {"input_size": 64, "n_features": 20, "smoothing_sigma": 1.0, "min_area": 4}
 
 
 @pytest.fixture(scope="module")
