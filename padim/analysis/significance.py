@@ -18,14 +18,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, rankdata
+from scipy.stats import binomtest, norm, rankdata
 
-__all__ = ["SIGNIFICANCE", "Difference", "Paired", "against", "delong", "holm", "resampled"]
+__all__ = [
+    "SIGNIFICANCE",
+    "Difference",
+    "Paired",
+    "against",
+    "delong",
+    "holm",
+    "paired_auroc",
+    "paired_shares",
+    "resampled",
+]
 
 Numbers = npt.NDArray[np.float64]
 
 # The significance level: a difference with a smaller p-value counts as real.
 SIGNIFICANCE = 0.05
+# The number of bootstrap draws of an interval.
+_DRAWS = 2000
 # A variance below this is nothing but rounding; that of a fair coin is 0.25.
 _NO_VARIANCE = 1e-14
 
@@ -140,6 +152,50 @@ def resampled(values: Sequence[float], draws: Sequence[Numbers]) -> tuple[int, l
             tail = min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))
             found.append(Difference(gap, low, high, min(1.0, 2 * (tail + 1) / (len(gaps) + 1))))
     return best, _corrected(found, best)
+
+
+def paired_shares(first: npt.ArrayLike, second: npt.ArrayLike, seed: int = 0) -> Difference:
+    """Compare the shares of the same cases in which two procedures succeed: the second minus the first.
+
+    The p-value is that of McNemar's exact test, which looks only at the cases in which they differ; the
+    interval is a paired bootstrap's.
+
+    Args:
+        first, second: bool ``(n,)`` each, whether the procedure succeeds in each case.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: the arrays have different lengths, or no case.
+    """
+    one, other = np.asarray(first, np.bool_), np.asarray(second, np.bool_)
+    if one.shape != other.shape or one.ndim != 1 or not len(one):
+        raise ValueError(f"it takes the same cases of both, at least one, got {one.shape} and {other.shape}")
+    gained, lost = int((~one & other).sum()), int((one & ~other).sum())
+    p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    gaps = other.astype(np.int64) - one.astype(np.int64)
+    drawn = np.random.default_rng(seed).integers(0, len(gaps), (_DRAWS, len(gaps)))
+    low, high = map(float, np.percentile(gaps[drawn].mean(axis=1), (2.5, 97.5)))
+    return Difference(float(gaps.mean()), low, high, p)
+
+
+def paired_auroc(good: npt.ArrayLike, defect: npt.ArrayLike) -> Difference:
+    """Compare the AUROCs of two scores of the same images, the second minus the first, by DeLong's test.
+
+    Args:
+        good: ``(2, n)``, both scores of each of n good images.
+        defect: ``(2, m)``, both scores of each of m defects.
+
+    Raises:
+        ValueError: as :func:`delong`.
+    """
+    found = delong(good, defect)
+    value = float(found.auroc[1] - found.auroc[0])
+    variance = float(found.covariance[0, 0] + found.covariance[1, 1] - 2 * found.covariance[0, 1])
+    error = math.sqrt(variance) if variance > _NO_VARIANCE else 0.0
+    certain = 1.0 if abs(value) < 1e-12 else 0.0
+    p = float(2 * norm.sf(abs(value) / error)) if error else certain
+    reach = float(norm.ppf(0.975)) * error
+    return Difference(value, value - reach, value + reach, p)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -9,6 +9,7 @@ import typer
 from padim._version import __version__
 from padim.cli import (
     adapt,
+    align,
     backbones,
     calibrate,
     doctor,
@@ -30,7 +31,8 @@ _HELP = """
 Fit a model to images of good parts, and find the parts that differ from them.
 
 [bold]fit[/] fits a model to images of good parts and sets a threshold from their held-out scores;
-[bold]adapt[/] fine-tunes the network on them first, if that improves detection;
+[bold]align[/] tries out locating the part, and [bold]adapt[/] fine-tunes the network on them first, if
+that improves detection;
 [bold]calibrate[/] moves the threshold and reports the false rejects to expect; [bold]score[/] scores
 images and decides; [bold]evaluate[/] measures a model on labelled images, [bold]study[/] compares
 configurations; [bold]sensitivity[/] finds the smallest defect that is caught,
@@ -79,6 +81,7 @@ _NAMES = {web_app: "app"}
 
 for module in (
     fit,
+    align,
     adapt,
     calibrate,
     score,

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from scipy.stats import norm, rankdata
 from sklearn.metrics import roc_auc_score
 
-from padim.analysis.significance import against, delong, holm, resampled
+from padim.analysis.significance import (
+    against,
+    delong,
+    holm,
+    paired_auroc,
+    paired_shares,
+    resampled,
+)
 
 Numbers = npt.NDArray[np.float64]
 
@@ -166,3 +173,31 @@ def test_the_bootstrap_agrees_with_delong() -> None:
     assert wanted[worse].p is not None
     assert differences[worse].p == pytest.approx(wanted[worse].p, abs=0.03)
     assert differences[worse].low == pytest.approx(wanted[worse].low, abs=0.03)
+
+
+def test_paired_shares_are_compared_by_the_cases_that_differ() -> None:
+    # Brute force of the two-sided sign test: all outcomes at most as likely as the one seen.
+    for gained, lost, both in ((5, 0, 3), (7, 2, 0), (1, 1, 4), (0, 0, 6)):
+        first = [True] * lost + [False] * gained + [True] * both
+        second = [False] * lost + [True] * gained + [True] * both
+        n = gained + lost
+        seen = math.comb(n, gained)
+        p = sum(math.comb(n, k) for k in range(n + 1) if math.comb(n, k) <= seen) / 2**n
+        found = paired_shares(first, second)
+        assert found.p == pytest.approx(p)
+        assert found.value == pytest.approx((gained - lost) / len(first))
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low <= found.value <= found.high
+    with pytest.raises(ValueError, match="same cases"):
+        paired_shares([True], [True, False])
+
+
+def test_paired_aurocs_agree_with_the_comparison_against_the_best() -> None:
+    rng = np.random.default_rng(1)
+    good, bad = rng.normal(size=(2, 40)), rng.normal([[0.5], [1.5]], size=(2, 25))
+    found, joint = paired_auroc(good, bad), delong(good, bad)
+    _, (other, _) = against(joint.auroc, joint.covariance)
+    assert found.value == pytest.approx(joint.auroc[1] - joint.auroc[0])
+    assert found.p == pytest.approx(other.p)
+    assert paired_auroc(good[[0, 0]], bad[[0, 0]]).p == 1.0
