@@ -123,15 +123,20 @@ def message(
 
 
 def _answers(marks: tuple[Mark, ...], found: ReferenceCheck | None) -> list[dict[str, Any]]:
-    answers = []
     places = iter(found.marks if found is not None else ())
-    for mark in marks:
-        reason = next(places, "") if mark.kind == "place" else ""
-        text = reason[:1].upper() + reason[1:]
-        answers.append(
-            {"text": text or ("Can be used." if mark.kind == "place" else ""), "refused": bool(reason)}
-        )
-    return answers
+    checks = [next(places, None) if mark.kind == "place" else None for mark in marks]
+    return [
+        {"text": "", "refused": False}
+        if one is None
+        else {"text": _sentence(one.refused), "refused": True}
+        if one.refused
+        else {"text": f"Can be used: {100 * one.quality:.0f} % distinctive.", "refused": False}
+        for one in checks
+    ]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _said(method: LocatingMethod, found: ReferenceCheck | None) -> str:
@@ -140,7 +145,7 @@ def _said(method: LocatingMethod, found: ReferenceCheck | None) -> str:
         return "Nothing is marked yet."
     if found.frame is None:
         # What is said of a mark is not said twice.
-        return "" if found.refused in found.marks else f"{found.refused[:1].upper()}{found.refused[1:]}"
+        return "" if any(mark.refused for mark in found.marks) else _sentence(found.refused)
     size = f"{found.frame.width:.0f} × {found.frame.height:.0f} px"
     if method == "outline":
         return f"The dotted frame, {size}, is what the model would see of this part."

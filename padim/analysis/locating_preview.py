@@ -14,8 +14,9 @@ import numpy.typing as npt
 from padim.data.decode import decode
 from padim.data.loading import Cancel, Progress
 from padim.errors import Cancelled
+from padim.locating.cut import cut_out
 from padim.locating.frame import Frame, Matrix
-from padim.locating.locator import Locator, PartNotFound
+from padim.locating.locator import Locator
 from padim.locating.pose import Pose
 from padim.locating.warp import warp
 
@@ -205,21 +206,17 @@ def _located(locator: Locator, name: str, rgb: RGB, shape: tuple[int, int]) -> L
     reduction = rgb.shape[1] / before_shape[1], rgb.shape[0] / before_shape[0]
     whole: Matrix = np.array([[reduction[0], 0, 0], [0, reduction[1], 0]], np.float64)
     before = warp(rgb, whole, before_shape)
-    same_place = warp(rgb, frame.to_reference(shape), shape)
-    try:
-        if rgb.shape[:2] != frame.image_size:
-            height, width = frame.image_size
-            raise PartNotFound(
-                f"the image is {rgb.shape[1]} × {rgb.shape[0]} px, the reference {width} × {height} px"
-            )
-        pose = locator.locate(rgb)
-    except PartNotFound as error:
-        return LocatedPart(name, before, None, same_place, None, None, str(error))
-    matrix = pose.to_image(frame, shape, resize=locator.align.resize)
+    cut = cut_out(rgb, locator, shape)
+    # What the frame would show at the reference's own place, in an image of the same view.
+    height, width = frame.image_size
+    own = np.diag([rgb.shape[1] / width, rgb.shape[0] / height])
+    same_place = warp(rgb, own @ frame.to_reference(shape), shape)
+    if cut.placement is None:
+        return LocatedPart(name, before, None, same_place, None, None, cut.lost)
     height, width = shape
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], np.float64)
-    outline = corners @ matrix.T / reduction
-    return LocatedPart(name, before, outline, same_place, warp(rgb, matrix, shape), pose, "")
+    outline = corners @ cut.placement.matrix.T / reduction
+    return LocatedPart(name, before, outline, same_place, cut.rgb, cut.pose, "")
 
 
 def _mean(images: Sequence[RGB]) -> RGB | None:

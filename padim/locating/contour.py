@@ -147,6 +147,8 @@ class Contour:
             jacobian[:, :2] = gradient
             jacobian[:, 2] = gradient[:, 0] * moved[:, 1] - gradient[:, 1] * moved[:, 0]
             jacobian[:, 3] = (gradient * moved).sum(axis=1)
+            if not self.tells_turn:
+                jacobian[:, 2] = 0
             weighted = (jacobian * weights[:, None]).T
             normal = weighted @ jacobian
             # The turn is known from the start to about 1.5 degrees, against distances known to 0.3 pixels.

@@ -297,7 +297,9 @@ def _components(distance: Array) -> tuple[Labels, float]:
     return np.asarray(labels, np.int32), threshold
 
 
-def _choose(labels: Labels, usual: Foreground | None, step: int, drawn: bool) -> tuple[Mask, bool]:
+def _choose(
+    labels: Labels, usual: Foreground | None, step: int, drawn: bool, *, thick: bool = False
+) -> tuple[Mask, bool]:
     """Return the filled mask of the part among the components, and whether fixtures are beside it.
 
     What is cut by the border is the part, unless something that may be the part lies inside: then it is a
@@ -308,6 +310,7 @@ def _choose(labels: Labels, usual: Foreground | None, step: int, drawn: bool) ->
         usual: the foreground of the reference part, if it is known.
         step: the factor by which the image is reduced.
         drawn: whether the background was drawn by the user, who then expects fixtures along the border.
+        thick: whether what is thin has been taken from what is cut.
     """
     areas = np.bincount(labels.ravel())
     areas[0] = 0
@@ -325,6 +328,12 @@ def _choose(labels: Labels, usual: Foreground | None, step: int, drawn: bool) ->
         expected = 0.5 * float(usual.mask.sum()) / step**2
     else:
         expected = (0.05 if drawn else 0.25) * largest_cut
+    if (mask is None or area < min(expected, largest_cut)) and not thick:
+        # A hair or a cable from the part to the border does not make it one that is cut.
+        largest = (labels == int(np.where(cut, areas, 0).argmax())).astype(np.uint8)
+        opened = cv2.morphologyEx(largest, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        _, parted = cv2.connectedComponents((labels > 0).astype(np.uint8) - largest + opened)
+        return _choose(np.asarray(parted, np.int32), usual, step, drawn, thick=True)
     if mask is None or area < min(expected, largest_cut):
         raise PartNotFound("the part is cut by the border of the image")
     for label in np.flatnonzero(whole >= least):

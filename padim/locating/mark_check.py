@@ -12,9 +12,22 @@ from padim.locating.frame import Frame
 from padim.locating.locator import freeze
 from padim.locating.settings import Align
 
-__all__ = ["ReferenceCheck", "check_reference", "corners"]
+__all__ = ["MarkCheck", "ReferenceCheck", "check_reference", "corners"]
 
 RGB = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class MarkCheck:
+    """Whether one mark of a template can be used.
+
+    Attributes:
+        refused: the reason why it cannot be used; empty if it can.
+        quality: how distinctive it is, from 0 to 1.
+    """
+
+    refused: str
+    quality: float
 
 
 @dataclass(frozen=True)
@@ -24,31 +37,31 @@ class ReferenceCheck:
     Attributes:
         frame: the window of the reference that would become the model input; None if it cannot be used.
         refused: the reason why it cannot be used; empty if it can.
-        marks: for each mark of a template, the reason why it cannot be used alone; empty if it can.
+        marks: one for each mark of a template.
     """
 
     frame: Frame | None
     refused: str
-    marks: tuple[str, ...] = ()
+    marks: tuple[MarkCheck, ...] = ()
 
 
 def check_reference(align: Align, reference: RGB) -> ReferenceCheck:
-    """Return whether locating can be prepared with this reference part, and with each mark alone.
+    """Return whether locating can be prepared with this reference part, and with each of its marks.
 
     Args:
         align: the settings.
         reference: the reference image, uint8 ``(h, w, 3)``.
     """
-    marks = tuple(_reason(align.model_copy(update={"marks": (mark,)}), reference)[1] for mark in align.marks)
-    frame, refused = _reason(align, reference)
-    return ReferenceCheck(frame, refused, marks)
+    marks = []
+    if align.method == "template":
+        from padim.locating.marks import examine
 
-
-def _reason(align: Align, reference: RGB) -> tuple[Frame | None, str]:
+        found = [examine(reference, mark, align, alone=len(align.marks) == 1) for mark in align.marks]
+        marks = [MarkCheck(one.reason, one.quality) for one in found]
     try:
-        return freeze(align, reference).frame, ""
+        return ReferenceCheck(freeze(align, reference).frame, "", tuple(marks))
     except LocatingError as error:
-        return None, str(error)
+        return ReferenceCheck(None, str(error), tuple(marks))
 
 
 def corners(frame: Frame) -> list[tuple[float, float]]:

@@ -102,19 +102,17 @@ def _reduction(size: tuple[int, int], finer: float) -> int:
     return max(1, round(max(size) / min(max(finer * _IMAGE, _IMAGE), _MOST)))
 
 
-def _turned_by_its_inside(
-    place: Similarity, agreement: Callable[[Similarity], tuple[float, float]]
-) -> Similarity:
-    """Return a place with the turn near it at which the agreement is best, for a part that is round."""
-    here = agreement(place)[0]
+def _turned_by_its_inside(place: Similarity, likeness: Callable[[Similarity], float]) -> Similarity:
+    """Return a place with the turn near it at which the inside is most like the reference's."""
+    here = likeness(place)
     for step in (1.5, 0.6):
-        before, after = (agreement(replace(place, turn=place.turn + side))[0] for side in (-step, step))
+        before, after = (likeness(replace(place, turn=place.turn + side)) for side in (-step, step))
         curvature = before - 2 * here + after
         if before == after:
             break
         offset = 0.5 * (before - after) / curvature if curvature < 0 else math.copysign(1, after - before)
         better = replace(place, turn=turned(place.turn + step * min(max(offset, -1.5), 1.5)))
-        there = agreement(better)[0]
+        there = likeness(better)
         if there > here:
             place, here = better, there
     return place
@@ -243,8 +241,11 @@ class OutlineFinder:
         """Return where the part lies and how well its outline overlaps the reference's there."""
 
         def agreement(place: Similarity) -> tuple[float, float]:
-            overlap, inside = self._patch.agreement(scene.foreground, scene.area, place)
-            return overlap + _INSIDE * inside, overlap
+            overlap, likeness = self._patch.agreement(scene.foreground, scene.area, place)
+            return overlap + _INSIDE * likeness, overlap
+
+        def inside(place: Similarity) -> float:
+            return self._patch.agreement(scene.foreground, scene.area, place)[1]
 
         starts = [Similarity(scene.center, turn, scale) for turn in self._turns(scene, scale)]
         ranked = sorted(((*agreement(start), start) for start in starts), key=lambda entry: -entry[0])
@@ -252,8 +253,8 @@ class OutlineFinder:
         # The best of the rest is fitted too where it is not clearly worse.
         for total, overlap, start in [entry for entry in ranked[:2] if entry[0] > ranked[0][0] - _UNCLEAR]:
             fitted = self._contour.fit(field, start)
-            if not self._contour.tells_turn:
-                fitted = _turned_by_its_inside(fitted, agreement)
+            if not self._contour.tells_turn and start.turn != 0:
+                fitted = _turned_by_its_inside(fitted, inside)
             total_fitted, overlap_fitted = agreement(fitted)
             if overlap_fitted >= overlap - 0.02:
                 start, total, overlap = fitted, total_fitted, overlap_fitted
@@ -274,7 +275,8 @@ class OutlineFinder:
         turns = []
         if self._elongated:
             turns += [scene.axis - self._raw_axis, scene.axis - self._raw_axis + 180]
-        turns += self._rose.turns(Rose(scene.foreground, scene.center, self._contour.radius * scale))
+        rose = Rose(scene.foreground, scene.center, self._contour.radius * scale)
+        turns += self._rose.turns(rose, self._contour.tells_turn)
         distinct: list[float] = []
         for turn in turns:
             turn = turned(turn)

@@ -89,7 +89,7 @@ def test_parts_that_are_not_found_say_why_and_do_not_count() -> None:
     reasons = {item.name: item.lost for item in found.lost}
     assert "turned by 12.0°, beyond the limit of 5°" in reasons["a.png"]
     assert reasons["b.png"] == "nothing stands out from the background"
-    assert reasons["c.png"] == "the image is 96 × 96 px, the reference 160 × 120 px"
+    assert "another shape than the reference" in reasons["c.png"]
     assert found.sharpness is None
     assert found.mean_after is not None
     nothing = tried(Align(method="outline", max_turn=5), images)

@@ -149,6 +149,16 @@ def test_a_piece_of_a_tenth_broken_off_changes_neither_place_nor_size(name: str)
     assert found.match > 0.8
 
 
+def test_a_hair_from_the_part_to_the_border_does_not_cut_it() -> None:
+    scene = REFERENCE["washer"].moved(turn=50.0)
+    hair = [(-0.01, 0.4), (0.02, 0.4), (0.12, 2.0), (0.09, 2.0)]
+    damaged = scene.__class__(**{**vars(scene), "part": scene.part.with_polygon(hair, (170, 170, 170))})
+    found = LOCATORS["washer"].locate(render(damaged, seed=2))
+    shift, turn, _ = errors(found, LOCATORS["washer"].frame, REFERENCE["washer"], scene)
+    assert shift < 0.5
+    assert turn < 1.0
+
+
 def test_the_frame_lies_along_the_part_with_its_heavier_end_first() -> None:
     for turn in (8.0, 188.0):
         frame = locator(REFERENCE["screw"].moved(turn=turn), margin=0).frame

@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from padim import Workspace
 from padim.locating.settings import Align
 from tests.pages.session import Session
 from tests.parts import part, png, screw
+from tests.posed import any_pose
 from ui import locating, marking
 from ui.locating import LocatingState
 
@@ -169,3 +172,38 @@ def test_an_image_that_is_gone_meanwhile(tmp_path: Path, monkeypatch: pytest.Mon
     page.click("locate-take-1-3")
     assert "The reference part cannot be read." in page.text
     assert "choose the images again" in page.text
+
+
+def small(page: Session) -> Session:
+    """Choose settings that fit in milliseconds."""
+    page.set("selectbox", "fit-stride", 16)
+    return page.set("slider", "fit-d-efficientnet_lite0-176", 10)
+
+
+def test_a_model_is_fitted_on_located_parts_and_says_so(home: Path) -> None:
+    # In the last image there is no part.
+    files = [(name, png(rgb)) for name, rgb in any_pose(9)]
+    files.append(("without.png", png(np.full((120, 160, 3), 30, np.uint8))))
+    page = Session("fit").upload(files).set("radio", METHOD, "outline")
+    page.click("locate-try")
+    assert "8 of 9 parts" in page.text
+    small(page.click("locate-use")).click("fit-go")
+    (entry,) = Workspace(home).models()
+    model = Workspace(home).open(entry.id)
+    assert model.config.align is not None
+    assert model.config.align.reference == "part_000.png"
+    status = {normal.name: normal.status for normal in model.normals_}
+    assert status["part_000.png"] == "reference"
+    assert status["without.png"] == "kept_out"
+    text = page.text
+    assert "Parts are compared</dt><dd>by its outline" in text
+    assert "Each part is located by its outline." in text
+    assert "Reference part" in text
+    assert "Not found:" in text
+    assert "In 1 image of good parts the part was not found" in text
+    assert "Taken out of the fit" not in text
+    # An image without a part is no good part: it then leaves the calibration too.
+    page.click("lost-9")
+    assert Workspace(home).open(entry.id).normals_[9].status == "not_good"
+    assert "It was found in all images of good parts." in page.text
+    assert "Taken out of the fit" in page.text

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from padim.locating.frame import Frame
-from padim.locating.mark_check import ReferenceCheck
+from padim.locating.mark_check import MarkCheck, ReferenceCheck
 from padim.locating.settings import Align, LocatingMethod
 from tests.parts import part, png
 from ui import locating, marking
@@ -68,17 +68,20 @@ def test_other_messages_change_nothing(marks: list[dict[str, Any]], change: dict
 def test_the_message_says_what_is_wrong_with_each_mark() -> None:
     now = LocatingState(1)
     sent(now, "template", PLACE, {**PLACE, "x": 50})
-    found = ReferenceCheck(None, "the second", ("", "the second"))
+    checks = MarkCheck("", 0.62), MarkCheck("it is nearly plain", 0)
+    found = ReferenceCheck(None, "mark 2 cannot be used: it is nearly plain", checks)
     data = marking.message(now, PART, "template", found, locked=False)
     assert data["answers"] == [
-        {"text": "Can be used.", "refused": False},
-        {"text": "The second", "refused": True},
+        {"text": "Can be used: 62 % distinctive.", "refused": False},
+        {"text": "It is nearly plain.", "refused": True},
     ]
     assert data["said"] == ""  # not twice
     assert data["refused"]
+    far = ReferenceCheck(None, "the two marks are too near", (MarkCheck("", 1), MarkCheck("", 1)))
+    assert marking.message(now, PART, "template", far, locked=False)["said"] == "The two marks are too near."
     assert (data["width"], data["height"], data["handled"], data["frame"]) == (96, 96, 4, None)
     frame = Frame(48, 48, 40, 20, 90, (96, 96))
-    data = marking.message(now, PART, "template", ReferenceCheck(frame, "", ("", "")), locked=True)
+    data = marking.message(now, PART, "template", ReferenceCheck(frame, ""), locked=True)
     assert np.allclose(data["frame"], [(38, 68), (38, 28), (58, 28), (58, 68)])
     assert "40 × 20 px" in data["said"]
     nothing = marking.message(LocatingState(1), PART, "template", None, locked=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
+from padim.locating.wording import located_by
 from ui import calibrate, fit, model_changes
 from ui.app import shell, workspace
 from ui.app.text import count, megabytes, runs_on
@@ -39,7 +40,8 @@ def draw(entry: Entry) -> None:
             [
                 ("Parts in the fit", f"{len({n.group for n in in_fit}):,}"),
                 ("Images", f"{len(in_fit):,}"),
-                ("Taken out", f"{len(model.normals_) - len(in_fit):,}"),
+                ("Taken out", f"{sum(n.status in ('kept_out', 'not_good') for n in model.normals_):,}"),
+                ("Parts are compared", located_by(model.config.align)),
                 ("Method", method_settings.titles(model.config)),
                 ("Layers in use", f"{len(model.config.active_layers)} of {len(model.config.layers)}"),
                 ("Working features on disk", _features_on_disk(model)),
@@ -61,11 +63,17 @@ def draw(entry: Entry) -> None:
         layer_tuning.draw(entry, model, busy)
     from padim.analysis import good_parts
 
-    not_good = good_parts.not_good(model)
+    good_parts_review.draw_located(entry, model, busy)
+    not_good = [item for item in good_parts.not_good(model) if not _not_found(model, item.index)]
     if not_good:
         good_parts_review.draw_excluded(entry, model, not_good, busy)
     good_parts_review.draw_least_normal(entry, model, good_parts.ranked(model), busy)
     _features(entry, model, busy)
+
+
+def _not_found(model: Padim, index: int) -> bool:
+    """Whether an image is listed among those in which the part was not found."""
+    return bool(model.normals_[index].lost) and model.normals_[index].status == "kept_out"
 
 
 def _change_under_way(entry: Entry) -> bool:
@@ -197,7 +205,7 @@ def _calibration(model: Padim) -> None:
         return
     st.markdown(
         f"**Good parts rejected.** {both.all_good.sentence} This counts the "
-        f"{count(both.kept_out_parts, 'good part')} you kept out of the fit.\n\n"
+        f"{count(both.kept_out_parts, 'good part')} kept out of the fit.\n\n"
         f"Without {'it' if both.kept_out_parts == 1 else 'them'} it would read: "
         f"{both.fit_only.sentence} That holds only if such parts never come again."
     )

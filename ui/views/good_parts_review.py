@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from padim.errors import PadimError
+from padim.locating.wording import located_by, settings_text
 from ui import model_changes
 from ui.app import shell
-from ui.app.text import multiple
+from ui.app.text import count, multiple
 from ui.views.changes import apply_change
 from ui.widgets import layers, normals, panels
 
@@ -22,6 +23,43 @@ if TYPE_CHECKING:
     from ui.widgets.normals import Reason
 
 _SHOWN_AT_ONCE = 12
+
+
+def draw_located(entry: Entry, model: Padim, busy: bool) -> None:
+    """Draw how the part is located: the reference part, and the good images in which it was not found."""
+    align = model.config.align
+    if align is None:
+        return
+    st.subheader("Where the part lies")
+    st.caption(f"Each part is located {located_by(align)}. {settings_text(align)}")
+    lost = [i for i, n in enumerate(model.normals_) if n.lost and n.status == "kept_out"]
+    grid = st.grid(min_column_width=160, gap="small", key="fit-located")
+    for index, normal in enumerate(model.normals_):
+        if normal.status == "reference":
+            with grid.cell():
+                image = normals.overlay_of(entry, model, index)
+                st.html(panels.gallery([panels.Thumb(image, normal.name, "Reference part")]))
+    locked = busy or not model.working_set.has_features
+    for index in lost:
+        with grid.cell():
+            normal = model.normals_[index]
+            image = normals.overlay_of(entry, model, index)
+            st.html(panels.gallery([panels.Thumb(image, normal.name, f"Not found: {normal.lost}")]))
+            if st.button("Not a good part", key=f"lost-{index}", disabled=locked, width="stretch"):
+                exclude = model_changes.start_excluding if model.config.trains else normals.exclude
+                what = f"take {normal.name} out of the calibration"
+                _make(entry, model, what, _bound(exclude, normal.sha256, "not_good"))
+    st.caption(
+        "The reference part is neither in the fit nor in the calibration: it lies at its own place by "
+        "definition."
+        + (
+            f" In {count(len(lost), 'image')} of good parts the part was not found: they are not in the fit, "
+            "and count in the calibration as what becomes of such images, so that the false-reject rate "
+            "stays honest."
+            if lost
+            else " It was found in all images of good parts."
+        )
+    )
 
 
 def draw_excluded(entry: Entry, model: Padim, items: list[RankedNormal], busy: bool) -> None:

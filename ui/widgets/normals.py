@@ -36,7 +36,9 @@ def overlay_of(
     if level is None:
         threshold = model.current_threshold
         level = threshold.level if threshold is not None else None
-    if level is None or model.state.fitted.calibration == "none" or index >= len(model.state.fitted.held_out):
+    no_map = model.state.fitted.calibration == "none" or index >= len(model.state.fitted.held_out)
+    # Where the part was not found, no place of the map belongs to a place of the image.
+    if level is None or no_map or model.normals_[index].lost:
         return ServedImage(model.working_set.thumbnail(index))
     area = model.config.min_area if min_area is None else min_area
     return ServedImage(_overlay_of(model, workspace.held_out_identity(entry), index, level, area))
@@ -47,9 +49,12 @@ def _overlay_of(_model: Padim, identity: str, index: int, level: int, min_area: 
     from padim.data.decode import decode
     from padim.output.small_overlays import overlay_jpeg
 
-    rgb = decode(_model.working_set.thumbnail(index), _model.normals_[index].name)
+    normal = _model.normals_[index]
+    rgb = decode(_model.working_set.thumbnail(index), normal.name)
+    placement = _model.state.placement(normal.pose, (rgb.shape[0], rgb.shape[1]))
     box = _model.state.preprocess.content_box(rgb.shape[:2]) if _model.config.fit == "pad" else None
-    return overlay_jpeg(rgb, _model.state.held_out_map(index), level, min_area, box)
+    q = _model.state.held_out_map(index)
+    return overlay_jpeg(rgb, q, level, min_area, box, placement=placement)
 
 
 def find(model: Padim, sha256: str) -> tuple[int, str]:

@@ -56,7 +56,7 @@ function markGroup(mark, index, chosen, refused, unit) {
   }
   for (const name of ["hit", "halo", "edge"]) group.append(svgElement("rect", { x, y, width, height, class: name }));
   if (index >= 0 && kind === "place") {
-    group.append(svgElement("text", { x: x + 6 * unit, y: y + 19 * unit, "font-size": 16 * unit }, String(index + 1)));
+    group.append(svgElement("text", { x: x + 7 * unit, y: y + 23 * unit, "font-size": 20 * unit }, String(index + 1)));
   }
   if (chosen) {
     cornersOf(mark).forEach(([cx, cy], i) => {
