@@ -25,6 +25,8 @@ def network_rows(config: PadimConfig) -> Facts:
     # Where nothing says how, the shapes of the good parts decide it.
     stretched = "stretched" if "fit" in config.model_fields_set else "resized"
     how, shape = stretched if config.fit == "stretch" else "padded", config.input_shape
+    if config.align is not None:
+        how = "cut out at the part's place and resized"
     kept = "all" if cost.features == cost.channels else f"{cost.features}"
     inactive = f" (inactive: {', '.join(config.inactive_layers)})" if config.inactive_layers else ""
     return [
@@ -138,19 +140,36 @@ def model_rows(model: Padim, path: Path) -> Facts:
     """Return rows on a fitted model: method, network, parts, images, threshold and expected false rejects."""
     normals = model.normals_
     parts = len({normal.group for normal in normals if normal.status == "fit"})
-    out = sum(normal.status != "fit" for normal in normals)
+    out = sum(normal.status not in ("fit", "reference") for normal in normals)
     made_of = f"{count(parts, 'part')}, {count(len(normals), 'image')}" + (
         f" ({out} excluded)" if out else ""
     )
     rows = [*method_rows(model.config), *network_rows(model.config), ("good parts", made_of)]
     if is_random(model):
         rows.insert(2, ("weights", "[bold red]RANDOM: an untrained network, for trials only[/]"))
+    rows += located_rows(model)
     rows += [("threshold", threshold_text(model)), ("false rejects", promise_text(model))]
     if model.decision.guard is not None:
         rows.append(("review", f"within {model.decision.guard.half_width:.4g} of the threshold"))
     if model.decision.roi is not None:
         rows.append(("region", f"{model.decision.roi.mean():.0%} of the image is inspected"))
     return [*rows, *resolution_rows(model)]
+
+
+def located_rows(model: Padim) -> Facts:
+    """Return rows on how parts are located and where the good parts lie, for models that locate them."""
+    from padim.analysis.located_parts import located_parts
+
+    found = located_parts(model)
+    if found is None:
+        return []
+    rows = [("located", escape(found.sentence)), ("displaced", found.spread_text)]
+    if found.lost:
+        name, why = found.lost[0]
+        rows.append(("not found", f"[yellow]{escape(name)}: {escape(why)}[/]"))
+    if found.warning:
+        rows.append(("warning", f"[yellow]{escape(found.warning)}[/]"))
+    return rows
 
 
 def pixel_size_rows(model: Padim) -> Facts:
@@ -178,9 +197,10 @@ def is_random(model: Padim) -> bool:
 
 def document(model: Padim, path: Path) -> dict[str, Any]:
     """Return a description of a model as plain JSON; unknown values are null."""
+    from padim.analysis.located_parts import located_parts
     from padim.analysis.resolution import model_resolution
 
-    normals = model.normals_
+    normals, located = model.normals_, located_parts(model)
     threshold = model.current_threshold
     promised = threshold is not None and model.state.fitted.calibration != "none"
     return {
@@ -190,6 +210,7 @@ def document(model: Padim, path: Path) -> dict[str, Any]:
         "images": len(normals),
         "parts": len({normal.group for normal in normals if normal.status == "fit"}),
         "calibration": model.state.fitted.calibration,
+        "located": None if located is None else located.to_json(),
         "threshold": None
         if threshold is None
         else {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from padim import ImageError, Padim
 from padim.analysis import robustness, sensitivity
 from padim.analysis.learning_curve import learning_curve
+from padim.analysis.located_parts import located_parts
 from padim.analysis.pose_spread import good_images, pose_spread
 from padim.analysis.region_preview import mean_normal
 from tests.posed import any_pose, posed
@@ -73,3 +75,35 @@ def test_the_learning_curve_uses_the_same_places() -> None:
     curve = learning_curve(model, [*defects, BLANK], sizes=(10,), draws=1, on_error=lambda error: None)
     assert curve.parts == 21, "all but the reference"
     assert curve.names == ("0.png", "1.png", "2.png", "3.png")
+
+
+def test_the_summary_says_where_the_parts_lie(model: Padim) -> None:
+    found = located_parts(model)
+    assert found is not None
+    assert (found.method, found.reference, found.found) == ("outline", "part_000.png", 14)
+    assert [name for name, _ in found.lost] == ["blank.png"]
+    spreads = {one.name: one for one in found.spreads}
+    assert spreads["turn"].median > 30
+    assert spreads["turn"].limit is None, "an outline may lie in any direction"
+    assert spreads["scale"].limit is not None
+    assert not found.warning
+    assert "not found in 1" in found.sentence
+    assert located_parts(Padim(**SMALL).fit(any_pose(4))) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ({"dx": 18.0}, r"shifted by 1\d\.\d px"),
+        ({"turn": 30.0}, "turned by (29|30)"),
+        ({"scale": 0.85}, "different in size"),
+    ],
+)
+def test_an_odd_reference_is_named(place: dict[str, float], words: str) -> None:
+    others = any_pose(9, shift=1, turn=1)
+    model = Padim(align="outline", **SMALL).fit([("odd.png", posed(50, **place)), *others])  # type: ignore[arg-type]
+    found = located_parts(model)
+    assert found is not None
+    assert re.search(words, found.warning)
+    assert "odd.png" in found.warning
+    assert "part_0" in found.warning
