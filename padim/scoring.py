@@ -298,7 +298,11 @@ class ScoringState:
                 return self._known[:, min_area - 1].astype(np.int64)
             if min_area not in self._levels:
                 count = len(self.fitted.held_out)
-                scores = (region_score(self.held_out_map(index), min_area) for index in range(count))
+                # A map of an image without the part says nothing.
+                scores = (
+                    0 if self.fitted.normals[index].lost else region_score(self.held_out_map(index), min_area)
+                    for index in range(count)
+                )
                 self._levels[min_area] = np.fromiter(scores, np.int64, count)
             return self._levels[min_area]
 

@@ -309,8 +309,8 @@ def _draw(entry: Entry, model: Padim) -> None:
     images = _view(entry, model, held, draft)
     if model.state.fitted.calibration != "none":
         level = calibrate.threshold(model, draft).level
-        limit = model.verdict_limits(level).reject_above
-        more = calibrate.outlook(model.state.false_rejects(limit, draft.min_area))
+        limits = model.verdict_limits(level)
+        more = calibrate.outlook(model.state.verdict_rates(limits, draft.min_area).rejected)
         if more is not None:
             st.caption(more)
     _points(entry, model, draft, images)

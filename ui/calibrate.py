@@ -314,8 +314,8 @@ class Known:
     """Scores, as levels, of parts and images that are known to be good or defective.
 
     Attributes:
-        good: held-out scores of the good parts, and scores of good test images.
-        defect: scores of defect images.
+        good: joint held-out scores of the good parts, and joint scores of good test images.
+        defect: joint scores of defect images.
         doubted: indices of normals that a user has labeled as defective; they still count as good.
     """
 
@@ -342,9 +342,9 @@ def known(entry: Entry, model: Padim, images: Sequence[viewing.ViewerImage], min
             continue
         group = event.get(one.sha256) or one.group
         if group != "unknown":
-            (good if group == "good" else defect).append(one.score)
+            (good if group == "good" else defect).append(one.item.joint(model, min_area))
     if model.state.fitted.calibration != "none":
-        good += model.state.part_scores(min_area).tolist()
+        good += model.state.joint_scores(min_area).tolist()
     doubted = tuple(
         index
         for index, normal in enumerate(model.normals_)

@@ -88,7 +88,8 @@ def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
             found.append(Row(item, score, None, 0, known.in_fit(item)))
             continue
         regions = item.regions(model, level, area)
-        found.append(Row(item, score, model.verdict(score, level), regions, known.in_fit(item)))
+        verdict = item.verdict(model, level, area)
+        found.append(Row(item, score, verdict, regions, known.in_fit(item)))
     return found
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from padim.locating.placement import Placement
     from padim.model import Padim
     from padim.storage.model_folders import Entry
+    from padim.storage.normals import Normal
     from ui.scoring import ScoredUpload
     from ui.widgets.labels import Label
 
@@ -303,6 +304,7 @@ def message(
                 else [box.left, box.top, box.width, box.height],
                 "placement": None if one.placement is None else _matrices(one.placement),
                 "score": one.score,
+                **_displacement(model, one, held),
                 "notes": [] if one.item is None else list(one.item.notes),
                 "in_fit": one.in_fit,
                 "held": -1 if one.held is None else one.held,
@@ -334,18 +336,37 @@ def message(
         "follower": follower,
         "look": look,
         "band": band,
+        "joint": None
+        if model.state.joint is None
+        else {"statistics": model.state.joint.to_json(), "on_lost": model.state.joint.on_lost},
         "palettes": _palettes(),
         "held": {
             "url": held.numbers.url(),
             "part": held.scores.part,
             "parts": held.scores.parts,
             "in_fit": held.scores.in_fit,
+            "displaced": held.scores.displaced,
+            "unsure": held.scores.unsure,
             "upper": held.scores.upper,
         }
         if held is not None
-        else {"url": None, "part": [], "parts": 0, "in_fit": 0, "upper": []},
+        else {"url": None, "part": [], "parts": 0, "in_fit": 0, "displaced": [], "unsure": [], "upper": []},
         "pixel_levels": (held.scores.pixel_levels or None) if held is not None else None,
         "items": items,
+    }
+
+
+def _displacement(model: Padim, one: ViewerImage, held: HeldOut | None) -> dict[str, Any]:
+    """Return how the part is displaced in an image, as the viewer's data of the image."""
+    image: ScoredUpload | Normal | None = one.item
+    if image is None and one.held is not None and held is not None:
+        image = model.normals_[held.scores.indices[one.held]]
+    if image is None:
+        return {"displacement": {}, "displaced": 0, "lost": ""}
+    return {
+        "displacement": model.state.displacement(image.pose),
+        "displaced": model.state.displaced(image.pose, image.lost),
+        "lost": image.lost,
     }
 
 

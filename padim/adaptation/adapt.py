@@ -452,7 +452,7 @@ def _by_labeled_defects(
     known = [KnownImages.of(model) for model in models]
     scores = [
         {
-            scored.name: scored.score_level
+            scored.name: scored.joint_level
             for scored in model.predict(labeled, **own)
             if not any(each.in_fit(scored) for each in known)
         }

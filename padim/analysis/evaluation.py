@@ -22,6 +22,7 @@ from padim.analysis.fit_overlap import (
 )
 from padim.data.account import FileAccount, PassedOver
 from padim.data.datasets import GOOD, Dataset, FolderUse, MaskAccount, at_map_resolution
+from padim.decision.part_scores import PartScores
 from padim.errors import ImageError, PadimError
 from padim.text import count
 
@@ -38,12 +39,16 @@ class EvaluatedImage:
         kind: ``good``, or the kind of defect.
         score: a level, for the smallest region set in the model at the time of scoring.
         masked: whether its defect has a usable mask.
+        displaced: its displacement as a level, see :attr:`padim.Prediction.displaced_level`.
+        to_review: whether the part was not found in it, and that calls for review.
     """
 
     name: str
     kind: str
     score: int
     masked: bool = False
+    displaced: int = 0
+    to_review: bool = False
 
     @property
     def good(self) -> bool:
@@ -131,9 +136,13 @@ class Evaluation:
             scores: the scores of the images, if the smallest region has changed since they were scored.
         """
         scores = [image.score for image in self.images] if scores is None else scores
+        decided = PartScores.of(
+            (score, image.displaced, image.to_review)
+            for score, image in zip(scores, self.images, strict=True)
+        )
         limits = None if level is None else model.verdict_limits(level)
         kinds = [image.kind for image in self.images]
-        return metrics.evaluate(scores, kinds, limits, self.pixels, GOOD)
+        return metrics.evaluate(decided, kinds, limits, self.pixels, GOOD)
 
 
 def evaluate_dataset(
@@ -195,7 +204,16 @@ def evaluate_dataset(
                 mask = dataset.mask(sample, scored.original_size)
             except ImageError as error:
                 failed.append(error)
-        images.append(EvaluatedImage(scored.name, sample.kind, scored.score_level, mask is not None))
+        images.append(
+            EvaluatedImage(
+                scored.name,
+                sample.kind,
+                scored.score_level,
+                mask is not None,
+                scored.displaced_level,
+                bool(scored.lost) and scored.verdict == "review",
+            )
+        )
         # For a defective image without a mask it is unknown which pixels are defective.
         if sample.good or mask is not None:
             small = (

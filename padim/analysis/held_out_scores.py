@@ -31,6 +31,8 @@ class HeldOutScores:
         part: the part number of each image that counts; parts in the fit come first.
         parts: the number of parts.
         in_fit: the number of parts in the fit.
+        displaced: the displacement of each part as a level of the map; 0 where none is judged.
+        unsure: for each part, whether it was not found in an image and that calls for review.
         upper: the 95 % upper bound of the false-reject rate with 0, 1, ... ``parts`` parts above a threshold.
         pixel_levels: the threshold at each pixel percentile, 0.1 to 99.9 %; empty if no pixel is scored.
     """
@@ -40,6 +42,8 @@ class HeldOutScores:
     part: tuple[int, ...]
     parts: int
     in_fit: int
+    displaced: tuple[int, ...]
+    unsure: tuple[bool, ...]
     upper: tuple[float, ...]
     pixel_levels: tuple[int, ...]
 
@@ -70,16 +74,25 @@ def held_out_scores(model: Padim, areas: int, on_map: OnMap | None = None) -> He
     levels = np.zeros((len(normals), areas), np.uint16)
     for index in range(len(normals)):
         q = model.state.held_out_map(index)
-        levels[index] = region_scores(q, areas)
+        if not normals[index].lost:  # else the map does not show the part
+            levels[index] = region_scores(q, areas)
         if on_map is not None:
             on_map(index, q, levels[index])
     n = len(groups)
+    joint = model.state.joint
+    displaced, unsure = [0] * n, [False] * n
+    for index in indices:
+        normal, part = normals[index], groups[normals[index].group]
+        displaced[part] = max(displaced[part], model.state.displaced(normal.pose, normal.lost))
+        unsure[part] |= bool(normal.lost) and joint is not None and joint.on_lost == "review"
     return HeldOutScores(
         indices,
         levels,
         tuple(groups[normals[index].group] for index in indices),
         n,
         len({normal.group for normal in normals if normal.status == "fit"}),
+        tuple(displaced),
+        tuple(unsure),
         tuple(upper_bound(k, n) for k in range(n + 1)),
         _pixel_levels(model),
     )

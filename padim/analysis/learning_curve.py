@@ -139,12 +139,9 @@ def subset_state(model: Padim, drawn: Iterable[str], watch: Watch | None = None)
 
 
 def _levels_by_part(state: ScoringState, min_area: int) -> dict[str, int]:
-    """Return the held-out level of every good part, which is the largest of its images' levels."""
-    best: dict[str, int] = {}
-    for normal, level in zip(state.fitted.normals, state.image_levels(min_area), strict=True):
-        if normal.in_calibration:
-            best[normal.group] = max(best.get(normal.group, 0), int(level))
-    return best
+    """Return the joint held-out level of every good part, which is the largest of its images' levels."""
+    groups = dict.fromkeys(normal.group for normal in state.fitted.normals if normal.in_calibration)
+    return dict(zip(groups, state.joint_scores(min_area).tolist(), strict=True))
 
 
 # --- the curve ----------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from padim.decision.anomaly_map import MAX_LEVEL
 from padim.decision.guard_band import VerdictLimits
 from padim.decision.operating_points import Rate
+from padim.decision.part_scores import PartScores
 from padim.decision.verdicts import VerdictCounts, count_verdicts
 
 Levels = npt.NDArray[np.integer]
@@ -527,7 +528,7 @@ def _above(scores: Levels, levels: Levels) -> Counts:
 
 
 def evaluate(
-    scores: Sequence[int],
+    scores: PartScores | Sequence[int],
     kinds: Sequence[str],
     limits: VerdictLimits | None,
     pixels: Pixels,
@@ -536,20 +537,22 @@ def evaluate(
     """Compute all figures of a set of scored images.
 
     Args:
-        scores: the scores of the images, as levels.
+        scores: the scores of the images as levels, with their displacements where these are judged: the
+            images are ranked by the joint levels.
         kinds: ``good_kind`` or the kind of defect of each image.
         limits: the limits of the verdicts; None leaves out the counts at a threshold.
         pixels: the pixel counts of the images.
         good_kind: the kind of good images.
     """
-    levels, labels = np.asarray(scores, np.int64), np.asarray(kinds, object)
+    images = scores if isinstance(scores, PartScores) else PartScores.of_map(scores)
+    levels, labels = images.joint, np.asarray(kinds, object)
     is_good = labels == good_kind
     good, defect = levels[is_good], levels[~is_good]
 
-    def verdicts(chosen: Levels) -> VerdictCounts:
-        return VerdictCounts() if limits is None else count_verdicts(chosen, limits)
+    def verdicts(chosen: npt.NDArray[np.bool_]) -> VerdictCounts:
+        return VerdictCounts() if limits is None else count_verdicts(images[chosen], limits)
 
-    of_good, of_defects = verdicts(good), verdicts(defect)
+    of_good, of_defects = verdicts(is_good), verdicts(~is_good)
 
     by_kind = []
     for name in sorted(set(kinds) - {good_kind}):
@@ -557,7 +560,7 @@ def evaluate(
         drawn = image_draws(good, levels[chosen])
         (of_kind,) = _with_intervals([auroc(good, levels[chosen])], None if drawn is None else drawn[:, :1])
         of_pixels = pixels.figures(name)
-        of_verdicts = verdicts(levels[chosen])
+        of_verdicts = verdicts(chosen)
         by_kind.append(
             KindFigures(
                 name,

@@ -74,8 +74,8 @@ def lowest_percentile(model: Padim, basis: Literal["image", "pixel"], share: flo
     """
     for permille in range(1, 1000):
         threshold = model.state.threshold(Choice(basis, permille), model.config.min_area)
-        limit = model.verdict_limits(threshold.level).reject_above
-        rate = model.state.false_rejects(limit, model.config.min_area)
+        limits = model.verdict_limits(threshold.level)
+        rate = model.state.verdict_rates(limits, model.config.min_area).rejected
         if rate.expected * 100 <= share * 100 + 1e-9:
             return permille
     return None

@@ -17,11 +17,12 @@ from padim.data.decode import decode
 from padim.decision.calibration import (
     FalseRejectRate,
     Threshold,
-    false_reject_rate,
     image_threshold,
     pixel_threshold,
 )
+from padim.decision.part_scores import PartScores
 from padim.decision.regions import region_score
+from padim.decision.verdicts import verdict_rates
 from padim.errors import PadimError
 from padim.scoring import ScoringState
 
@@ -65,12 +66,12 @@ class HeldOutUnder:
     """The good parts' held-out scores under a region of interest.
 
     Attributes:
-        scores: int64 ``(parts,)``, levels.
+        scores: the scores of the parts, with their displacements where these are judged.
         pixels: int64 ``(65536,)``, the number of scored pixels at each level; None if the threshold does not
             depend on pixels.
     """
 
-    scores: npt.NDArray[np.int64]
+    scores: PartScores
     pixels: npt.NDArray[np.int64] | None
 
 
@@ -86,7 +87,7 @@ def held_out_under(model: Padim, roi: Mask | None) -> HeldOutUnder:
         ValueError: the region does not fit the map.
     """
     state = state_under(model, roi)
-    scores = state.part_scores(model.config.min_area)
+    scores = state.parts(model.config.min_area)
     return HeldOutUnder(scores, state.pixel_histogram() if model.decision.choice.basis == "pixel" else None)
 
 
@@ -104,7 +105,7 @@ def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> Re
         return RegionPreview(share, None, now, None)
     own: Threshold | None = now
     if choice.basis == "image":
-        own = image_threshold(held_out.scores, choice.permille)
+        own = image_threshold(held_out.scores.joint, choice.permille)
     elif choice.basis == "pixel" and held_out.pixels is not None:
         # It is possible that no pixel of a good part is inside the region.
         own = pixel_threshold(held_out.pixels, choice.permille) if held_out.pixels.any() else None
@@ -118,7 +119,8 @@ def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> Re
 
 def _rejected(model: Padim, held_out: HeldOutUnder, level: int) -> FalseRejectRate:
     """Return the share of good parts rejected at a threshold; with a guard band, of those above it."""
-    return false_reject_rate(held_out.scores, model.verdict_limits(level).reject_above)
+    limits = model.verdict_limits(level)
+    return verdict_rates(held_out.scores, limits, model.state.fitted.quantizer).rejected
 
 
 def state_under(model: Padim, roi: Mask | None) -> ScoringState:

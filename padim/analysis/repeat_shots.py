@@ -104,7 +104,8 @@ def under_review(model: Padim, guard: Guard) -> UnderReview | None:
     threshold = model.current_threshold
     if threshold is None or model.state.fitted.calibration == "none":
         return None
-    scores = model.state.part_scores(model.config.min_area)
+    parts = model.state.parts(model.config.min_area)
     limits = verdict_limits(threshold.level, guard, model.state.fitted.quantizer)
-    inside = scores[(scores > limits.accept_up_to) & (scores <= limits.reject_above)]
+    scores = parts.scores
+    inside = scores[(scores > limits.accept_up_to) & ~parts.rejected(limits)]
     return UnderReview(len(inside), int(np.count_nonzero(inside > threshold.level)), len(scores))

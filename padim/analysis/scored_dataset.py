@@ -65,14 +65,18 @@ class ScoredDataset:
     _reports: dict[tuple[int, int | None, str], EvaluationReport] = field(default_factory=dict, repr=False)
 
     def scores(self, model: Padim) -> list[int]:
-        """Return the scores as levels, in the order of ``images``, for the smallest region in use."""
-        return [image.score(model, model.config.min_area) for image in self.images]
+        """Return the joint scores as levels, in the order of ``images``, for the smallest region in use.
+
+        They are the scores of the maps, unless a displacement is judged and weighs more.
+        """
+        return [image.joint(model, model.config.min_area) for image in self.images]
 
     def report(self, model: Padim, level: int | None) -> EvaluationReport:
         """Return all figures at a threshold; None leaves out those that need a threshold."""
         key = model.config.min_area, level, repr(model.decision.guard)
         if key not in self._reports:
-            self._reports[key] = self.evaluation.report(model, level, self.scores(model))
+            scores = [image.score(model, model.config.min_area) for image in self.images]
+            self._reports[key] = self.evaluation.report(model, level, scores)
         return self._reports[key]
 
     def by_kind(self, model: Padim) -> dict[str, list[float]]:
@@ -92,9 +96,9 @@ class ScoredDataset:
     def confusion(self, model: Padim, level: int) -> dict[Outcome, list[tuple[LabeledScore, int]]]:
         """Return the images of every outcome with their scores: worst errors and closest decisions first."""
         cells: dict[Outcome, list[tuple[LabeledScore, int]]] = {outcome: [] for outcome in OUTCOMES}
-        limits = model.verdict_limits(level)
         for image, score in zip(self.images, self.scores(model), strict=True):
-            cells[_OUTCOME[image.good, limits.verdict(score)]].append((image, score))
+            verdict = image.verdict(model, level, model.config.min_area)
+            cells[_OUTCOME[image.good, verdict]].append((image, score))
         for outcome, pairs in cells.items():
             # High scores come first for good parts, low scores for defects.
             good = outcome in ("false_reject", "good_review", "passed")

@@ -13,6 +13,7 @@ from padim.analysis.fit_overlap import KnownImages
 from padim.analysis.session_check import SessionCheck, check_session
 from padim.analysis.stored_score import StoredScore
 from padim.decision.guard_band import VerdictLimits
+from padim.decision.part_scores import PartScores
 from padim.decision.verdicts import VerdictCounts, count_verdicts
 
 if TYPE_CHECKING:
@@ -29,15 +30,20 @@ class SecondSession(Generic[Image]):
 
     Attributes:
         parts: the images of each part.
-        scores: int64 ``(parts,)``, the highest level of each part.
+        decided: the scores of each part, with its displacement where that is judged.
         limits: the limits of the verdicts.
         check: the comparison of the share rejected; None without held-out scores.
     """
 
     parts: tuple[tuple[Image, ...], ...]
-    scores: npt.NDArray[np.int64]
+    decided: PartScores
     limits: VerdictLimits
     check: SessionCheck | None
+
+    @property
+    def scores(self) -> npt.NDArray[np.int64]:
+        """Return the joint level of each part: int64 ``(parts,)``."""
+        return self.decided.joint
 
     @property
     def images(self) -> int:
@@ -47,18 +53,21 @@ class SecondSession(Generic[Image]):
     @property
     def verdicts(self) -> VerdictCounts:
         """Return the verdicts of the parts."""
-        return count_verdicts(self.scores, self.limits)
+        return count_verdicts(self.decided, self.limits)
 
     def not_accepted(self, model: Padim) -> list[tuple[int, Image]]:
-        """Return the highest score and its image of each part rejected or in review, highest score first."""
-        area = model.config.min_area
-        worst = [
-            max(((image.score(model, area), image) for image in part), key=lambda pair: pair[0])
+        """Return the highest joint level and its image of each part rejected or in review, highest first."""
+        area, level = model.config.min_area, self.limits.threshold
+        marked = [
+            [
+                (image.joint(model, area), image)
+                for image in part
+                if image.verdict(model, level, area) != "accept"
+            ]
             for part in self.parts
         ]
-        return sorted(
-            (pair for pair in worst if pair[0] > self.limits.accept_up_to), key=lambda pair: -pair[0]
-        )
+        worst = [max(images, key=lambda pair: pair[0]) for images in marked if images]
+        return sorted(worst, key=lambda pair: -pair[0])
 
 
 def not_in_model(model: Padim, images: Iterable[Image]) -> list[Image]:
@@ -89,8 +98,16 @@ def second_session(
         grouped.setdefault(part, []).append(image)
     parts = tuple(tuple(part) for part in grouped.values())
     area = model.config.min_area
-    scores = np.array([max(image.score(model, area) for image in part) for part in parts], np.int64)
-    promised = model.state.fitted.calibration != "none"
-    limits = model.verdict_limits(level)
-    check = check_session(model.state.part_scores(area), scores, limits.reject_above) if promised else None
-    return SecondSession(parts, scores, limits, check)
+    decided = PartScores.of(
+        (
+            max(image.score(model, area) for image in part),
+            max(image.displaced(model) for image in part),
+            any(image.to_review(model) for image in part),
+        )
+        for part in parts
+    )
+    limits, check = model.verdict_limits(level), None
+    if model.state.fitted.calibration != "none":
+        held_out = model.state.parts(area).rejected(limits)
+        check = check_session(held_out.astype(np.int64), decided.rejected(limits).astype(np.int64), 0)
+    return SecondSession(parts, decided, limits, check)

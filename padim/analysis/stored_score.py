@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from padim.data.preprocess import Box
+    from padim.decision.guard_band import Verdict
     from padim.decision.prediction import Prediction
     from padim.locating.placement import Placement
     from padim.locating.pose import Pose
@@ -63,6 +64,28 @@ class StoredScore:
             self._scores[min_area] = region_score(self.levels(model), min_area)
         return self._scores[min_area]
 
+    def displaced(self, model: Padim) -> int:
+        """Return the displacement as a level of the map, see :attr:`padim.Prediction.displaced_level`."""
+        return model.state.displaced(self.pose, self.lost)
+
+    def joint(self, model: Padim, min_area: int) -> int:
+        """Return what decides, see :attr:`padim.Prediction.joint_level`; the score if nothing is judged."""
+        from padim.decision.anomaly_map import MAX_LEVEL
+
+        return min(max(self.score(model, min_area), self.displaced(model)), MAX_LEVEL)
+
+    def to_review(self, model: Padim) -> bool:
+        """Whether the part was not found, and that calls for review."""
+        joint = model.state.joint
+        return bool(self.lost) and joint is not None and joint.on_lost == "review"
+
+    def verdict(self, model: Padim, threshold: int, min_area: int) -> Verdict:
+        """Return the verdict at a threshold, with the model's guard band."""
+        joint = model.state.joint
+        if self.lost and joint is not None:
+            return joint.on_lost
+        return model.verdict_limits(threshold).verdict(self.score(model, min_area), self.displaced(model))
+
     def regions(self, model: Padim, threshold: int, min_area: int) -> int:
         """Return the number of regions in the mask."""
         from padim.decision.prediction import decide
@@ -105,4 +128,6 @@ class StoredScore:
             if self.placement is None
             else self.placement.on(self.original_size, size or self.original_size),
             lost=self.lost,
+            displacement=model.state.displacement(self.pose),
+            joint=model.state.joint,
         )

@@ -215,7 +215,7 @@ def _rows(
             scored.score_level,
             scored.quantizer,
             decision,
-            model.verdict(scored.score_level),
+            decision.verdict,
             scored.notes,
             in_fit=known.in_fit(scored),
             place=place_of(model, scored),

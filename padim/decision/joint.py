@@ -75,8 +75,10 @@ class Statistic:
 
     def amount(self, size: int) -> float:
         """Return a size in steps in the statistic's unit."""
-        # Steps of the scale are logarithms of ratios.
-        return 100 * math.expm1(size * self.step / 100) if self.name == "scale" else size * self.step
+        if self.name != "scale":
+            return size * self.step
+        # Steps of the scale are logarithms of ratios; no image shows a part 148 times as large.
+        return 100 * math.expm1(min(size * self.step / 100, 5.0))
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ class Check:
         verb = {"shift": "shifted by", "turn": "turned by", "scale": "different in size by"}[self.name]
         side = "above" if self.fired else "within"
         unit = self.unit if self.unit == "°" else f" {self.unit}"
-        return f"{verb} {self.value:.3g}{unit}, {side} the limit of {self.limit:.3g}{unit}"
+        # Three digits, never as a power of ten.
+        value, limit = (f"{float(f'{number:.3g}'):g}" for number in (self.value, self.limit))
+        return f"{verb} {value}{unit}, {side} the limit of {limit}{unit}"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.decision.anomaly_map import MAX_LEVEL
+from padim.decision.guard_band import VerdictLimits
 from padim.decision.joint import JointScale, Statistic, scale_of
 from padim.locating.frame import Frame
 from padim.locating.settings import Align, Displacement
@@ -40,8 +41,23 @@ class PartScores:
         levels = np.asarray(scores if isinstance(scores, np.ndarray) else list(scores), np.int64)
         return cls(levels, np.zeros_like(levels), np.zeros(len(levels), np.bool_))
 
+    @classmethod
+    def of(cls, images: Iterable[tuple[int, int, bool]]) -> PartScores:
+        """Create the scores of images or parts from their (score, displacement, unsure)."""
+        rows = list(images)
+        scores, displaced, unsure = ([row[column] for row in rows] for column in range(3))
+        return cls(np.array(scores, np.int64), np.array(displaced, np.int64), np.array(unsure, np.bool_))
+
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __getitem__(self, chosen: npt.NDArray[np.bool_]) -> PartScores:
+        """Return some of the parts."""
+        return PartScores(self.scores[chosen], self.displaced[chosen], self.unsure[chosen])
+
+    def rejected(self, limits: VerdictLimits) -> npt.NDArray[np.bool_]:
+        """Return which parts are rejected outright, not for review: bool ``(n,)``."""
+        return np.asarray((self.scores > limits.reject_above) | (self.displaced > limits.threshold))
 
     @property
     def joint(self) -> Integers:

@@ -56,7 +56,7 @@ def count_verdicts(
         limits: the limits of the verdicts.
     """
     parts = scores if isinstance(scores, PartScores) else PartScores.of_map(scores)
-    reject = (parts.scores > limits.reject_above) | (parts.displaced > limits.threshold)
+    reject = parts.rejected(limits)
     not_accepted = reject | parts.unsure | (parts.scores > limits.accept_up_to)
     rejected, others = int(np.count_nonzero(reject)), int(np.count_nonzero(not_accepted & ~reject))
     return VerdictCounts(len(parts) - rejected - others, others, rejected)

@@ -94,10 +94,13 @@ def images_csv(found: ScoredDataset, model: Padim, level: int | None) -> bytes:
     lines: list[Iterable[object]] = []
     lines.append(("name", "kind", "score", "threshold", "above_threshold", "verdict", "error", "file"))
     value = model.state.fitted.quantizer.to_value
-    for image, score in zip(found.images, found.scores(model), strict=True):
+    area = model.config.min_area
+    for image in found.images:
+        score = image.score(model, area)
         at: tuple[str, ...] = ("", "", "")
         if level is not None:
-            at = (f"{value(level):.6g}", "yes" if score > level else "no", model.verdict(score, level))
+            above = "yes" if score > level else "no"
+            at = (f"{value(level):.6g}", above, image.verdict(model, level, area))
         lines.append((image.name, image.kind, f"{value(score):.6g}", *at, "", results.USED))
     account = found.evaluation.account
     for row in results.unused_rows(account.refused, account.passed_over):

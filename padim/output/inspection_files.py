@@ -57,7 +57,7 @@ def results_csv(
         score = image.score(model, area)
         # Regions are in image pixels, from the same decision that the page shows.
         decision = None if level is None else image.decide(model, level, area)
-        verdict = None if level is None else model.verdict(score, level)
+        verdict = None if level is None else image.verdict(model, level, area)
         facts = results.decision_document(
             image.name,
             image.sha256,
@@ -113,6 +113,6 @@ def panels_zip(
                 content_box=image.content_box,
                 panel_side=STRIP_SIDE,
             )
-            folder = model.verdict(decision.score_level, level)
+            folder = decision.verdict
             archive.writestr(f"{folder}/{flat_name(image.name, '.jpg', used_names)}", encode_jpeg(strip))
     return out.getvalue()

@@ -129,7 +129,7 @@ def decision_document(
         row["shift_mm"] = _short(row["shift"] * pixel_size_mm)
     if decision is not None:
         level = decision.decision_level
-        row["above_threshold"] = decision.rejected
+        row["above_threshold"] = decision.score_level > level
         row["threshold"] = _short(value(level))
         row["score_over_threshold"] = _short(score / level) if level else None
         row["regions"] = [

@@ -135,7 +135,7 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
                         second_session.overlay_of(entry, item, model, level),
                         item.name,
                         f"{multiple(value(score), value(level))} threshold",
-                        model.verdict(score, level),
+                        item.verdict(model, level, model.config.min_area),
                     )
                     for score, item in marked[:_MOST_IMAGES]
                 ),

@@ -15,10 +15,13 @@ from padim.decision.anomaly_map import MAX_LEVEL, Quantizer
 from padim.decision.back_projection import mask_on_original
 from padim.decision.calibration import false_reject_rate, image_threshold, parts_needed, rank, upper_bound
 from padim.decision.guard_band import Guard, band_levels, verdict_limits, verdict_of
+from padim.decision.joint import JointScale, Statistic, scale_of
+from padim.decision.part_scores import PartScores
 from padim.decision.prediction import decide
 from padim.decision.regions import map_mask, mask_and_regions, region_scores
 from padim.decision.verdicts import count_verdicts, verdict_rates
 from padim.locating.placement import Placement
+from padim.locating.settings import STATISTICS
 from padim.output.render import COLORMAPS, CONTOUR_COLOR, color_table, scale_table
 from ui.files.media import Numbers
 
@@ -38,6 +41,7 @@ def values() -> dict[str, Any]:
         "parts_needed": {permille: parts_needed(permille) for permille in range(500, 1000)},
         "verdicts": _verdicts(),
         "promises": _promises(random),
+        "joint": [_joint(random, guard) for guard in (None, Guard(40.0, 1.0, 4, 5, 1)) for _ in range(6)],
         "words": _words(),
         "maps": [_map(random, shape, power) for power in (1, 3, 8) for shape in _SHAPES for _ in range(2)],
         "mask_files": [*_mask_files(random), *_placed_mask_files(random)],
@@ -127,6 +131,54 @@ def _promises(random: np.random.Generator) -> list[dict[str, Any]]:
                     }
                 )
     return found
+
+
+def _joint(random: np.random.Generator, guard: Guard | None) -> dict[str, Any]:
+    """Parts whose displacements are judged too, some of them not found."""
+    n, quantizer = int(random.integers(3, 60)), Quantizer(0.0, 1.0)
+    scores = random.integers(0, 900, n)
+    weights = {name: float(random.choice((0.001, 0.3, 1.0, 1000.0))) for name in STATISTICS}
+    sizes = [{name: int(random.integers(0, 40)) for name in STATISTICS} for _ in range(n)]
+    scale = JointScale(
+        scale_of(scores.tolist()),
+        tuple(
+            Statistic.of(name, scale_of([one[name] for one in sizes], weights[name]), 1.7)
+            for name in STATISTICS
+        ),
+        "review" if random.random() < 0.5 else "reject",
+    )
+    lost = random.random(n) < 0.1
+    parts = PartScores(
+        np.where(lost, 0, scores),
+        np.array([scale.displaced(one, bool(gone)) for one, gone in zip(sizes, lost, strict=True)]),
+        lost & (scale.on_lost == "review"),
+    )
+    levels = [0, int(np.median(parts.joint)), 880, MAX_LEVEL - 1]
+    rates = [verdict_rates(parts, verdict_limits(level, guard, quantizer), quantizer) for level in levels]
+    return {
+        "scores": parts.scores.tolist(),
+        "displaced": parts.displaced.tolist(),
+        "unsure": parts.unsure.tolist(),
+        "upper": [upper_bound(k, n) for k in range(n + 1)],
+        "joint": parts.joint.tolist(),
+        "statistics": scale.to_json(),
+        "sizes": sizes,
+        "found": [scale.displaced(one) for one in sizes],
+        "band": band_levels(guard, quantizer),
+        "thresholds": {p: image_threshold(parts.joint, p).level for p in (500, 900, 950)},
+        "at": [
+            {
+                "level": level,
+                "limits": scale.limits(level),
+                "reasons": [
+                    [check.sentence for check in scale.checks(one, level) if check.fired] for one in sizes
+                ],
+                "rejected": vars(rate.rejected),
+                "not_accepted": vars(rate.not_accepted),
+            }
+            for level, rate in zip(levels, rates, strict=True)
+        ],
+    }
 
 
 def _words() -> dict[str, Any]:

@@ -49,11 +49,11 @@ export class Arrangement {
     const order = changes ? "near" : arranged ? "given" : this.order;
     if (order === "name") every.sort((a, b) => natural.compare(a.name, b.name));
     else {
-      const score = (/** @type {Item} */ item) => store.scoreOf(item, minArea);
+      const score = (/** @type {Item} */ item) => store.jointOf(item, minArea);
       /** @type {Record<Exclude<Order, "name">, (item: Item) => number>} */
       const by = {
         near: changes
-          ? (item) => Math.abs(store.scoreOf(item, saved.min_area) - saved.level)
+          ? (item) => Math.abs(store.jointOf(item, saved.min_area) - saved.level)
           : (item) => Math.abs(score(item) - level),
         worst: (item) => -score(item),
         best: score,

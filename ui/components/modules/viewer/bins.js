@@ -31,7 +31,9 @@ export const GROUP_TITLES = [
  * @returns {[number, number]}
  */
 export function spanOf(scores, level, saved) {
-  const good = Math.max(1, ...scores.normal, ...scores.kept, saved ?? 0, level);
+  // A part that was not found lies beyond every span.
+  const held = [...scores.normal, ...scores.kept].filter((score) => score < MAX_LEVEL);
+  const good = Math.max(1, ...held, saved ?? 0, level);
   const tests = Math.max(0, ...scores.good, ...scores.defect, ...scores.unknown);
   const least = Math.min(good, ...Object.values(scores).flat(), saved ?? good, level);
   return [

@@ -1,6 +1,9 @@
 // @ts-check
 // Thresholds and what they promise: the same arithmetic as padim/decision/calibration.py.
 
+import { jointLevel } from "./joint.js";
+import { verdictOf } from "./verdicts.js";
+
 /**
  * What a threshold promises.
  *
@@ -47,18 +50,22 @@ export function countAbove(sorted, level) {
   return sorted.length - low;
 }
 
-/** The good parts' held-out scores, for every smallest region. */
+/** The good parts' held-out scores, for every smallest region, with their displacements where these are judged. */
 export class HeldOut {
   /**
    * @param {Uint16Array} curves n x areas scores: of every part, for smallest regions of 1, 2, ... pixels
    * @param {number} n parts
    * @param {number[]} upper the 95 % bound of the false-reject rate with 0, 1, ... parts above
+   * @param {number[]} [displaced] displacements by part, as levels
+   * @param {boolean[]} [unsure] by part, whether it was not found and that calls for review
    */
-  constructor(curves, n, upper) {
+  constructor(curves, n, upper, displaced = [], unsure = []) {
     this.curves = curves;
     this.n = n;
     this.areas = n ? curves.length / n : 0;
     this.upper = upper;
+    this.displaced = displaced;
+    this.unsure = unsure;
     this._area = 0;
     this._sorted = new Uint16Array(0);
   }
@@ -72,23 +79,27 @@ export class HeldOut {
    * The scores of parts that may show in several images each: a part's score is its images' highest.
    *
    * @param {Uint16Array} images by image, its scores for smallest regions of 1, 2, ... pixels
-   * @param {{ part: number[], parts: number, upper: number[] }} held
+   * @param {{ part: number[], parts: number, upper: number[], displaced?: number[], unsure?: boolean[] }} held
    * @param {number} areas scores an image
    */
-  static ofImages(images, { part: parts, parts: n, upper }, areas) {
+  static ofImages(images, { part: parts, parts: n, upper, displaced, unsure }, areas) {
     const curves = new Uint16Array(n * areas);
     parts.forEach((part, i) => {
       for (let a = 0; a < areas; a++) {
         curves[part * areas + a] = Math.max(curves[part * areas + a], images[i * areas + a]);
       }
     });
-    return new HeldOut(curves, n, upper);
+    return new HeldOut(curves, n, upper, displaced, unsure);
   }
 
-  /** @param {number} minArea */
+  /**
+   * The joint levels of all parts, ascending.
+   *
+   * @param {number} minArea
+   */
   sorted(minArea) {
     if (minArea !== this._area) {
-      this._sorted = Uint16Array.from({ length: this.n }, (_, part) => this.score(part, minArea)).sort();
+      this._sorted = Uint16Array.from({ length: this.n }, (_, part) => this.joint(part, minArea)).sort();
       this._area = minArea;
     }
     return this._sorted;
@@ -105,6 +116,60 @@ export class HeldOut {
   }
 
   /**
+   * The joint level of one part, by which the threshold is chosen.
+   *
+   * @param {number} part
+   * @param {number} minArea
+   */
+  joint(part, minArea) {
+    return jointLevel(this.score(part, minArea), this.displaced[part] ?? 0);
+  }
+
+  /**
+   * The verdict of one part.
+   *
+   * @param {number} part
+   * @param {number} minArea
+   * @param {number} level the threshold
+   * @param {number} band levels to either side of the threshold that call for a second look; 0: none
+   */
+  verdict(part, minArea, level, band) {
+    const verdict = verdictOf(this.score(part, minArea), level, band, this.displaced[part]);
+    return verdict === "accept" && this.unsure[part] ? "review" : verdict;
+  }
+
+  /** Whether parts that were not found call for review. */
+  get reviewsLost() {
+    return this.unsure.some(Boolean);
+  }
+
+  /**
+   * The shares of good parts by verdict (padim.decision.verdicts.verdict_rates).
+   *
+   * @param {number} minArea
+   * @param {number} level the threshold
+   * @param {number} band as above
+   * @returns {{ rejected: Rate, notAccepted: Rate }}
+   */
+  rates(minArea, level, band) {
+    let [reject, review] = [0, 0];
+    for (let part = 0; part < this.n; part++) {
+      const verdict = this.verdict(part, minArea, level, band);
+      if (verdict === "reject") reject++;
+      else if (verdict === "review") review++;
+    }
+    return { rejected: this._rate(reject), notAccepted: this._rate(reject + review) };
+  }
+
+  /**
+   * @param {number} above
+   * @returns {Rate}
+   */
+  _rate(above) {
+    return { above, n: this.n, expected: (above + 1) / (this.n + 1), upper: this.upper[above] };
+  }
+
+  /**
    * Threshold at a percentile (padim.decision.calibration.image_threshold).
    *
    * @param {number} permille
@@ -116,15 +181,14 @@ export class HeldOut {
   }
 
   /**
-   * What a threshold promises (padim.decision.calibration.false_reject_rate).
+   * What a level promises, counting joint levels above it (padim.decision.calibration.false_reject_rate).
    *
    * @param {number} level
    * @param {number} minArea
    * @returns {Rate}
    */
   falseRejects(level, minArea) {
-    const above = countAbove(this.sorted(minArea), level);
-    return { above, n: this.n, expected: (above + 1) / (this.n + 1), upper: this.upper[above] };
+    return this._rate(countAbove(this.sorted(minArea), level));
   }
 
   /**

@@ -3,7 +3,6 @@
 
 import { element, find } from "../dom.js";
 import { GROUP_TITLES } from "./bins.js";
-import { countVerdicts } from "./verdicts.js";
 import { whole } from "./words.js";
 
 export class CountsTable {
@@ -15,15 +14,15 @@ export class CountsTable {
   }
 
   /**
-   * @param {import("./bins.js").ScoresByGroup} scores
-   * @param {number} level the threshold
-   * @param {number} band scores in it are in review, and neither accepted nor rejected
+   * @param {Record<import("./message.js").Group, Record<import("./message.js").Verdict, number>>} counts by group
+   * @param {boolean} band whether there may be images in review, neither accepted nor rejected
    */
-  draw(scores, level, band) {
-    const rows = [...GROUP_TITLES]
-      .reverse()
-      .filter(([group]) => scores[group].length)
-      .map(([group, title]) => ({ group, title, ...countVerdicts(scores[group], level, band), n: scores[group].length }));
+  draw(counts, band) {
+    const rows = [...GROUP_TITLES].reverse().flatMap(([group, title]) => {
+      const { accept, review, reject } = counts[group];
+      const n = accept + review + reject;
+      return n ? [{ group, title, accept, review, reject, n }] : [];
+    });
     const key = JSON.stringify(rows);
     if (key === this._drawn) return;
     this._drawn = key;

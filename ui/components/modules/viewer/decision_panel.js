@@ -159,7 +159,8 @@ export class DecisionPanel {
     this.histogram.setThreshold({ level, saved: saved?.level ?? null, band, quantizer });
     this._drawFields();
     this._drawPromise();
-    this.counts.draw(this.scores, level, band);
+    const reviewed = band > 0 || message.joint?.on_lost === "review";
+    this.counts.draw(store.verdictsByGroup(draft.now), reviewed);
     this.undo.disabled = !steps.backward && !draft.moving;
     this.redo.disabled = !steps.forward;
     this.back.disabled = !saved || (saved.level === level && saved.min_area === minArea);
@@ -205,8 +206,10 @@ export class DecisionPanel {
     const { basis, permille, level, minArea } = this.draft.now;
     const { held } = store;
     const { acceptUpTo, rejectAbove } = limitsOf(level, store.message.band);
-    const rejected = held.n ? held.falseRejects(rejectAbove, minArea) : null;
-    const notAccepted = held.n && store.message.band ? held.falseRejects(acceptUpTo, minArea) : null;
+    const { band } = store.message;
+    const rates = held.n ? held.rates(minArea, level, band) : null;
+    const rejected = rates && rates.rejected;
+    const notAccepted = rates && (band || held.reviewsLost) ? rates.notAccepted : null;
     this.how.hidden = rejected === null;
     if (rejected) this.how.textContent = howExpected(rejected, notAccepted);
     promise.textContent = rejected

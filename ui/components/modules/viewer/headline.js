@@ -60,7 +60,8 @@ export class Headline {
     this.badge.textContent = VERDICT_WORDS[verdict];
     this.badge.dataset.verdict = verdict;
     const details = [`${multipleOf(quantizer.toValue(score), quantizer.toValue(level))} threshold`];
-    if (verdict === "review") details.push(`${score > level ? "above" : "below"} it, within repeatability`);
+    if (verdict === "review" && !item.lost) details.push(`${score > level ? "above" : "below"} it, within repeatability`);
+    details.push(...this.store.checksOf(item, level));
     if (item.in_fit) details.push(IN_FIT);
     if (drawn && row.regions) details.push(counted(row.regions, "region"));
     this.details.textContent = details.join(" · ");

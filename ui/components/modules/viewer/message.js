@@ -35,6 +35,9 @@
  * @property {string | null} image URL of a small copy
  * @property {string | null} map URL of its level map
  * @property {string | null} full URL of the image as it came
+ * @property {Record<string, number>} displacement sizes of shift, turn and change of scale, in steps
+ * @property {number} displaced the displacement as a level of the map; 0: none is judged
+ * @property {string} lost why the part was not found; empty: it was, or is not looked for
  * @property {string[]} notes sentences on what is unlike the good parts in its shape, size or colors
  * @property {number} [regions] of its mask, at the threshold in use
  * @property {string} [mask_name] file name of its mask
@@ -48,7 +51,20 @@
  * @property {number[]} part by image, which part it shows
  * @property {number} parts
  * @property {number} in_fit how many of the parts, the first ones, are in the fit
+ * @property {number[]} displaced by part, its displacement as a level of the map
+ * @property {boolean[]} unsure by part, whether it was not found and that calls for review
  * @property {number[]} upper the 95 % bound of the false-reject rate with 0, 1, ... parts above
+ */
+
+/**
+ * A displacement that is judged: a size in steps times top over bottom is a level of the map.
+ *
+ * @typedef {object} SentStatistic
+ * @property {string} name shift, turn or scale
+ * @property {string} top digits of a whole number
+ * @property {string} bottom digits of a whole number
+ * @property {number} step a step in the unit
+ * @property {string} unit
  */
 
 /**
@@ -75,6 +91,7 @@
  * @property {string | null} follower begins the keys of containers that are about one image
  * @property {Look} look
  * @property {number} band levels to either side of the threshold that call for a second look
+ * @property {{ statistics: SentStatistic[], on_lost: "review" | "reject" } | null} joint null: parts are not looked for
  * @property {Record<string, string>} palettes by colormap, 256 x 3 bytes in base 64
  * @property {SentHeldOut} held
  * @property {number[] | null} pixel_levels by percentile in tenths, from 0.1 %

@@ -190,8 +190,8 @@ export class Screen {
     const { store, draft } = this;
     const verdict = store.verdictOf(item, draft.now);
     const words = VERDICT_WORDS[verdict];
-    const value = store.quantizer.toValue(store.scoreOf(item, draft.now.minArea));
-    const times = multipleOf(value, store.quantizer.toValue(draft.now.level));
+    const value = store.quantizer.toValue(store.jointOf(item, draft.now.minArea));
+    const times = item.lost ? "not found" : multipleOf(value, store.quantizer.toValue(draft.now.level));
     const note = [words, times, ...(item.in_fit ? [IN_FIT] : [])].join(" · ");
     return { verdict, words, times, note, label: item.kept ? "kept" : item.label };
   }

@@ -2,6 +2,7 @@
 // What Python has sent, and what follows from it: scores, verdicts, groups, levels.
 
 import { HeldOut } from "./calibration.js";
+import { displacements, jointLevel } from "./joint.js";
 import { LevelMap, Quantizer } from "./levels.js";
 import { fetchCurves, library } from "./library.js";
 import { fetchTables } from "./tables.js";
@@ -107,7 +108,30 @@ export class Store {
    * @param {Pick<Decision, "level" | "minArea">} decision
    */
   verdictOf(item, { level, minArea }) {
-    return verdictOf(this.scoreOf(item, minArea), level, this.message.band);
+    const { joint, band } = this.message;
+    if (item.lost) return joint?.on_lost ?? "reject";
+    return verdictOf(this.scoreOf(item, minArea), level, band, item.displaced);
+  }
+
+  /**
+   * What decides about an image: its score, unless a displacement weighs more.
+   *
+   * @param {Item} item
+   * @param {number} minArea
+   */
+  jointOf(item, minArea) {
+    return jointLevel(this.scoreOf(item, minArea), item.displaced);
+  }
+
+  /**
+   * Why an image is not accepted, besides its score: phrases.
+   *
+   * @param {Item} item
+   * @param {number} level the threshold
+   */
+  checksOf(item, level) {
+    if (item.lost) return [`part not found: ${item.lost}`];
+    return displacements(item.displacement, level, this.message.joint?.statistics ?? []);
   }
 
   /**
@@ -133,7 +157,7 @@ export class Store {
   }
 
   /**
-   * Scores by group: of the good parts one a part, else one an image.
+   * Joint levels by group: of the good parts one a part, else one an image.
    *
    * @param {number} minArea
    */
@@ -141,13 +165,33 @@ export class Store {
     /** @type {Record<Group, number[]>} */
     const scores = { normal: [], kept: [], good: [], defect: [], unknown: [] };
     for (let part = 0; part < this.held.n; part++) {
-      scores[part < this.message.held.in_fit ? "normal" : "kept"].push(this.held.score(part, minArea));
+      scores[part < this.message.held.in_fit ? "normal" : "kept"].push(this.held.joint(part, minArea));
     }
-    for (const item of this.items.values()) {
-      // A test image that was in the fit scores lower than a new one.
-      if (item.held < 0 && !item.in_fit) scores[this.groupOf(item)].push(this.scoreOf(item, minArea));
-    }
+    for (const item of this._counted()) scores[this.groupOf(item)].push(this.jointOf(item, minArea));
     return scores;
+  }
+
+  /**
+   * Verdicts by group: of the good parts one a part, else one an image.
+   *
+   * @param {Pick<Decision, "level" | "minArea">} decision
+   */
+  verdictsByGroup(decision) {
+    const { level, minArea } = decision;
+    const none = () => ({ accept: 0, review: 0, reject: 0 });
+    /** @type {Record<Group, Record<import("./message.js").Verdict, number>>} */
+    const counts = { normal: none(), kept: none(), good: none(), defect: none(), unknown: none() };
+    for (let part = 0; part < this.held.n; part++) {
+      const of = counts[part < this.message.held.in_fit ? "normal" : "kept"];
+      of[this.held.verdict(part, minArea, level, this.message.band)]++;
+    }
+    for (const item of this._counted()) counts[this.groupOf(item)][this.verdictOf(item, decision)]++;
+    return counts;
+  }
+
+  /** The tested images; one that was in the fit scores lower than a new one. */
+  _counted() {
+    return [...this.items.values()].filter((item) => item.held < 0 && !item.in_fit);
   }
 
   /**

@@ -29,16 +29,17 @@ export function limitsOf(level, band) {
 }
 
 /**
- * The verdict of a score (padim.decision.scorer and padim.model).
+ * The verdict of a score and a displacement (padim.decision.guard_band.VerdictLimits).
  *
  * @param {number} score a level
  * @param {number} level the threshold
  * @param {number} band levels to either side of the threshold that call for a second look; 0: none
+ * @param {number} [displaced] the displacement as a level, which has no band
  * @returns {Verdict}
  */
-export function verdictOf(score, level, band) {
+export function verdictOf(score, level, band, displaced = 0) {
   const { acceptUpTo, rejectAbove } = limitsOf(level, band);
-  if (score > rejectAbove) return "reject";
+  if (score > rejectAbove || displaced > level) return "reject";
   return score > acceptUpTo ? "review" : "accept";
 }
 
