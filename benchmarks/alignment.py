@@ -46,8 +46,8 @@ from sample_data.make_bracket import KINDS, REACH, Lying, Sample
 RGB = npt.NDArray[np.uint8]
 NORMS = ("l2", "none")
 SETS = ("bottle", "magnetic_tile")
-# Half the sides of the marks around both holes of the bracket, in pixels.
-_MARKS = ((-REACH, 27.0), (REACH, 18.0))
+# Centers of the marks on both ends of the bracket, along its length, and half their sides, in pixels.
+_MARKS = ((-REACH + 10, 55.0), (REACH - 20, 45.0))
 # The largest number of good parts and of defects of the real sets.
 _REAL_GOOD, _REAL_DEFECTS = 60, 60
 
@@ -105,11 +105,11 @@ class Parts:
         self.bad = [made(index, kind) for kind in KINDS for index in range(effort.per_kind)]
 
     def align(self, method: str) -> dict[str, Any]:
-        """Return the settings of a way of locating, with marks around the holes of the first part."""
+        """Return the settings of a way of locating, with marks on both ends of the first part."""
         if method == "outline":
             return {"method": method}
-        if method == "outline, judged":
-            return {"method": "outline", "shift_weight": 1.0, "turn_weight": 1.0}
+        if method == "outline, judged":  # by an outline, only the size is judged unless it is asked for
+            return {"method": "outline", "shift_weight": 3.0, "turn_weight": 3.0}
         if method == "features":
             return {"method": method}
         first = self.good[0]

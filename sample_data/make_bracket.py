@@ -40,7 +40,7 @@ _LIGHT = np.array((-0.42, -0.55, 0.72), np.float32)  # towards the lamp: x right
 LOOSE: dict[str, tuple[float, float, float]] = {
     "fixed": (2.0, 0.5, 0.002),
     "fixture": (10.0, 6.0, 0.005),
-    "any": (45.0, 180.0, 0.03),
+    "any": (28.0, 180.0, 0.03),
 }
 
 
