@@ -23,7 +23,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from padim.data.input_shape import input_shape_for
 from padim.data.preprocess import Preprocess
+from padim.input_size import as_text
 from padim.text import size as size_text
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class Resolution:
         smallest: diameter of the smallest round defect to expect, in map pixels.
         mm_per_pixel: size of an original pixel in mm; None if it is not known.
         framed: whether the map shows a frame around the located part.
+        own_shape: the input size of about the same area that is nearest to what the map shows, as text.
     """
 
     image_size: tuple[float, float]
@@ -80,6 +83,7 @@ class Resolution:
     smallest: float
     mm_per_pixel: float | None = None
     framed: bool = False
+    own_shape: str = ""
 
     @property
     def down(self) -> float:
@@ -140,9 +144,11 @@ class Resolution:
         """What makes small defects invisible, each a sentence or two with the remedy; empty if nothing."""
         found = []
         if self.squeezed > MOST_SQUEEZED:
+            what = "The frame around the part is" if self.framed else "Images are"
+            own = f", such as {self.own_shape} (height x width)" if self.own_shape else ""
             found.append(
-                f"Images are squeezed {self.squeezed:.1f} : 1 in one direction: narrow defects across it are "
-                f"lost. Use an input size of the images' own shape, or pad them."
+                f"{what} squeezed {self.squeezed:.1f} : 1 in one direction: narrow defects are lost. "
+                f"Use an input size of its own shape{own}{'' if self.framed else ', or pad the images'}."
             )
         if self.coarsest > MOST_REDUCED:
             found.append(
@@ -217,6 +223,9 @@ def resolution_of(
         smallest=smallest_diameter(config),
         mm_per_pixel=mm_per_pixel,
         framed=frame is not None,
+        own_shape=as_text(
+            input_shape_for([(round(usual[0]), round(usual[1]))], math.prod(config.input_shape))
+        ),
     )
 
 
@@ -234,6 +243,10 @@ def model_resolution(model: Padim, mm_per_pixel: float | None = None) -> Resolut
     """
     if mm_per_pixel is None:
         mm_per_pixel = model.config.pixel_size_mm
+    locator = model.state.fitted.locator
     return resolution_of(
-        model.config, [normal.original_size for normal in model.normals_], mm_per_pixel=mm_per_pixel
+        model.config,
+        [normal.original_size for normal in model.normals_],
+        frame=None if locator is None else locator.frame,
+        mm_per_pixel=mm_per_pixel,
     )

@@ -13,6 +13,7 @@ from padim.config import PadimConfig
 from padim.locating.frame import Frame
 from padim.model import Padim
 from tests.parts import normals
+from tests.posed import any_pose
 
 SIZE = 256
 CONFIG = PadimConfig(input_size=SIZE)
@@ -111,3 +112,19 @@ def test_the_resolution_of_a_model_is_that_of_its_good_parts() -> None:
     document = found.to_json()
     assert document["smallest_defect"]["map_pixels"] == found.smallest
     assert document["warnings"] == list(found.warnings)
+
+
+def test_an_aligned_model_is_described_by_its_frame_and_told_the_frames_shape() -> None:
+    model = Padim(
+        align="outline", weights="random", input_size=64, n_features=20, smoothing_sigma=1.0, min_area=4
+    ).fit(any_pose(5))
+    locator = model.state.fitted.locator
+    assert locator is not None
+    found = model_resolution(model)
+    assert found.framed
+    assert found.image_size == (locator.frame.height, locator.frame.width)
+    long = Frame(100, 50, 330, 110, 0.0, (384, 384))
+    (warning,) = resolution_of(CONFIG, [(384, 384)], frame=long).warnings
+    assert "squeezed 3.0 : 1" in warning
+    assert "160x448" in warning
+    assert "pad" not in warning
