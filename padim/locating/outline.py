@@ -34,6 +34,8 @@ Vector = npt.NDArray[np.float64]
 _IMAGE, _MOST, _PART = 256, 640, 200
 # Below this ratio of the axes a part has a principal axis, whose two directions are tried.
 _ELONGATED = 0.9
+# Below this ratio no other directions than those two need to be tried.
+_SLENDER = 0.5
 # The weight of the inside of the part beside that of its outline when directions are compared.
 _INSIDE = 0.5
 # Directions whose agreement differs less look the same: the one nearest to the reference's is taken. Where
@@ -156,7 +158,7 @@ class OutlineFinder:
         self._place = scene.center + scene.foreground.origin  # in the whole reduced image
         self._contour = Contour.of(scene.foreground, scene.center)
         self._elongated = scene.ratio < _ELONGATED
-        self._raw_axis = scene.axis
+        self._raw_axis, self._ratio = scene.axis, scene.ratio
         self._axis = self._first_direction(scene, align) if self._elongated else 0.0
         self.frame = frame if frame is not None else self._frame()
         self._patch = Patch(scene.foreground, scene.center, self._contour)
@@ -275,8 +277,9 @@ class OutlineFinder:
         turns = []
         if self._elongated:
             turns += [scene.axis - self._raw_axis, scene.axis - self._raw_axis + 180]
-        rose = Rose(scene.foreground, scene.center, self._contour.radius * scale)
-        turns += self._rose.turns(rose, self._contour.tells_turn)
+        if max(self._ratio, scene.ratio) > _SLENDER:
+            rose = Rose(scene.foreground, scene.center, self._contour.radius * scale)
+            turns += self._rose.turns(rose, self._contour.tells_turn)
         distinct: list[float] = []
         for turn in turns:
             turn = turned(turn)
