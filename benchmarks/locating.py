@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # One core, also for the few products of small matrices; set before numpy is imported.
@@ -58,6 +58,8 @@ METHODS = {
 # Bounds for every method and part: the median and the largest error.
 SHIFT_MEDIAN, SHIFT_MOST = 0.3, 1.0  # map pixels
 TURN_MEDIAN, TURN_MOST = 0.1, 0.5  # degrees
+# A tenth of the part's length is broken off: largest shift in map pixels, and relative error of the size.
+BROKEN_SHIFT, BROKEN_SCALE = 1.5, 0.01
 LARGE = (3000, 4000)  # 12 megapixels
 
 
@@ -76,10 +78,15 @@ def main(arguments: list[str] | None = None) -> int:
         results.target(f"{name}.shift_most", "<=", SHIFT_MOST)
         results.target(f"{name}.turn_median", "<=", TURN_MEDIAN)
         results.target(f"{name}.turn_most", "<=", TURN_MOST)
+    if "outline" in args.method:
+        results.target("outline.broken_shift", "<=", BROKEN_SHIFT)
+        results.target("outline.broken_scale", "<=", BROKEN_SCALE)
     report.run(parser, results, args)
     cv2.setNumThreads(1)
     for name in args.method:
         _measure(name, METHODS[name], args.poses, results)
+    if "outline" in args.method:
+        _measure_broken(args.poses, results)
     return results.finish(args)
 
 
@@ -138,6 +145,37 @@ def _poses(
         spent.append(time.thread_time() - begin)
         measured.append(errors(pose, locator.frame, reference, scene))
     return np.array(measured), spent, lost
+
+
+def _measure_broken(poses: int, results: report.Report) -> None:
+    """Find parts whose end is broken off by their outline, and record the errors and the match."""
+    rows = []
+    for share in (0.05, 0.1, 0.2, 0.3):
+        measured, matches, lost = [], [], 0
+        for seed in range(poses):
+            name = list(PARTS)[seed % len(PARTS)]
+            whole = Scene(PARTS[name], 130.3, 121.7, turn=8, scale=0.7)
+            outline = whole.part.polygons[0][0][:, 0]
+            end = float(outline.max() - share * np.ptp(outline))
+            gone = [(end, -1.0), (end + 1, -1.0), (end + 1, 1.0), (end, 1.0)]
+            turn = float(np.random.default_rng(seed).uniform(-180, 180))
+            broken = replace(whole, part=whole.part.with_polygon(gone, whole.background), turn=turn)
+            locator = freeze(Align(method="outline"), render(whole))
+            try:
+                pose = locator.locate(render(broken, seed=seed + 1))
+            except PartNotFound:
+                lost += 1
+                continue
+            measured.append(errors(pose, locator.frame, whole, broken))
+            matches.append(pose.match)
+        middle, worst = np.median(measured, axis=0), np.max(measured, axis=0)
+        shift, turned, scale = (f"{a:.3f} / {b:.3f}" for a, b in zip(middle, worst, strict=True))
+        rows.append((f"{share:.0%}", f"{poses - lost}/{poses}", shift, turned, scale, f"{min(matches):.2f}"))
+        if share == 0.1:
+            results.values["outline.broken_shift"] = float(worst[0])
+            results.values["outline.broken_scale"] = float(worst[2])
+    headers = ["broken off", "found", "shift (map px)", "turn (°)", "scale", "weakest match"]
+    results.show("outline, the end broken off: median / largest error", headers, rows)
 
 
 def _large_image(align: Align, scene: Scene) -> float:

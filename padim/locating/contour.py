@@ -24,6 +24,8 @@ Vector = npt.NDArray[np.float64]
 
 _POINTS = 240
 _STEPS = 12
+# A point this near to an outline, in pixels, lies on it.
+_ON_OUTLINE = 0.5
 # Width of the blur, in pixels, from which the outline's place between pixels is read.
 _BLUR = 1.2
 
@@ -102,7 +104,7 @@ class Contour:
         # By how much points leave the outline when it is turned, in pixels a radian.
         leaving = (normals * np.stack([points[:, 1], -points[:, 0]], axis=1)).sum(axis=1)
         self.radius = float(np.linalg.norm(points, axis=1).max())
-        # A turn by a degree must move the outline of a part by 0.1 % of its size to be seen on it.
+        # A turn by a degree must move the outline of a part by 0.2 % of its size to be seen on it.
         self.tells_turn = math.radians(1) * float(np.sqrt((leaving**2).mean())) > 0.002 * self.radius
 
     @classmethod
@@ -128,6 +130,11 @@ class Contour:
         """Return the lowest and highest coordinates in a system turned counterclockwise by degrees."""
         own = self._points @ rotation(turn)
         return own.min(axis=0), own.max(axis=0)
+
+    def share(self, field: Field, place: Similarity) -> float:
+        """Return the share of the points that lie on an outline at a place, 0 to 1."""
+        distance, _ = field.at(place.center + place.scale * self._points @ rotation(place.turn).T)
+        return float((np.abs(distance) < _ON_OUTLINE).mean())
 
     def fit(self, field: Field, start: Similarity) -> Similarity:
         """Return the similarity that brings the points onto an outline, from one that nearly does.

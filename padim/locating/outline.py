@@ -43,6 +43,8 @@ _INSIDE = 0.5
 _ALIKE, _NEARLY_ALIKE = 0.004, 0.02
 # A direction whose agreement is worse by more than this before it is fitted is out of the question.
 _UNCLEAR = 0.1
+# Where this share of the outline is found, nothing is missing that could mislead.
+_WHOLE = 0.95
 # Below this third moment along its axis, in standard deviations, a part's ends are equally heavy.
 _LEAST_SKEWNESS = 0.03
 # The foreground is at most so many times as large as the part, once both have the same scale.
@@ -249,18 +251,23 @@ class OutlineFinder:
         def inside(place: Similarity) -> float:
             return self._patch.agreement(scene.foreground, scene.area, place)[1]
 
-        starts = [Similarity(scene.center, turn, scale) for turn in self._turns(scene, scale)]
-        ranked = sorted(((*agreement(start), start) for start in starts), key=lambda entry: -entry[0])
-        best = []
-        # The best of the rest is fitted too where it is not clearly worse.
-        for total, overlap, start in [entry for entry in ranked[:2] if entry[0] > ranked[0][0] - _UNCLEAR]:
-            fitted = self._contour.fit(field, start)
-            if not self._contour.tells_turn and start.turn != 0:
-                fitted = _turned_by_its_inside(fitted, inside)
-            total_fitted, overlap_fitted = agreement(fitted)
-            if overlap_fitted >= overlap - 0.02:
-                start, total, overlap = fitted, total_fitted, overlap_fitted
-            best.append((total, overlap, start))
+        def fitted(places: list[Similarity]) -> list[tuple[float, float, Similarity]]:
+            ranked = sorted(((*agreement(place), place) for place in places), key=lambda entry: -entry[0])
+            best = []
+            # The best of the rest is fitted too where it is not clearly worse.
+            for _, _, place in [entry for entry in ranked[:2] if entry[0] > ranked[0][0] - _UNCLEAR]:
+                found = self._fitted(scene, field, place)
+                if not self._contour.tells_turn and place.turn != 0:
+                    found = _turned_by_its_inside(found, inside)
+                best.append((*agreement(found), found))
+            return best
+
+        start = Similarity(scene.center, 0.0, scale)
+        best = fitted([replace(start, turn=turn) for turn in self._turns(scene, start)])
+        _, _, found = max(best, key=lambda entry: entry[0])
+        if self._contour.share(field, found) < _WHOLE:
+            # Of a damaged part directions are compared again around where its center was.
+            best += fitted([replace(found, turn=turn) for turn in self._turns(scene, found)])
         # Directions that look the same count as the one nearest to the reference's.
         most = max(total for total, _, _ in best)
         alike = [entry for entry in best if entry[0] >= most - _ALIKE]
@@ -272,13 +279,40 @@ class OutlineFinder:
                     return other, other_overlap
         return found, overlap
 
-    def _turns(self, scene: _Scene, scale: float) -> list[float]:
-        """Return the turns relative to the reference to try, in degrees."""
+    def _fitted(self, scene: _Scene, field: Field, start: Similarity) -> Similarity:
+        """Return the place near a start where most of the reference's outline lies on that in the image."""
+        found = self._contour.fit(field, start)
+        share = self._contour.share(field, found)
+        if share > _WHOLE:
+            return found
+        if (share_start := self._contour.share(field, start)) > share:
+            found, share = start, share_start
+        # A piece may be missing, or too much be there: center and area are wrong. One side at least, along
+        # or across the part, may be where it belongs.
+        axes = rotation(start.turn + self._axis)
+        outlines, _ = cv2.findContours(scene.foreground.mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        own = (max(outlines, key=len)[:, 0] + 0.5 - scene.center) @ axes
+        sides = zip(
+            (own.min(axis=0) - 0.5, own.max(axis=0) + 0.5), self._contour.extent(self._axis), strict=True
+        )
+        differences = np.array([mine - its for mine, its in sides])  # low and high sides, of both axes
+        for axis in (0, 1):
+            for side in (0, 1):
+                offset = differences.mean(axis=0)
+                offset[axis] = differences[side, axis]
+                beside = Similarity(scene.center + axes @ offset, start.turn, 1.0)
+                fitted = self._contour.fit(field, beside)
+                if (share_fitted := self._contour.share(field, fitted)) > share + 0.02:
+                    found, share = fitted, share_fitted
+        return found
+
+    def _turns(self, scene: _Scene, place: Similarity) -> list[float]:
+        """Return the turns to try, in degrees, of a part of about known center and size."""
         turns = []
         if self._elongated:
             turns += [scene.axis - self._raw_axis, scene.axis - self._raw_axis + 180]
         if max(self._ratio, scene.ratio) > _SLENDER:
-            rose = Rose(scene.foreground, scene.center, self._contour.radius * scale)
+            rose = Rose(scene.foreground, place.center, self._contour.radius * place.scale)
             turns += self._rose.turns(rose, self._contour.tells_turn)
         distinct: list[float] = []
         for turn in turns:
