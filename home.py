@@ -136,7 +136,11 @@ def _row(entry: Entry, in_use: bool) -> None:
 
 
 def _scorer(entry: Entry) -> None:
-    """Show the button that downloads the model as one ONNX file, which is built when it is clicked."""
+    """Show the button that downloads the model as one ONNX file, which is built when it is clicked.
+
+    A model that locates the part is a ZIP with a folder, as one ONNX file cannot find a part.
+    """
+    aligned = exports.locates(entry)
     hindrance = exports.scorer_hindrance(entry)
     plain = st.checkbox(
         "For TensorRT (level map as float32)",
@@ -145,19 +149,32 @@ def _scorer(entry: Entry) -> None:
         help="TensorRT has no uint16. The numbers are the same.",
     )
     st.download_button(
-        "Scorer for the line PC (ONNX)",
-        partial(exports.scorer_bytes, entry, "float32" if plain else "uint16"),
-        file_name=flat_name(f"{entry.name} scorer", ".onnx", set()),
+        "Scorer for the line PC (folder, ZIP)" if aligned else "Scorer for the line PC (ONNX)",
+        partial(
+            exports.scorer_folder_bytes if aligned else exports.scorer_bytes,
+            entry,
+            "float32" if plain else "uint16",
+        ),
+        file_name=flat_name(f"{entry.name} scorer", ".zip" if aligned else ".onnx", set()),
         mime="application/octet-stream",
         on_click="ignore",
         icon=":material/download:",
         key=f"scorer-{entry.id}",
         disabled=hindrance is not None,
-        help=hindrance
-        or "Network, Gaussians and threshold in one file that needs nothing but ONNX Runtime; the scripts in "
-        "examples/ show how. It carries a SHA-256 of itself, by which they refuse a damaged copy. It takes a "
-        "few seconds to make.",
+        help=hindrance or (_FOLDER_HELP if aligned else _SCORER_HELP),
     )
+
+
+_SCORER_HELP = (
+    "Network, Gaussians and threshold in one file that needs nothing but ONNX Runtime; the scripts in "
+    "examples/ show how. It carries a SHA-256 of itself, by which they refuse a damaged copy. It takes a "
+    "few seconds to make."
+)
+_FOLDER_HELP = (
+    "This model locates the part before it scores, which one ONNX file cannot do. The folder has the "
+    "scorer, the reference part and inspect_images.py, which finds the part and gives the same verdict, "
+    "reasons and mask; it needs numpy, OpenCV and ONNX Runtime. It takes a few seconds to make."
+)
 
 
 def _rename(entry: Entry, seen: Entry, name: str) -> None:

@@ -137,6 +137,8 @@ def opened(path, unsealed=False):
         with Path(path).with_name(meta["data_file"]).open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != meta["data_sha256"]:
                 sys.exit(f"{file.name}: was altered after it was exported; copy or export it again")
+    if "align" in meta:
+        sys.exit(f"{path}: takes parts cut out of images; use inspect_images.py, which lies beside it")
     if "threshold_level" not in meta:
         sys.exit(f"{path}: has no threshold, so there are no verdicts; set one and export it again")
     return session, meta, *(int(meta[key]) for key in ("threshold_level", "review_from", "review_to"))

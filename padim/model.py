@@ -448,22 +448,29 @@ class Padim(Decider):
         force: bool = False,
         output_type: Literal["uint16", "float32"] = "uint16",
     ) -> Path:
-        """Write the model as one file for other programs: an ONNX scorer or the arrays as ``.npz``.
+        """Write the model for other programs: as an ONNX scorer, the arrays as ``.npz``, or a folder.
 
         Args:
-            path: path that ends in ``.onnx`` or ``.npz``.
-            force: whether to replace an existing file.
+            path: path that ends in ``.onnx`` or ``.npz``; for a model that locates the part, one that ends in
+                ``.npz``, or a folder (:func:`padim.output.aligned_export.export_folder`).
+            force: whether to replace what is there.
             output_type: type of the level map that an ONNX scorer returns; ``float32`` has the same values
                 and is for runtimes without uint16, such as TensorRT.
 
         Returns:
-            The file written.
+            The file or folder written.
 
         Raises:
             ValueError: the path ends in neither, or ``output_type`` is not one of the two.
-            PadimError: the file exists already or cannot be written.
+            PadimError: it exists already or cannot be written, or a model that locates the part is to be
+                written as one ONNX file.
         """
         target = Path(path)
+        if self.config.align is not None and target.suffix.lower() not in (".onnx", ".npz"):
+            folder = import_module("padim.output.aligned_export")
+            return Path(
+                folder.export_folder(self, target, name=target.name, force=force, output_type=output_type)
+            )
         if target.suffix.lower() not in (".onnx", ".npz"):
             raise ValueError(f"{target}: its name ends in neither .onnx nor .npz")
         # Imported by name, because the module for output is in a higher layer than the model.

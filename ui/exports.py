@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +67,36 @@ def scorer_hindrance(entry: Entry) -> str | None:
     if scoring_bytes(entry.manifest) > LARGEST_SCORER:
         return "It is too large to download. Write it on the server with python -m padim export."
     return None
+
+
+def locates(entry: Entry) -> bool:
+    """Return whether a model locates the part, so that its scorer is a folder."""
+    return not entry.broken and entry.manifest.get("config", {}).get("align") is not None
+
+
+def scorer_folder_bytes(entry: Entry, output_type: OutputType = "uint16") -> bytes:
+    """Return a model that locates the part as a ZIP of :func:`padim.output.aligned_export.export_folder`.
+
+    Args:
+        entry: the saved model.
+        output_type: type of the level map.
+
+    Raises:
+        PadimError: the model is damaged or cannot be exported.
+    """
+    from padim.model import Padim
+    from padim.output.aligned_export import export_folder
+    from padim.output.file_names import flat_name
+
+    out = io.BytesIO()
+    with ScratchFolder() as folder, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        # Load a private copy: the shared model may be saved again while the files are written.
+        model, name = Padim.load(entry.path), flat_name(entry.name, "", set())
+        written = export_folder(model, Path(folder) / "scorer", name=entry.name, output_type=output_type)
+        for file in sorted(written.rglob("*")):
+            if file.is_file():
+                archive.write(file, f"{name}/{file.relative_to(written).as_posix()}")
+    return out.getvalue()
 
 
 def scorer_bytes(entry: Entry, output_type: OutputType = "uint16") -> bytes:

@@ -1,4 +1,4 @@
-"""The ``export`` command: write a model as one file for other programs."""
+"""The ``export`` command: write a model as one file, or as a folder, for other programs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Format(StrEnum):
 
     onnx = "onnx"
     npz = "npz"
+    folder = "folder"
 
 
 class OutputType(StrEnum):
@@ -31,13 +32,16 @@ class OutputType(StrEnum):
 def export(
     terminal: Terminal,
     path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The file or folder to write.")
+    ],
     format: Annotated[
         Format | None,
         typer.Option(
             "--format",
             help="[b]onnx[/]: one graph from images to level map and score; [b]npz[/]: mean, inverse "
-            "covariance, channels and normalisation, with the network in a second file. Default: by the "
+            "covariance, channels and normalization, with the network in a second file; [b]folder[/], for "
+            "models that locate the part: a graph with a script that finds the part. Default: by the "
             "extension of FILE.",
         ),
     ] = None,
@@ -53,16 +57,20 @@ def export(
         bool, typer.Option("--force", help="Replace existing files; write an .npz of any size.")
     ] = False,
 ) -> None:
-    """Write a model as one file for other programs.
+    """Write a model for other programs.
 
     An ONNX file needs nothing but onnxruntime: it takes uint8 images and returns level maps and scores; the
-    threshold, the scale and the names are in its metadata.
+    threshold, the scale and the names are in its metadata. A model that locates the part is written as a
+    folder, with a script that needs numpy, OpenCV and onnxruntime.
     """
     if format is None:
         try:
-            format = Format(output.suffix.lower().removeprefix("."))
+            format = Format(output.suffix.lower().removeprefix(".") or "folder")
         except ValueError:
             raise PadimError(f"{output}: its name ends in neither .onnx nor .npz; give --format") from None
+    if format is Format.folder:
+        _export_folder(terminal, path, output, output_type, force=force)
+        return
     if format is Format.npz and output_type is OutputType.float32:
         raise PadimError("--output-type applies to ONNX files; leave it out for an .npz")
     if output.is_dir():
@@ -108,4 +116,40 @@ def export(
     ]
     if "sha256" in document:
         rows.append(("SHA-256", f"{document['sha256']}, of the file with these digits set to zero"))
+    terminal.result(document, facts(rows, "Exported"))
+
+
+def _export_folder(
+    terminal: Terminal, path: Path, output: Path, output_type: OutputType, *, force: bool
+) -> None:
+    from padim.model import Padim
+    from padim.output.aligned_export import export_folder
+    from padim.output.scorer_seal import digest
+    from padim.text import megabytes
+
+    model = Padim.load(path)
+    if model.config.align is None and not output.suffix:
+        raise PadimError(f"{output}: its name ends in neither .onnx nor .npz; give --format")
+    if summary.is_random(model):
+        terminal.warn(f"{path}: the network has random weights; the exported model's verdicts mean nothing")
+    with terminal.progress() as progress:
+        progress(0, None, "Writing")
+        written = export_folder(
+            model, output, name=path.resolve().name, force=force, output_type=output_type.value
+        )
+    files = sorted(file for file in written.rglob("*") if file.is_file())
+    size = sum(file.stat().st_size for file in files)
+    document: dict[str, Any] = {
+        "model": str(path),
+        "folder": str(written),
+        "files": [file.relative_to(written).as_posix() for file in files],
+        "format": Format.folder.value,
+        "bytes": size,
+        "sha256": digest(written / "model.onnx"),
+    }
+    rows = [
+        ("folder", f"{summary.plain(written)}, {megabytes(size)}"),
+        ("to try", f"python {summary.plain(written / 'inspect_images.py')} MASKS IMAGE ..."),
+        ("SHA-256", f"{document['sha256']}, of model.onnx with these digits set to zero"),
+    ]
     terminal.result(document, facts(rows, "Exported"))

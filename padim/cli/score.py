@@ -158,6 +158,8 @@ def score(
     if pending.n_reused:
         terminal.note(f"{count(pending.n_reused, 'image')} scored before: results reused")
     _show_results(terminal, results, worst, output)
+    if results.lost:
+        terminal.note(f"the part was not found in {count(results.lost, 'image')}; the column lost says why")
     if results.noted:
         terminal.note(
             f"{count(results.noted, 'image is', 'images are')} unlike the good parts in shape, size or "
@@ -370,9 +372,15 @@ def _evidence(
 def _show_results(terminal: Terminal, results: Results, worst: list[dict[str, Any]], output: Path) -> None:
     from padim.text import count, multiple
 
-    table = columns(
-        [("image", False), ("verdict", False), ("score", True), ("× threshold", True), ("regions", True)]
-    )
+    headings = [
+        ("image", False),
+        ("verdict", False),
+        ("score", True),
+        ("× threshold", True),
+        ("regions", True),
+    ]
+    located = any("lost" in row for row in worst)
+    table = columns([*headings, ("why", False)] if located else headings)
     for row in worst:
         table.add_row(
             summary.plain(row["name"]),
@@ -380,6 +388,8 @@ def _show_results(terminal: Terminal, results: Results, worst: list[dict[str, An
             f"{row['score']:.4g}",
             multiple(row["score"], row["threshold"]).removesuffix(" ×"),
             str(len(row["regions"])),
+            # The columns say it of the score.
+            *(["; ".join(one for one in row["reasons"] if not one.startswith("score"))] if located else []),
         )
     counts = results.document()["counts"]
     text = ", ".join(

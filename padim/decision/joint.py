@@ -25,7 +25,7 @@ from typing import Any
 from padim.locating.pose import STEPS
 from padim.locating.settings import Displacement, OnLost
 
-__all__ = ["BEYOND", "Check", "JointScale", "Statistic", "scale_of"]
+__all__ = ["BEYOND", "Check", "JointScale", "Statistic", "reasons", "scale_of"]
 
 BEYOND = 2**53 - 1
 """The displacement level of a part that was not found: above every limit, and exact in JavaScript."""
@@ -182,3 +182,22 @@ class JointScale:
             }
             for one in self.statistics
         ]
+
+
+def reasons(
+    score: float, threshold: float, checks: Iterable[Check], *, above: bool, in_band: bool
+) -> tuple[str, ...]:
+    """Return why an image, in which the part was found, is not accepted, as phrases; empty if it is accepted.
+
+    Args:
+        score, threshold: in map units.
+        checks: the displacements that are judged.
+        above: whether the score is above the threshold.
+        in_band: whether the verdict is to review it, as the score is in the guard band.
+    """
+    fired = tuple(check.sentence for check in checks if check.fired)
+    if above:
+        return (f"score {score:.4g}, above the threshold of {threshold:.4g}", *fired)
+    if in_band:
+        return (f"score {score:.4g}, in the guard band around {threshold:.4g}", *fired)
+    return fired

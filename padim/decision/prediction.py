@@ -17,7 +17,7 @@ from padim.data.preprocess import Box
 from padim.decision.anomaly_map import MAX_LEVEL, Levels, Mask, Quantizer
 from padim.decision.back_projection import mask_and_regions_on_original, within_image
 from padim.decision.guard_band import Guard, Verdict, verdict_limits
-from padim.decision.joint import Check, JointScale
+from padim.decision.joint import Check, JointScale, reasons
 from padim.decision.regions import (
     Region,
     checked_threshold,
@@ -170,12 +170,9 @@ class Prediction:
         """
         if self.lost:
             return (f"part not found: {self.lost}",)
-        found = [check.sentence for check in self.checks if check.fired]
-        if self.score_level > self.decision_level:
-            found.insert(0, f"score {self.score:.4g}, above the threshold of {self.threshold:.4g}")
-        elif self.verdict == "review":
-            found.insert(0, f"score {self.score:.4g}, in the guard band around {self.threshold:.4g}")
-        return tuple(found)
+        above = self.score_level > self.decision_level
+        threshold = self.quantizer.to_value(self.decision_level)
+        return reasons(self.score, threshold, self.checks, above=above, in_band=self.verdict == "review")
 
     @property
     def mask(self) -> Mask:

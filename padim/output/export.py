@@ -32,7 +32,7 @@ from padim.errors import PadimError
 from padim.methods.factor import Factor
 from padim.network import backbone as backbones
 from padim.network.runtime import session_options
-from padim.output.scorer_graph import OutputType, add_initializer, exported_graph
+from padim.output.scorer_graph import OutputType, add_initializer, exported_graph, takes_inside
 from padim.output.scorer_metadata import metadata
 from padim.output.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry
 from padim.storage import leftovers
@@ -42,7 +42,20 @@ from padim.text import megabytes
 if TYPE_CHECKING:
     from padim.model import Padim
 
-__all__ = ["export_npz", "export_onnx", "inverse_covariance_bytes", "metadata"]
+__all__ = [
+    "NEEDS_A_FOLDER",
+    "export_npz",
+    "export_onnx",
+    "inverse_covariance_bytes",
+    "metadata",
+    "write_scorer",
+]
+
+NEEDS_A_FOLDER = (
+    "this model locates the part before it scores, which one ONNX file cannot do; export it as a folder, "
+    "with a script that does: give a name without .onnx"
+)
+"""Why a model that locates the part is not exported as a single file."""
 
 NPZ_FORMAT = "padim-params"
 # Version 2: features may be normalized, which readers of version 1 do not support.
@@ -113,9 +126,24 @@ def export_onnx(
     Raises:
         NotFittedError: the model is not fitted.
         ValueError: ``output_type`` is neither of the two.
-        PadimError: the file cannot be written, or the written graph does not reproduce the model's results.
+        PadimError: the model locates the part (:func:`padim.output.aligned_export.export_folder` exports
+            it), the file cannot be written, or the written graph does not reproduce the model's results.
     """
     path = Path(path)
+    if model.config.align is not None:
+        raise PadimError(f"{path}: {NEEDS_A_FOLDER}")
+    return write_scorer(model, path, name=name, distances=distances, output_type=output_type)
+
+
+def write_scorer(
+    model: Padim,
+    path: Path,
+    *,
+    name: str | None = None,
+    distances: bool = False,
+    output_type: OutputType = "uint16",
+) -> Path:
+    """Write the graph of :func:`export_onnx`; of a model that locates the part, for its cut-out input."""
     if output_type not in get_args(OutputType):
         raise ValueError(f"output_type must be 'uint16' or 'float32', got {output_type!r}")
     values = metadata(model, name, output_type=output_type)
@@ -203,7 +231,7 @@ def _check(path: Path, model: Padim) -> None:
     try:
         onnx.checker.check_model(str(path), full_check=True)
         session = ort.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
-        if model.config.fit == "pad":
+        if takes_inside(model):
             feed["inside"] = np.ones((1, *shape), np.float32)
         levels = session.run(["map"], feed)[0].astype(np.int64)
     except Exception as error:

@@ -57,7 +57,7 @@ def results_csv(
         score = image.score(model, area)
         # Regions are in image pixels, from the same decision that the page shows.
         decision = None if level is None else image.decide(model, level, area)
-        verdict = None if level is None else image.verdict(model, level, area)
+        verdict = None if decision is None else decision.verdict
         facts = results.decision_document(
             image.name,
             image.sha256,

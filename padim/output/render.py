@@ -527,6 +527,8 @@ class _Line:
         score = score_text(decision.score_level, decision.decision_level).replace("×", "x")
         if decision.lost:
             score = "part not found"
+        else:
+            score = "; ".join((score, *(check.sentence for check in decision.checks if check.fired)))
         begin -= self.length(score) + self.size
         self.text(begin, score, _QUIET, right - left)
         self.text(left, name, _TEXT, begin - self.size - left)

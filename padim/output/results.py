@@ -130,6 +130,7 @@ def decision_document(
     if decision is not None:
         level = decision.decision_level
         row["above_threshold"] = decision.score_level > level
+        row["reasons"] = list(decision.reasons)
         row["threshold"] = _short(value(level))
         row["score_over_threshold"] = _short(score / level) if level else None
         row["regions"] = [
@@ -179,7 +180,7 @@ def place_of(model: Padim, image: Located) -> dict[str, Any] | None:
     degrees counterclockwise, ``scale`` relative to the reference part, ``match`` from 0 to 1; all are None if
     the part was not found, and ``lost`` says why.
     """
-    locator = getattr(model.state.fitted, "locator", None)
+    locator = model.state.fitted.locator
     if locator is None:
         return None
     if image.pose is None:
@@ -333,6 +334,7 @@ class Results:
         folder: the folder of the files.
         counts: number of rows by verdict, and of unreadable files.
         noted: number of rows with notes.
+        lost: number of rows of images in which the part was not found.
         in_fit: number of rows of images that were in the fit.
         passed_over: files of the input that are no images; each gets a last row, without a verdict.
         interrupted: why the results are incomplete; None if they are not.
@@ -355,6 +357,7 @@ class Results:
         self.folder = folder
         self.counts: Counter[str] = Counter()
         self.noted = 0
+        self.lost = 0
         self.in_fit = 0
         self.passed_over: list[PassedOver] = []
         self.interrupted: str | None = None
@@ -396,6 +399,7 @@ class Results:
         self.noted += any(note != IN_FIT for note in row.get("notes") or ())
         self.counts["unreadable" if row.get("error") else str(row["verdict"])] += 1
         self.in_fit += bool(row.get("in_fit"))
+        self.lost += bool(row.get("lost"))
 
     def interrupt(self, reason: str) -> None:
         """Mark the results as incomplete, with the reason."""

@@ -20,11 +20,16 @@ from padim.methods.padim import PatchGaussians
 if TYPE_CHECKING:
     from padim.model import Padim
 
-__all__ = ["OutputType", "add_initializer", "exported_graph"]
+__all__ = ["OutputType", "add_initializer", "exported_graph", "takes_inside"]
 
 Array: TypeAlias = npt.NDArray[Any]
 OutputType: TypeAlias = Literal["uint16", "float32"]
 """Type of the level map in an exported graph; the values are the same integers."""
+
+
+def takes_inside(model: Padim) -> bool:
+    """Whether an exported graph has the input ``inside``: the model pads images, or locates parts."""
+    return model.config.fit == "pad" or model.config.align is not None
 
 
 def exported_graph(
@@ -47,7 +52,7 @@ def exported_graph(
     for value in list(graph.input):
         if value.name != "rgb":
             graph.input.remove(value)
-    if model.config.fit == "pad":
+    if takes_inside(model):
         graph.input.append(helper.make_tensor_value_info("inside", TensorProto.FLOAT, ["n", *shape]))
         if not everywhere:
             baked["roi"] = inside

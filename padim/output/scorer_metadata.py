@@ -83,6 +83,7 @@ def metadata(model: Padim, name: str | None = None, *, output_type: OutputType =
         "input_height": height,
         "input_width": width,
         "fit": config.fit,
+        **({} if config.align is None else {"align": config.align.method}),
         **image_values(model.state.preprocess),
         "map_size": as_text(config.input_size),
         "map_type": output_type,
