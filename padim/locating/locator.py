@@ -15,6 +15,7 @@ import numpy.typing as npt
 from padim.locating.errors import LocatingError, PartNotFound
 from padim.locating.frame import Frame
 from padim.locating.pose import Pose
+from padim.locating.propose import with_marks
 from padim.locating.settings import Align
 
 __all__ = ["Finder", "LocatingError", "Locator", "PartNotFound", "freeze"]
@@ -75,33 +76,53 @@ class Locator:
         Raises:
             PartNotFound: nothing was found, the match is weak or a limit is exceeded; the error says which.
         """
+        if rgb.shape[:2] != self.frame.image_size:
+            raise PartNotFound(
+                f"the image has {_size(rgb.shape[:2])} pixels, the reference {_size(self.frame.image_size)}"
+            )
         pose = self._finder.find(rgb)
         align = self.align
         if pose.match < align.min_match:
             raise PartNotFound(
-                f"the match with the reference is {pose.match:.2f}, below the limit of {align.min_match:g}"
+                f"the match with the reference is {_beyond(pose.match, align.min_match)}, below the limit of "
+                f"{align.min_match:g}"
             )
         percent = 100 * pose.shift / max(self.frame.image_size)
         if percent > align.max_shift:
             raise PartNotFound(
-                f"it would be shifted by {percent:.0f} % of the image, beyond the limit of "
-                f"{align.max_shift:g} %"
+                f"it would be shifted by {_beyond(percent, align.max_shift, 0)} % of the image, beyond the "
+                f"limit of {align.max_shift:g} %"
             )
         if abs(pose.turn) > align.max_turn:
             raise PartNotFound(
-                f"it would be turned by {abs(pose.turn):.1f}°, beyond the limit of {align.max_turn:g}°"
+                f"it would be turned by {_beyond(abs(pose.turn), align.max_turn, 1)}°, beyond the limit of "
+                f"{align.max_turn:g}°"
             )
-        ratio = max(pose.scale, 1 / pose.scale)
-        if 100 * (ratio - 1) > align.max_scale:
+        size, most = 100 * pose.scale, 100 + align.max_scale
+        if 100 * max(pose.scale, 1 / pose.scale) > most:
+            limit = most if size > 100 else 10_000 / most
             raise PartNotFound(
-                f"its size would be {100 * pose.scale:.0f} % of the reference's, beyond the limit of "
-                f"{align.max_scale:g} % difference"
+                f"its size would be {_beyond(size, limit, 0)} % of the reference's, beyond the limit of "
+                f"{limit:.4g} %"
             )
         return pose
 
 
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} x {shape[0]}"
+
+
+def _beyond(value: float, limit: float, digits: int = 2) -> str:
+    """Format a number with as many more digits as show that it is not the limit."""
+    while f"{value:.{digits}f}" == f"{limit:.{digits}f}" and digits < 6:
+        digits += 1
+    return f"{value:.{digits}f}"
+
+
 def freeze(align: Align, reference: RGB, frame: Frame | None = None) -> Locator:
     """Prepare a locating method with its reference part.
+
+    The locator's settings hold the marks in use: for a template without marks, those proposed.
 
     Args:
         align: the settings.
@@ -111,7 +132,8 @@ def freeze(align: Align, reference: RGB, frame: Frame | None = None) -> Locator:
     Raises:
         LocatingError: the reference or a mark on it cannot be used; the error says why.
     """
+    reference = np.ascontiguousarray(reference)
+    align = with_marks(align, reference)
     module, name = _METHODS[align.method]
     prepare: Callable[[Align, RGB, Frame | None], Finder] = getattr(import_module(module), name)
-    reference = np.ascontiguousarray(reference)
     return Locator(align, reference, prepare(align, reference, frame))

@@ -67,7 +67,8 @@ class Align(BaseModel):
     marks: tuple[Mark, ...] = Field(
         (),
         max_length=2,
-        description="template: one or two distinctive places of the reference, each (x, y, width, height).",
+        description="template: one or two distinctive places of the reference, each (x, y, width, height); "
+        "empty: proposed at the fit.",
     )
     detector: Literal["orb", "sift"] = Field("sift", description="features: the kind of keypoints.")
     max_shift: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(
@@ -109,12 +110,7 @@ class Align(BaseModel):
         return data
 
     @model_validator(mode="after")
-    def _marks_for_a_template(self) -> Self:
-        if self.method == "template" and not self.marks:
-            raise ValueError(
-                "marks: locating by template needs one or two places marked on the reference, each "
-                "(x, y, width, height) in its pixels"
-            )
+    def _corners_of_the_background(self) -> Self:
         if self.background is not None and len(self.background) < 3:
             raise ValueError("background: an area has at least three corners")
         return self

@@ -44,12 +44,11 @@ def template_finder(align: Align, reference_rgb: RGB, frame: Frame | None = None
     marks = align.marks
     if not marks:
         raise LocatingError("no place is marked on the reference; mark one or two distinctive places")
-    patches = []
-    for number, mark in enumerate(marks, 1):
-        found = examine(reference_rgb, mark, align, alone=len(marks) == 1)
-        if found.patch is None:
-            raise LocatingError(f"{_name(number, mark)} cannot be used: {found.reason}")
-        patches.append(found.patch)
+    found = [examine(reference_rgb, mark, align, alone=len(marks) == 1) for mark in marks]
+    for number, one in enumerate(found, 1):
+        if one.patch is None:
+            raise LocatingError(f"{_name(number, marks[number - 1])} cannot be used: {one.reason}")
+    patches = [one.patch for one in found if one.patch is not None]
     if len(marks) == 2:
         distance = math.dist(patches[0].center, patches[1].center)
         if distance < max(math.hypot(*mark[2:]) for mark in marks) / 2:

@@ -18,7 +18,7 @@ def located_by(align: Align | None) -> str:
     if align.method == "outline":
         return "by its outline"
     if align.method == "template":
-        return "by a marked place" if len(align.marks) == 1 else "by two marked places"
+        return ("by places chosen at the fit", "by a marked place", "by two marked places")[len(align.marks)]
     return f"by small details ({_DETECTORS[align.detector]})"
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from padim.locating.errors import LocatingError, PartNotFound
 from padim.locating.locator import Locator, freeze
+from padim.locating.mark_check import check_reference
 from padim.locating.pose import Pose
 from tests.locating.moved import RGB, errors, moved, photographed, pose, settings, texture
 
@@ -241,6 +242,7 @@ def test_a_round_mark_needs_a_second_one() -> None:
     holes = freeze(settings("template", marks=(first, second)), image)
     true = pose(-9, 6, -11, 1.05)
     assert max(errors(holes.locate(moved(image, true)), true)[:2]) < 0.3
+    assert [mark.refused for mark in check_reference(holes.align, image).marks] == ["", ""]
 
 
 def test_a_mark_that_repeats_when_turned_is_refused_if_that_turn_is_allowed() -> None:
