@@ -155,7 +155,7 @@ def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[ViewerImag
                 held.images[row],
                 held.maps[row],
                 model.state.content_box(normal.original_size),
-                None,
+                model.state.placement(normal.pose, normal.original_size),
                 row,
             )
         )
@@ -191,7 +191,7 @@ def tests_shown(model: Padim, items: Sequence[ScoredUpload], min_area: int) -> l
             item.thumb,
             item.kept_numbers(model),
             item.content_box,
-            None,
+            item.placement,
             None,
             item,
             known.in_fit(item),
