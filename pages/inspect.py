@@ -144,7 +144,7 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
             st.caption(layers.UNREPORTED)
             return
         places = asked_places(row.item, model, level)
-        labels = layers.labels(places, row.item)
+        labels = layers.labels(places, row.item, model.config.pixel_size_mm)
         left, right = st.columns([1, 2], gap="large")
         with right:
             at = st.selectbox(

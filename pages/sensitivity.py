@@ -312,7 +312,7 @@ def _results(entry: Entry, found: SensitivityRun) -> None:
         "One image pixel, in mm",
         min_value=0.0001,
         max_value=100.0,
-        value=None,
+        value=entry.manifest.get("config", {}).get("pixel_size_mm"),
         step=0.001,
         format="%.4f",
         placeholder="unknown",

@@ -271,4 +271,5 @@ def _outlined(image: LabeledScore, model: Padim, level: int) -> ServedImage:
 
     rgb = decode(image.thumbnail or b"", image.name)
     q, area = image.levels(model), model.config.min_area
-    return ServedImage(overlay_jpeg(rgb, q, level, area, image.content_box, heat=False))
+    place = image.place_on((rgb.shape[0], rgb.shape[1]))
+    return ServedImage(overlay_jpeg(rgb, q, level, area, image.content_box, heat=False, placement=place))

@@ -243,7 +243,13 @@ def _shown(model: Padim, result: Robustness, kind: ChangeKind, example: ChangedE
     rgb, value = example.rgb, model.state.fitted.quantizer.to_value
     if example.whole:
         image = overlay_jpeg(
-            rgb, example.map, result.threshold, result.min_area, example.content_box, heat=False
+            rgb,
+            example.map,
+            result.threshold,
+            result.min_area,
+            example.content_box,
+            heat=False,
+            placement=example.placement,
         )
     else:
         image = encode_jpeg(rgb, 95)

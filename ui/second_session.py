@@ -187,4 +187,5 @@ def _overlay_of(
     from padim.output.small_overlays import overlay_jpeg
 
     rgb = decode(_item.thumb.data, _item.name)
-    return overlay_jpeg(rgb, _item.levels(_model), level, min_area, _item.content_box)
+    place = _item.place_on((rgb.shape[0], rgb.shape[1]))
+    return overlay_jpeg(rgb, _item.levels(_model), level, min_area, _item.content_box, placement=place)

@@ -27,6 +27,7 @@ from padim.analysis.robustness_examples import ChangedExampleKeeper, ChangedExam
 from padim.data.datasets import GOOD
 from padim.data.decode import decode
 from padim.data.loading import RGB, Cancel, Image, OnError, Progress, Watch, content_hash
+from padim.decision.anomaly_map import MAX_LEVEL
 from padim.decision.guard_band import Guard
 from padim.decision.operating_points import Rate
 from padim.decision.regions import region_score
@@ -221,7 +222,7 @@ def measure(
         # Seeded by content, so that an image is altered in the same way at any place in the list.
         own = [seed, int(digest[:16], 16)]
         if keeper is not None:
-            keeper.begin(name, kind, box)
+            keeper.begin(name, kind, box, (rgb.shape[0], rgb.shape[1]))
         inputs = _inputs(state, rgb, settings, own, keeper)
         image_size = rgb.shape[0], rgb.shape[1]
         limit = limits.reject_above if kind == GOOD else limits.accept_up_to
@@ -234,9 +235,10 @@ def measure(
                 # Where the part is not found, the map does not show it.
                 q = np.zeros_like(found) if one.lost else found
                 score = region_score(q, min_area)
-                above[place] = max(score, state.displaced(one.pose, one.lost)) > limit
+                joint = max(score, state.displaced(one.pose, one.lost))
+                above[place] = joint > limit
                 if keeper is not None:
-                    keeper.scored(score, q)
+                    keeper.scored(min(joint, MAX_LEVEL), q, one.placement)
         rejected[kind] = rejected.get(kind, np.zeros(len(settings), np.int64)) + above
         tried[kind] = tried.get(kind, 0) + 1
         done += len(settings)

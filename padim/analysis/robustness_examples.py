@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from padim.data.loading import RGB
 from padim.data.preprocess import Box
+from padim.locating.placement import Placement
 
 __all__ = ["PIXEL_FOR_PIXEL", "SIDE", "ChangedExample", "ChangedExampleKeeper", "ChangedExamples"]
 
@@ -23,6 +24,8 @@ SIDE = 256
 # Changes that are visible at full resolution only: for these a central crop is kept, for
 # others the reduced image.
 PIXEL_FOR_PIXEL = frozenset({"blur", "noise", "jpeg"})
+# Score, level map and its place of an altered image.
+_Scored = tuple[int, npt.NDArray[np.uint16], Placement | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,7 @@ class ChangedExample:
         whole: whether ``rgb`` is the whole image.
         map: uint16 ``(h, w)``, the level map.
         content_box: the area of the map that the image covers; None if it covers all of it.
+        placement: the place of the map on ``rgb``, if the part was located in the whole image.
     """
 
     severity: float
@@ -45,6 +49,7 @@ class ChangedExample:
     whole: bool
     map: npt.NDArray[np.uint16]
     content_box: Box | None
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +80,15 @@ class ChangedExampleKeeper:
         self._name = self._label = ""
         self._box: Box | None = None
         self._reduced: list[tuple[str, float, RGB, RGB | None]] = []
-        self._scored: list[tuple[int, npt.NDArray[np.uint16]]] = []
+        self._size = (0, 0)
+        self._scored: list[_Scored] = []
         self._keeping = False
 
-    def begin(self, name: str, label: str, box: Box | None) -> None:
-        """Begin an image; the altered images that follow belong to it."""
+    def begin(self, name: str, label: str, box: Box | None, size: tuple[int, int]) -> None:
+        """Begin an image of this (height, width); the altered images that follow belong to it."""
         self._keeping = not self._name or (label == self._good != self._label)
         if self._keeping:
-            self._name, self._label, self._box = name, label, box
+            self._name, self._label, self._box, self._size = name, label, box, size
             self._reduced, self._scored = [], []
 
     def altered(self, kind: str, severity: float, rgb: RGB) -> None:
@@ -93,10 +99,10 @@ class ChangedExampleKeeper:
             other = None if severity else _whole(rgb) if fine else _middle(rgb)
             self._reduced.append((kind, severity, first, other))
 
-    def scored(self, score: int, q: npt.NDArray[np.uint16]) -> None:
-        """Add the score and level map of the next altered image, in the order of :meth:`altered`."""
+    def scored(self, score: int, q: npt.NDArray[np.uint16], placement: Placement | None) -> None:
+        """Add score, level map and its place of the next altered image, in the order of :meth:`altered`."""
         if self._keeping:
-            self._scored.append((score, q.copy()))
+            self._scored.append((score, q.copy(), placement))
 
     def examples(self, kinds: Sequence[str]) -> ChangedExamples | None:
         """Return the examples; None if no image was scored."""
@@ -119,11 +125,11 @@ class ChangedExampleKeeper:
             by_change[kind] = tuple(found)
         return ChangedExamples(self._name, self._label, by_change)
 
-    def _example(
-        self, severity: float, rgb: RGB, scored: tuple[int, npt.NDArray[np.uint16]], *, whole: bool
-    ) -> ChangedExample:
-        score, q = scored
-        return ChangedExample(severity, score, rgb, whole, q, self._box)
+    def _example(self, severity: float, rgb: RGB, scored: _Scored, *, whole: bool) -> ChangedExample:
+        score, q, placement = scored
+        if placement is not None:
+            placement = placement.on(self._size, (rgb.shape[0], rgb.shape[1])) if whole else None
+        return ChangedExample(severity, score, rgb, whole, q, self._box, placement)
 
 
 def _whole(rgb: RGB) -> RGB:

@@ -54,6 +54,10 @@ class StoredScore:
         """Return the level map, uint16 ``(h, w)``, identical to that computed when the image was scored."""
         return model.state.map(self.grid, self.original_size, self.placement)
 
+    def place_on(self, size: tuple[int, int]) -> Placement | None:
+        """Return the place of the map on a copy of the image of this (height, width); None if not located."""
+        return None if self.placement is None else self.placement.on(self.original_size, size)
+
     def score(self, model: Padim, min_area: int) -> int:
         """Return the image score, a level, for a smallest region; computed once for each."""
         # Imported late, as below, so that a page without images does not wait for the

@@ -77,11 +77,11 @@ def test_keeping_examples_changes_no_count(small_model: Padim) -> None:
 def test_large_images_are_kept_small(kind: str) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (600, 900, 3), dtype=np.uint8)
     keeper = ChangedExampleKeeper("good")
-    keeper.begin("a.png", "good", None)
+    keeper.begin("a.png", "good", None, (600, 900))
     q = np.zeros((8, 8), np.uint16)
     for severity in (0.0, 1.0):
         keeper.altered(kind, severity, rgb)
-        keeper.scored(3, q)
+        keeper.scored(3, q, None)
     found = keeper.examples([kind, "noise" if kind == "darker" else "brighter"])
     assert found is not None
     shapes = {name: [one.rgb.shape[:2] for one in trials] for name, trials in found.by_change.items()}

@@ -19,7 +19,7 @@ from ui.app import refusals, server, sessions, workspace
 from ui.app.text import count
 from ui.files import media
 from ui.jobs import missed_runs, watch
-from ui.widgets import panels
+from ui.widgets import panels, resolution
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -230,6 +230,10 @@ def opened(entry: Entry) -> Padim | None:
         return None
     with st.container():
         out_of_date(entry)
+    how_finely = resolution.of(model)
+    if how_finely is not None:
+        help_text = " ".join((*how_finely.sentences, *how_finely.warnings))
+        st.sidebar.caption(resolution.line(how_finely), help=panels.plain(help_text))
     return model
 
 

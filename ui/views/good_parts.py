@@ -16,7 +16,7 @@ from ui.files import image_input
 from ui.jobs import watch
 from ui.views import good_parts_review, layer_tuning
 from ui.views.changes import apply_change
-from ui.widgets import charts, costs, file_account, loss_chart, method_settings, normals, panels
+from ui.widgets import charts, costs, file_account, loss_chart, method_settings, normals, panels, resolution
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -49,6 +49,11 @@ def draw(entry: Entry) -> None:
             ]
         )
     )
+    finely = resolution.of(model)
+    if finely is not None:
+        st.html(panels.facts(resolution.facts(finely)))
+        resolution.warnings(finely)
+    _pixel_size(entry, model)
     shell.out_of_date(entry, here=True)
     _more_images(entry, model, busy)
     _training(model)
@@ -74,6 +79,27 @@ def draw(entry: Entry) -> None:
 def _not_found(model: Padim, index: int) -> bool:
     """Whether an image is listed among those in which the part was not found."""
     return bool(model.normals_[index].lost) and model.normals_[index].status == "kept_out"
+
+
+def _pixel_size(entry: Entry, model: Padim) -> None:
+    """Draw the size of a pixel in mm, which can be changed at any time."""
+    now = model.config.pixel_size_mm
+    with st.container(horizontal=True, vertical_alignment="bottom", key="fit-pixel"):
+        with st.container(width=220):
+            wanted = resolution.pixel_size(f"fit-pixel-of-{entry.id}-{now}", now)
+        if st.button("Keep this size", key="fit-pixel-keep", disabled=wanted == now):
+            apply_change(
+                entry,
+                "the size of a pixel",
+                lambda at: _keep_pixel_size(at, wanted),
+                failed="The size of a pixel was not saved.",
+                spinner="Saving",
+            )
+
+
+def _keep_pixel_size(entry: Entry, size: float | None) -> None:
+    with workspace.edit(entry, what="setting the size of a pixel") as model:
+        model.set_decision(pixel_size_mm=size or 0.0)
 
 
 def _change_under_way(entry: Entry) -> bool:

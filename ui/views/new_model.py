@@ -17,7 +17,7 @@ from ui.files import grouping, image_input, uploads
 from ui.files.survey import size_note
 from ui.jobs import watch
 from ui.views import locating
-from ui.widgets import bit_depth, costs, file_account, networks, panels, settings
+from ui.widgets import bit_depth, costs, file_account, networks, panels, resolution, settings
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -162,11 +162,17 @@ def _costs_and_start(
     running: Job[fit.FitOutcome] | None,
     known: bool,
 ) -> None:
+    from padim.analysis.resolution import resolution_of
+
     n_parts = len(set(parts.values()))
     if config is not None:
         with st.container(key="fit-costs"):
             located = [("Parts are compared", located_by(config.align))]
-            st.html(panels.facts([*costs.facts(config, len(survey.seen)), *located]))
+            finely = resolution_of(config, survey.sizes.elements(), mm_per_pixel=config.pixel_size_mm)
+            st.html(
+                panels.facts([*costs.facts(config, len(survey.seen)), *located, *resolution.facts(finely)])
+            )
+            resolution.warnings(finely)
         st.caption(
             costs.note(config, len(survey.seen)),
             help="The working features let you exclude images and put them back. If you delete them, the "

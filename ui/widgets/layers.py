@@ -79,7 +79,7 @@ def bars_of(model: Padim, shares: Sequence[float], *, features: bool = False) ->
 # -- a test image --------------------------------------------------------------------------------------
 
 
-def labels(places: Sequence[AskedPlace], item: ScoredUpload) -> list[str]:
+def labels(places: Sequence[AskedPlace], item: ScoredUpload, pixel_size_mm: float | None = None) -> list[str]:
     """Return the names of the places in an image whose attribution can be asked for."""
     regions = sum(place.region is not None for place in places)
 
@@ -91,7 +91,8 @@ def labels(places: Sequence[AskedPlace], item: ScoredUpload) -> list[str]:
             return "Strongest place, below the threshold"
         which = "The region" if regions == 1 else f"Region {number} of {regions}"
         at = where(region.centroid_x, region.centroid_y, item.original_size)
-        return f"{which}: {at}, {region.area:,} px"
+        mm = "" if pixel_size_mm is None else f" ({region.area * pixel_size_mm**2:.3g} mm²)"
+        return f"{which}: {at}, {region.area:,} px{mm}"
 
     # The numbers count the regions, because these come first.
     return [label(number, place) for number, place in enumerate(places, 1)]
@@ -150,7 +151,9 @@ def outlined(item: ScoredUpload, model: Padim, level: int, place: AskedPlace) ->
     if place.whole:
         return item.thumb
     rgb = decode(item.thumb.data, item.name)
-    return ServedImage(outlined_jpeg(rgb, item.levels(model), place.mask, level, item.content_box))
+    at = item.place_on((rgb.shape[0], rgb.shape[1]))
+    levels = item.levels(model)
+    return ServedImage(outlined_jpeg(rgb, levels, place.mask, level, item.content_box, placement=at))
 
 
 # -- normals ---------------------------------------------------------------------------------------------

@@ -49,12 +49,13 @@ def _overlay_of(_model: Padim, identity: str, index: int, level: int, min_area: 
     from padim.data.decode import decode
     from padim.output.small_overlays import overlay_jpeg
 
-    normal = _model.normals_[index]
-    rgb = decode(_model.working_set.thumbnail(index), normal.name)
-    placement = _model.state.placement(normal.pose, (rgb.shape[0], rgb.shape[1]))
-    box = _model.state.preprocess.content_box(rgb.shape[:2]) if _model.config.fit == "pad" else None
-    q = _model.state.held_out_map(index)
-    return overlay_jpeg(rgb, q, level, min_area, box, placement=placement)
+    rgb = decode(_model.working_set.thumbnail(index), _model.normals_[index].name)
+    normal, size = _model.normals_[index], (rgb.shape[0], rgb.shape[1])
+    place = _model.state.placement(normal.pose, normal.original_size)
+    if place is not None:
+        place = place.on(normal.original_size, size)
+    box = _model.state.content_box(size)
+    return overlay_jpeg(rgb, _model.state.held_out_map(index), level, min_area, box, placement=place)
 
 
 def find(model: Padim, sha256: str) -> tuple[int, str]:

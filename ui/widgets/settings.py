@@ -11,7 +11,7 @@ from padim import presets
 from padim.methods import catalogue
 from padim.network import backbone as backbones
 from padim.network.registry import JOIN, own_layers
-from ui.widgets import input_sizes, method_settings, networks, preset_control
+from ui.widgets import input_sizes, method_settings, networks, preset_control, resolution
 from ui.widgets.layers import sees
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def form(sizes: Mapping[tuple[int, int], int]) -> PadimConfig | None:
     )
     with st.expander("Advanced"):
         chosen.update(_advanced())
+        chosen["pixel_size_mm"] = resolution.pixel_size("fit-pixel-size", None)
         chosen.update(_normalization(chosen["method"]))
         chosen.update(method_settings.advanced(chosen))
     with st.expander("For trials", key="fit-trials"):

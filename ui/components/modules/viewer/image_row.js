@@ -4,7 +4,7 @@
 import { element } from "../dom.js";
 import { drawContour } from "./contour.js";
 import { library } from "./library.js";
-import { outline, paintMask, sized } from "./paint.js";
+import { frameOf, outline, paintMask, sized } from "./paint.js";
 import { Panes } from "./panes.js";
 import { sharesOf } from "./placing.js";
 import { findMask } from "./regions.js";
@@ -165,7 +165,7 @@ export class ImageRow {
     const { box } = item;
     if (this.region !== region || this.border === undefined) {
       this.region = region;
-      this.border = region ? outline(findMask(region, 0, 1, runs), box) : null;
+      this.border = region ? outline(findMask(region, 0, 1, runs), box) : item.placement ? frameOf(box) : null;
     }
     findMask(map, level, minArea, runs);
     this.regions = runs.regions;

@@ -110,6 +110,17 @@ export function outline(runs, box) {
 }
 
 /**
+ * The border of a whole map, in map pixels.
+ *
+ * @param {Box} box
+ */
+export function frameOf({ width, height }) {
+  const path = new Path2D();
+  path.rect(0, 0, width, height);
+  return path;
+}
+
+/**
  * Call emit for the stretches that lie in just one of two ranges of runs.
  *
  * @param {Int32Array} starts
