@@ -2,13 +2,16 @@
 
     python benchmarks/accuracy.py --data FOLDER ... [--category bottle ...] [--method NAME] [--check] [--json]
     python benchmarks/accuracy.py --data FOLDER ... --variant NAME KEY=VALUE ... [--variant ...] [--check]
+    python benchmarks/accuracy.py --joint [--data FOLDER ...] [--draws 5] [--check] [--json]
 
 FOLDER is a category in the layout of MVTec AD, or contains several. The network runs once for every image;
 all fits, thresholds and verdicts are those of the engine, computed from the cached embeddings.
 
 Without ``--variant`` every category is reported separately and checked against targets. With it, other
 configurations are compared with the given one on the same draws of all categories
-(:mod:`benchmarks.compare`).
+(:mod:`benchmarks.compare`). With ``--joint`` displacements are judged beside the map, and the promise of both
+together is measured (:mod:`benchmarks.joint_promise`): of synthetic features, in seconds, and of the categories
+where folders are given.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -28,7 +32,7 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import compare, mvtec, report, variants
+from benchmarks import compare, joint_promise, mvtec, report, variants
 from benchmarks.draws import Draw, Experiment, Options, PixelHistograms, evaluate_draw, fitted, parts_of
 from benchmarks.recall_baseline import BASELINE, MEAN_RECALL_TOLERANCE, Baseline
 from padim.decision.anomaly_map import MAX_LEVEL
@@ -88,17 +92,20 @@ def main(arguments: list[str] | None = None) -> int:
         choices=["inf", "0"],
         help="decide at the highest or the lowest threshold, to prove that --check fails then",
     )
+    parser.add_argument(
+        "--joint", action="store_true", help="measure the promise of map and displacements together"
+    )
     compare.add_arguments(parser)
     args = parser.parse_args(arguments)
     folders = args.data or ([Path(data)] if data else [])
-    if not folders:
+    if not folders and not args.joint:
         parser.error("--data: give the folders (or set the environment variable PADIM_DATA)")
     if args.write_baseline and args.threshold_override:
         parser.error(
             "--write-baseline records the model's recall: it cannot be used with --threshold-override"
         )
     try:
-        categories = mvtec.find_all(folders, args.category)
+        categories = mvtec.find_all(folders, args.category) if folders else []
         config = variants.configuration(args.config, args.method, args.set)
         options = Options(
             config=config,
@@ -108,6 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
             grouping=args.parts,
             override={"inf": MAX_LEVEL, "0": 0, None: None}[args.threshold_override],
         )
+        if args.joint:
+            return joint_report(parser, args, categories, options)
         if args.variant:
             return compare.main(parser, args, categories, options)
     except (PadimError, ValueError) as error:
@@ -143,6 +152,24 @@ def report_on(
         result.details.setdefault("seconds", {})[folder.resolve().name] = time.perf_counter() - start
     if args.write_baseline:
         baseline.write()
+    return result.finish(args)
+
+
+def joint_report(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, folders: Sequence[Path], options: Options
+) -> int:
+    """Measure the promise of map and displacements together; return the exit code."""
+    result = report.Report("joint")
+    sizes, draws, permille = options.sizes, options.draws, options.permille
+    joint_promise.declare(result, ["synthetic", *(folder.resolve().name for folder in folders)], sizes)
+    report.run(parser, result, args)
+    joint_promise.measure_synthetic(result, sizes, draws, permille)
+    for folder in folders:
+        category = mvtec.read(folder, options.config)
+        extractor = mvtec.CachingExtractor(options.config)
+        experiment = Experiment(category, options, extractor, parts_of(category, options.grouping), [])
+        draw = partial(joint_promise.of_category, experiment)
+        joint_promise.measure(result, folder.resolve().name, draw, sizes, draws, permille)
     return result.finish(args)
 
 
