@@ -9,9 +9,9 @@ all fits, thresholds and verdicts are those of the engine, computed from the cac
 
 Without ``--variant`` every category is reported separately and checked against targets. With it, other
 configurations are compared with the given one on the same draws of all categories
-(:mod:`benchmarks.compare`). With ``--joint`` displacements are judged beside the map, and the promise of both
-together is measured (:mod:`benchmarks.joint_promise`): of synthetic features, in seconds, and of the categories
-where folders are given.
+(:mod:`benchmarks.compare`). With ``--joint`` displacements are judged beside the map,
+and the promise of both together is measured (:mod:`benchmarks.joint_promise`): of synthetic features, in
+seconds, and of the categories where folders are given.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The promise of one threshold for the map and for displacements, against its realization.
 
-Called by ``benchmarks/accuracy.py --joint``. Scores of the map are exact leave-one-out distances of the engine's
-Gaussians, of synthetic features or of a data set's; displacements are simulated, because real parts that lie
-differently would change the map too. Scales, limits and threshold are the engine's (padim/decision/joint.py).
+Called by ``benchmarks/accuracy.py --joint``. Scores of the map are exact leave-one-out distances of the
+engine's Gaussians, of synthetic features or of a data set's; displacements are simulated, because real parts
+that lie differently would change the map too. Scales and threshold are the engine's.
 
 Scaling each statistic by its own percentile of the same scores, which is what one would do first, is measured
 beside it: it rejects about twice as much as promised with two statistics.

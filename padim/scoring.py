@@ -7,7 +7,6 @@ continues with the same detector, scale and region of interest until it ends.
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 
@@ -26,7 +25,6 @@ from padim.decision.calibration import (
     FalseRejectRate,
     Threshold,
     false_reject_rate,
-    image_threshold,
     pixel_threshold,
 )
 from padim.decision.guard_band import Guard, VerdictLimits
@@ -422,14 +420,7 @@ class ScoringState:
             assert choice.value is not None  # guaranteed by Choice
             return Threshold(self.fitted.quantizer.to_level(choice.value), "manual")
         if choice.basis == "image":
-            scores = self.joint_scores(min_area)
-            found = image_threshold(scores, choice.permille)
-            within = scores[scores <= HIGHEST_THRESHOLD]
-            if not found.supported and found.level > HIGHEST_THRESHOLD and len(within):
-                # Too few parts for the percentile: the largest score that a threshold can be. A part that was
-                # not found is above every threshold.
-                return replace(found, level=int(within.max()))
-            return found
+            return self.parts(min_area).threshold(choice.permille)
         if self.fitted.calibration == "none":
             self.image_levels(min_area)  # raises the error that says what is missing
         histogram = self.pixel_histogram()

@@ -17,7 +17,6 @@ from padim.data.decode import decode
 from padim.decision.calibration import (
     FalseRejectRate,
     Threshold,
-    image_threshold,
     pixel_threshold,
 )
 from padim.decision.part_scores import PartScores
@@ -105,7 +104,7 @@ def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> Re
         return RegionPreview(share, None, now, None)
     own: Threshold | None = now
     if choice.basis == "image":
-        own = image_threshold(held_out.scores.joint, choice.permille)
+        own = held_out.scores.threshold(choice.permille)
     elif choice.basis == "pixel" and held_out.pixels is not None:
         # It is possible that no pixel of a good part is inside the region.
         own = pixel_threshold(held_out.pixels, choice.permille) if held_out.pixels.any() else None

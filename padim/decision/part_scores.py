@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-from padim.decision.anomaly_map import MAX_LEVEL
+from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL
+from padim.decision.calibration import Threshold, image_threshold
 from padim.decision.guard_band import VerdictLimits
 from padim.decision.joint import JointScale, Statistic, scale_of
 from padim.locating.frame import Frame
@@ -54,6 +55,21 @@ class PartScores:
     def __getitem__(self, chosen: npt.NDArray[np.bool_]) -> PartScores:
         """Return some of the parts."""
         return PartScores(self.scores[chosen], self.displaced[chosen], self.unsure[chosen])
+
+    def threshold(self, permille: int) -> Threshold:
+        """Return the threshold at a percentile of the joint levels, in tenths of a percent.
+
+        A part that was not found is above every threshold. With too few parts for the percentile, the
+        threshold is the largest level of the others.
+
+        Raises:
+            ValueError: there are no parts.
+        """
+        found = image_threshold(self.joint, permille)
+        within = self.joint[self.joint <= HIGHEST_THRESHOLD]
+        if not found.supported and found.level > HIGHEST_THRESHOLD and len(within):
+            return replace(found, level=int(within.max()))
+        return found
 
     def rejected(self, limits: VerdictLimits) -> npt.NDArray[np.bool_]:
         """Return which parts are rejected outright, not for review: bool ``(n,)``."""

@@ -132,6 +132,7 @@ def decision_document(
         row["above_threshold"] = decision.score_level > level
         row["reasons"] = list(decision.reasons)
         row["threshold"] = _short(value(level))
+        row["reasons"] = list(decision.reasons)
         row["score_over_threshold"] = _short(score / level) if level else None
         row["regions"] = [
             {

@@ -165,7 +165,7 @@ def _joint(random: np.random.Generator, guard: Guard | None) -> dict[str, Any]:
         "sizes": sizes,
         "found": [scale.displaced(one) for one in sizes],
         "band": band_levels(guard, quantizer),
-        "thresholds": {p: image_threshold(parts.joint, p).level for p in (500, 900, 950)},
+        "thresholds": {p: parts.threshold(p).level for p in (500, 900, 950, 999)},
         "at": [
             {
                 "level": level,

@@ -2,6 +2,7 @@
 // Thresholds and what they promise: the same arithmetic as padim/decision/calibration.py.
 
 import { jointLevel } from "./joint.js";
+import { MAX_LEVEL } from "./levels.js";
 import { verdictOf } from "./verdicts.js";
 
 /**
@@ -170,14 +171,18 @@ export class HeldOut {
   }
 
   /**
-   * Threshold at a percentile (padim.decision.calibration.image_threshold).
+   * Threshold at a percentile (padim.decision.part_scores.PartScores.threshold).
    *
    * @param {number} permille
    * @param {number} minArea
    */
   threshold(permille, minArea) {
     const sorted = this.sorted(minArea);
-    return sorted[Math.min(rank(permille, this.n), this.n) - 1];
+    const place = rank(permille, this.n);
+    if (place <= this.n) return sorted[place - 1];
+    // Too few parts: the highest stands in, but none that is above every threshold, as one that was not found is.
+    const within = this.n - countAbove(sorted, MAX_LEVEL - 1);
+    return sorted[(within || this.n) - 1];
   }
 
   /**
