@@ -112,6 +112,7 @@ def make(
     kind: str = "good",
     lying: Lying = "any",
     tall: bool = False,
+    printed: bool = False,
     seed: int = SEED,
     lie: Lie | None = None,
 ) -> Sample:
@@ -122,6 +123,7 @@ def make(
         kind: ``good`` or one of :data:`KINDS`.
         lying: how differently the parts lie.
         tall: a long upright part in an image of 640 x 256 pixels instead of a shorter one in 384 x 384.
+        printed: whether a pattern of small signs is printed on all parts, the same on each.
         seed: another seed gives other parts.
         lie: how the part lies; None draws it.
     """
@@ -133,6 +135,8 @@ def make(
     if lie is None:
         lie = drawn_lie(rng, lying, misplaced=kind == "misplaced", tall=tall)
     part = _Part.turned_out(rng, TALL_REACH if tall else REACH)
+    if printed:
+        part.print_signs()
     if kind in ("scratch", "stain", "dent", "hole", "cap"):
         part.damage(np.random.default_rng([seed, number, index, 1]), kind, index % 6)
     part.finish()
@@ -200,6 +204,19 @@ class _Part:
         part.color = tone[..., None] * np.array((1.0, 0.98, 0.95), np.float32)
         part.color = part.color.astype(np.float32)
         return part
+
+    def print_signs(self) -> None:
+        """Print the signs that all parts have in common."""
+        rng, ink = np.random.default_rng(7), np.zeros(self.shape, np.uint8)
+        for _ in range(150):
+            x, y = (int(side * rng.uniform(0.06, 0.94)) for side in self.shape[::-1])
+            if rng.random() < 0.5:
+                sign = chr(int(rng.integers(48, 91)))
+                cv2.putText(ink, sign, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 2, cv2.LINE_AA)
+            else:
+                away = rng.integers(4, 16, 2)
+                cv2.rectangle(ink, (x, y), (x + int(away[0]), y + int(away[1])), 255, -1, cv2.LINE_AA)
+        self.color *= 1 - 0.75 * (ink.astype(np.float32) / 255)[..., None]
 
     def damage(self, rng: np.random.Generator, kind: str, level: int) -> None:
         """Add a defect, the smaller the larger the level, from 0 to 5."""
@@ -319,6 +336,7 @@ def main() -> None:
     parser.add_argument(
         "--tall", action="store_true", help="long upright parts in images of 256 x 640 pixels"
     )
+    parser.add_argument("--printed", action="store_true", help="a pattern of signs on every part")
     parser.add_argument("--good", type=int, default=48, help="good parts to fit on")
     parser.add_argument("--tested", type=int, default=20, help="good parts to test")
     parser.add_argument("--per-kind", type=int, default=6, help="parts with each kind of defect")
@@ -328,7 +346,7 @@ def main() -> None:
         shutil.rmtree(folder / sub, ignore_errors=True)
     poses = ["file,dx,dy,turn,scale"]
     for split, kind, index in plan(args.good, args.tested, args.per_kind):
-        made = make(index, kind=kind, lying=args.pose, tall=args.tall, seed=args.seed)
+        made = make(index, kind=kind, lying=args.pose, tall=args.tall, printed=args.printed, seed=args.seed)
         path = folder / split / kind / f"{index:03d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(made.image).save(path, "JPEG", quality=92)
