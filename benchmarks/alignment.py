@@ -2,7 +2,7 @@
 
     python benchmarks/alignment.py [--data FOLDER] [--check] [--json] [--quick]
 
-The parts are generated (``sample_data/make_bracket.py``): lying anywhere; with a printed pattern; lying loosely
+Parts are generated (``sample_data/make_bracket.py``): lying anywhere; with a printed pattern; lying loosely
 in a fixture, with misplaced ones among the defects; and long ones, on which a rectangular input is compared
 with the square. Each way of locating is crossed with ``feature_norm`` and, for parts lying anywhere, with an
 input of the frame's own shape and a region of interest that is the reference part itself. ``--data`` is a

@@ -171,4 +171,10 @@ def check_fit(task: Task) -> None:
         PadimError: no normal image is in the fit.
     """
     if not task.fit_rows:
+        lost = [normal for normal in task.normals if normal.lost]
+        if lost:
+            raise PadimError(
+                f"the part is found in none of the good images to fit on: in {lost[0].name}, {lost[0].lost}; "
+                "choose another reference part, another method or wider limits"
+            )
         raise PadimError("no image would be left in the fit; keep at least one normal image included")

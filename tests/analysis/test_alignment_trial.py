@@ -118,5 +118,8 @@ def test_it_can_be_stopped_and_says_what_it_lacks() -> None:
         alignment_trial(GOOD, config(None))
     with pytest.raises(PadimError, match="no threshold"):
         alignment_trial(GOOD[:3], config(), paint=False)
+    blank = [(f"blank_{i}.png", BLANK + np.uint8(i)) for i in range(4)]
+    with pytest.raises(PadimError, match=r"found in none of the good images.*blank_0\.png"):
+        alignment_trial([GOOD[0], *blank], config(), paint=False)
     with pytest.raises(PadimError, match="different names"):
         alignment_trial([GOOD[0], GOOD[0]], config())
