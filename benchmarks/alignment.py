@@ -182,7 +182,7 @@ def _measure(result: report.Report, name: str, parts: Parts, ways: tuple[str, ..
             method, *more = way.split(" + ")
             align = None if method == "off" else parts.align(method)
             try:
-                settings = {"feature_norm": norm, "align": align}
+                settings: dict[str, Any] = {"feature_norm": norm, "align": align}
                 if "shape" in more:  # near that of the frame around the part
                     frame = freeze(Align.model_validate(align), parts.good[0].image).frame
                     settings["input_size"] = input_shape_for([(round(frame.height), round(frame.width))])
