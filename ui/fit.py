@@ -32,6 +32,14 @@ UPLOADER = "normals"
 _NamedFile = TypeVar("_NamedFile", bound=ImageError | PassedOver)
 
 
+@dataclass(frozen=True)
+class SettingsOfModel:
+    """Settings taken over from a model, for a new fit on its images."""
+
+    name: str
+    config: PadimConfig
+
+
 @dataclass
 class FitState:
     """The state of the Fit page in one session.
@@ -49,6 +57,7 @@ class FitState:
         passed_over: files that the last fit did not read, because they are no images of the user's.
         confirmed: which of these images the user confirmed as shots of the same part.
         tried: the settings of the last fit that was started.
+        like: the settings of a model that the new one takes over; None: those of the form.
         view: what the page shows if there is a model: "new" (the form for another one) or its "normals".
     """
 
@@ -64,6 +73,7 @@ class FitState:
     passed_over: tuple[PassedOver, ...] = ()
     confirmed: Confirmed = field(default_factory=Confirmed)
     tried: PadimConfig | None = None
+    like: SettingsOfModel | None = None
     view: Literal["new", "normals"] = "new"
 
 
@@ -100,6 +110,12 @@ def sample() -> image_input.SampleParts | None:
 def show_normals() -> None:
     """Make the Fit page show the good parts of the model in use when it is opened next."""
     memory().view = "normals"
+
+
+def fit_like(name: str, config: PadimConfig) -> None:
+    """Make the page start a new model with the settings of this one."""
+    start_afresh()
+    memory().like = SettingsOfModel(name, config)
 
 
 def start_afresh(*, with_sample: bool = False) -> None:
@@ -197,7 +213,7 @@ def finish() -> bool:
     survey = survey_job()
     looked = None if survey is None or survey.state != "done" else survey.result.account
     start_afresh()
-    now.fit_key, now.afresh = None, False
+    now.fit_key, now.afresh, now.like = None, False, None
     now.failed = _by_name(fitted.failed, () if looked is None else looked.refused)
     now.passed_over = _by_name(fitted.passed_over, () if looked is None else looked.passed_over)
     workspace.use(fitted.model_id)

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from padim.analysis.locating_preview import LocatedPart, LocatingPreview
+    from padim.data.labeled_images import LabeledImages
     from padim.data.sources import Source
     from padim.data.survey import Survey, SurveyedImage
     from padim.locating.mark_check import ReferenceCheck
+    from ui.files.uploads import Named
     from ui.jobs.jobs import Job
 
 # Pixels of the reference as it is shown, at most: a browser holds four bytes for each.
@@ -53,6 +55,12 @@ class LocatingState:
         handled: serial number of the editor's last marks that the server has handled.
         used: the settings that were switched on; None while parts are compared as they lie.
         job: key of the job that tries them out.
+        defects: images of defects for the comparison; None paints some.
+        defect_files: the uploads behind them.
+        note_on_defects: why images of defects were not taken.
+        comparison: key of the job that compares with and without.
+        note: what came of proposing places, if none was found.
+        fresh: nothing was drawn for these images yet.
     """
 
     image_set: int = 0
@@ -61,13 +69,20 @@ class LocatingState:
     handled: int = 0
     used: Align | None = None
     job: str | None = None
+    defects: LabeledImages | None = None
+    defect_files: list[Named] = field(default_factory=list)
+    note_on_defects: str = ""
+    comparison: str | None = None
+    note: str = ""
+    fresh: bool = True
 
 
 def memory(image_set: int) -> LocatingState:
     """Return this session's state for a set of images; that for another set is dropped."""
     now = state.of(LocatingState)
     if now.image_set != image_set:
-        _forget_job(now)
+        for key in filter(None, (now.job, now.comparison)):
+            forget_job(key)
         fresh = LocatingState(image_set)
         now.__dict__.update(fresh.__dict__)
     return now
@@ -101,7 +116,22 @@ def chosen(now: LocatingState, survey: Survey) -> SurveyedImage:
 def choose(now: LocatingState, name: str) -> None:
     """Make another image the reference part; marks on the former one are dropped."""
     if now.reference != name:
-        now.reference, now.marks = name, ()
+        now.reference, now.marks, now.note = name, (), ""
+
+
+def propose(now: LocatingState, part: Reference) -> None:
+    """Put the places of the reference that are the best marks in the place of those that were drawn."""
+    from padim.locating.propose import propose_marks
+
+    proposed = propose_marks(part.rgb)
+    now.note = (
+        ""
+        if proposed
+        else "No place of this reference is distinctive enough. Mark one yourself, or choose another way."
+    )
+    if proposed:
+        others = tuple(mark for mark in now.marks if mark.kind != "place")
+        now.marks = others + tuple(Mark("place", *one.mark) for one in proposed)
 
 
 def reference(source: Source, item: SurveyedImage, bit_depth: int | None) -> Reference:
@@ -207,7 +237,8 @@ def try_out(
     now: LocatingState, align: Align, part: Reference, source: Source, names: Sequence[str], depth: int | None
 ) -> Job[Tried]:
     """Start trying the settings out on some good parts, in the background."""
-    _forget_job(now)
+    if now.job:
+        forget_job(now.job)
     now.job = f"locating:{state.session_id()}"
     return watch.start(
         now.job,
@@ -222,13 +253,12 @@ def job(now: LocatingState) -> Job[Tried] | None:
     return watch.find(now.job) if now.job else None
 
 
-def _forget_job(now: LocatingState) -> None:
-    if now.job:
-        found = watch.find(now.job)
-        if found is not None and found.running:
-            found.cancel()
-        watch.registry().discard(now.job)
-        now.job = None
+def forget_job(key: str) -> None:
+    """Discard a job; one that is running is stopped."""
+    found = watch.find(key)
+    if found is not None and found.running:
+        found.cancel()
+    watch.registry().discard(key)
 
 
 def _tried(

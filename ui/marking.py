@@ -10,7 +10,7 @@ from ui.locating import Kind, LocatingState, Mark, Reference
 
 if TYPE_CHECKING:
     from padim.locating.mark_check import ReferenceCheck
-    from padim.locating.settings import LocatingMethod
+    from padim.locating.settings import Align, LocatingMethod
 
 KINDS: dict[LocatingMethod, tuple[Kind, ...]] = {
     "outline": ("background", "end"),
@@ -66,6 +66,18 @@ def on_marks(now: LocatingState, part: Reference, method: LocatingMethod, value:
     if inside and sized and few and all(m.kind in KINDS[method] for m in marks):
         others = tuple(mark for mark in now.marks if mark.kind not in KINDS[method])
         now.marks = others + marks
+
+
+def prefill(now: LocatingState, align: Align) -> None:
+    """Take over the reference and the marks of a model, for a new fit on the same images."""
+    now.reference = align.reference
+    marks = [Mark("place", *mark) for mark in align.marks]
+    if align.background is not None:
+        x, y = zip(*align.background, strict=True)
+        marks.append(Mark("background", min(x), min(y), max(x) - min(x), max(y) - min(y)))
+    if align.first_end is not None:
+        marks.append(Mark("end", *align.first_end, 0, 0))
+    now.marks = tuple(marks)
 
 
 def settings(marks: tuple[Mark, ...], method: LocatingMethod) -> dict[str, Any]:

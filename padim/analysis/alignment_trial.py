@@ -195,6 +195,7 @@ def alignment_trial(
     config: PadimConfig,
     labelled: Iterable[TrialDefect] | None = None,
     *,
+    plain: PadimConfig | None = None,
     groups: Groups = None,
     displaced: Collection[str] | None = None,
     percentile: float | None = None,
@@ -211,6 +212,8 @@ def alignment_trial(
         images: (name, content) of images of good parts; they can be read several times, as a folder can.
         config: the settings, with ``align``.
         labelled: images of defective parts, which can be read several times; None or none paints some.
+        plain: the settings of the fit without locating, such as another input size for whole images; None:
+            the same ones.
         groups: which images show the same part, as for :meth:`padim.Padim.fit`.
         displaced: kinds of defects that are a part that does not lie as it should; None tells them by name.
         percentile: of the thresholds; None is the usual one.
@@ -242,7 +245,7 @@ def alignment_trial(
     given = None if labelled is None else _Listed(labelled)
     carriers = [] if given or not paint else carriers_of(chosen.names, config.align.reference, groups)
     models = []
-    for settings, title in zip((_without(config), config), _TITLES, strict=True):
+    for settings, title in zip((plain or _without(config), config), _TITLES, strict=True):
         model = Padim(settings)
         if percentile is not None:
             model.set_decision(percentile=percentile)

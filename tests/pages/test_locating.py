@@ -13,7 +13,7 @@ from padim import Workspace
 from padim.locating.settings import Align
 from tests.pages.session import Session
 from tests.parts import part, png, screw
-from tests.posed import any_pose
+from tests.posed import any_pose, posed
 from ui import locating, marking
 from ui.locating import LocatingState
 
@@ -207,3 +207,52 @@ def test_a_model_is_fitted_on_located_parts_and_says_so(home: Path) -> None:
     assert Workspace(home).open(entry.id).normals_[9].status == "not_good"
     assert "It was found in all images of good parts." in page.text
     assert "Taken out of the fit" in page.text
+
+
+def test_both_fits_are_compared_before_it_is_switched_on() -> None:
+    page = small(Session("fit").upload([(name, png(rgb)) for name, rgb in any_pose(24)]))
+    page.set("radio", METHOD, "outline").click("locate-try")
+    assert "Does it earn its place?" in page.text
+    page.click("locate-compare")
+    assert "Good parts rejected" in page.text
+    assert "an indication only" in page.text
+    assert "of other settings" not in page.text
+    # Labelled defects take the place of painted ones; those that are no defects are refused.
+    bad = [(f"bad/{i}.png", png(posed(900 + i, turn=40 * i, defect=(-20, -4)))) for i in range(4)]
+    good = [(f"good/{i}.png", png(posed(950 + i))) for i in range(2)]
+    page.app.file_uploader[-1].set_value([(*file, "application/octet-stream") for file in good])
+    page.run()
+    assert "no images labelled as defects" in page.text
+    page.app.file_uploader[-1].set_value([(*file, "application/octet-stream") for file in [*bad, *good]])
+    page.run()
+    assert "4 defects of 1 kind; 2 good ones of them left out" in page.text
+    page.click("locate-compare")
+    assert "Bad, caught" in page.text
+    assert "an indication only" not in page.text
+    assert facts(page) == "as they lie"
+    page.set("number_input", "locate-outline-margin", 20.0)
+    assert "comparison is of other settings" not in page.text  # not tried: it is not shown
+
+
+def test_a_model_is_fitted_again_with_the_settings_of_another(home: Path) -> None:
+    images = [(name, png(rgb)) for name, rgb in any_pose(9)]
+    page = small(Session("fit").upload(images)).click("fit-go")
+    assert "Parts are compared as they lie." in page.text
+    page.click("fit-like").upload(images)
+    assert "Those of" in page.text
+    page.set("radio", "locate-method-2", "outline").set("number_input", "locate-outline-max_shift", 44.0)
+    page.click("locate-try").click("locate-use").click("fit-go")
+    first, second = sorted(Workspace(home).models(), key=lambda entry: entry.created)
+    plain, located = (Workspace(home).open(entry.id).config for entry in (first, second))
+    assert (plain.n_features, plain.grid_stride) == (located.n_features, located.grid_stride) == (10, 16)
+    assert plain.align is None
+    assert located.align is not None
+    # What is cut out is longer than the image is.
+    (height, width), (own_height, own_width) = plain.input_shape, located.input_shape
+    assert own_width / own_height > 1.2 * width / height
+    # Once more: the way of locating is taken over too.
+    page.click("fit-like").upload(images)
+    assert page.app.radio(key="locate-method-3").value == "outline"
+    assert page.app.number_input(key="locate-outline-max_shift").value == 44
+    page.click("fit-unlike")
+    assert page.app.selectbox(key="fit-backbone")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from padim.locating.wording import located_by, settings_text
-from ui import model_changes
+from ui import fit, model_changes
 from ui.app import shell
 from ui.app.text import count, multiple
 from ui.views.changes import apply_change
@@ -28,10 +28,25 @@ _SHOWN_AT_ONCE = 12
 def draw_located(entry: Entry, model: Padim, busy: bool) -> None:
     """Draw how the part is located: the reference part, and the good images in which it was not found."""
     align = model.config.align
+    st.subheader("Where the part lies")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            "Parts are compared as they lie."
+            if align is None
+            else f"Each part is located {located_by(align)}. {settings_text(align)}"
+        )
+        if st.button(
+            "Locate the parts" if align is None else "Locate them otherwise",
+            key="fit-like",
+            icon=":material/center_focus_strong:",
+            help="Where the part lies decides what the network sees, so that it takes another fit: bring the "
+            "same images again, try it out, and fit a new model with the settings of this one. This one "
+            "stays as it is.",
+        ):
+            fit.fit_like(entry.name, model.config)
+            st.rerun()
     if align is None:
         return
-    st.subheader("Where the part lies")
-    st.caption(f"Each part is located {located_by(align)}. {settings_text(align)}")
     lost = [i for i, n in enumerate(model.normals_) if n.lost and n.status == "kept_out"]
     grid = st.grid(min_column_width=160, gap="small", key="fit-located")
     for index, normal in enumerate(model.normals_):

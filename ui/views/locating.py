@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,41 @@ from ui.jobs import watch
 from ui.widgets import align_settings, panels
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from padim.data.sources import Source
     from padim.data.survey import Survey
     from padim.locating.mark_check import ReferenceCheck
     from padim.locating.settings import LocatingMethod
+    from ui.fit import SettingsOfModel
     from ui.locating import LocatingState, Reference, Tried, Use
 
 _EDITOR = "locate-marks"
 _MOST_OFFERED = 24
+
+
+@dataclass(frozen=True)
+class Located:
+    """How the part is located in the next fit.
+
+    Attributes:
+        align: the settings; None for none.
+        use: whether they were switched on.
+        candidate: the settings that were tried out or switched on, None for others.
+        place: where the comparison of fits with and without is to be drawn; None for nowhere.
+        frame: (height, width) in pixels of what the candidate cuts out of the reference part.
+    """
+
+    align: Align | None
+    use: Use
+    candidate: Align | None = None
+    place: DeltaGenerator | None = None
+    frame: tuple[int, int] = (1, 1)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) in pixels of what is cut out of the reference part; None for the whole image."""
+        return None if self.align is None else self.frame
 
 
 def draw(
@@ -33,9 +61,10 @@ def draw(
     survey: Survey,
     parts: dict[str, str],
     depth: int | None,
+    like: SettingsOfModel | None,
     *,
     locked: bool,
-) -> tuple[Align | None, Use]:
+) -> Located:
     """Draw the section.
 
     Args:
@@ -44,12 +73,15 @@ def draw(
         survey: what was found in them.
         parts: each image's part, by image name.
         depth: the range of images deeper than 8 bits; None where it is not known or does not matter.
+        like: the model whose settings are taken over, of which these are the first values.
         locked: whether nothing can be changed, because a fit is running.
-
-    Returns:
-        The settings of locating for the fit, None for none; and whether they were switched on.
     """
     now = locating.memory(image_set)
+    if now.fresh:
+        now.fresh = False
+        if like is not None and like.config.align is not None:
+            align_settings.prefill(f"locate-method-{image_set}", like.config.align)
+            marking.prefill(now, like.config.align)
     with st.container(key="locating"):
         st.subheader("Where the part lies")
         st.caption(
@@ -58,20 +90,27 @@ def draw(
         )
         method = align_settings.method(f"locate-method-{image_set}", locked=locked)
         if method is None:
-            return None, locating.use(now, None, None)
+            return Located(None, locating.use(now, None, None))
     with st.container(key="locate-work"):
         try:
             part = locating.reference(source, locating.chosen(now, survey), depth)
         except PadimError as error:
             shell.failure("The reference part cannot be read.", error)
-            return None, locating.use(now, None, method)
+            return Located(None, locating.use(now, None, method))
         _reference(now, survey, part, method, locked)
         editor = st.container()
         chosen = align_settings.settings(method, locked=locked)
         align, found = _settings(now, part, method, chosen)
         with editor:
             _marks(now, part, method, found, locked)
-        return _trial(now, source, survey, parts, depth, part, method, align, found, locked)
+        use = _trial(now, source, survey, parts, depth, part, method, align, found, locked)
+        if align is None or found is None or found.frame is None:
+            return Located(None, use)
+        frame = max(1, round(found.frame.height)), max(1, round(found.frame.width))
+        job = locating.job(now)
+        tried = job is not None and job.state == "done" and job.result.align == align
+        place = st.container() if tried or use == "on" else None
+        return Located(align if use == "on" else None, use, align, place, frame)
 
 
 def _settings(
@@ -129,7 +168,7 @@ def _choose(now: LocatingState, survey: Survey, part: Reference) -> None:
     for i, name in enumerate(shown):
         with grid.cell():
             image = panels.ServedImage(seen[name].thumbnail or b"")
-            st.html(panels.gallery([panels.Thumb(image, name)]))
+            st.html(panels.gallery([panels.Thumb(image, name)], small=True))
             st.button(
                 "In use" if name == part.name else "Take this",
                 key=f"locate-take-{now.image_set}-{i}",
@@ -156,6 +195,18 @@ def _marks(
             "Nothing has to be drawn if the border of the image is background and the part's heavier end "
             "tells its direction. Otherwise mark an area of **background**, or the **end** that comes first."
         )
+    if method == "template":
+        st.button(
+            "Propose places",
+            key="locate-propose",
+            icon=":material/auto_fix_high:",
+            disabled=locked,
+            on_click=locating.propose,
+            args=(now, part),
+            help="Looks for places that are distinctive and occur once. They can be moved, or deleted.",
+        )
+        if now.note:
+            st.warning(now.note, icon=":material/warning:")
     marks.component()(
         key=_EDITOR,
         data=marking.message(now, part, method, found, locked=locked),
@@ -177,14 +228,14 @@ def _trial(
     align: Align | None,
     found: ReferenceCheck | None,
     locked: bool,
-) -> tuple[Align | None, Use]:
+) -> Use:
     usable = align is not None and found is not None and not found.refused
     use = locating.use(now, align, method)
     names = locating.names_to_try(survey, part.name, parts)
     job = locating.job(now)
     if job is not None and job.running:
         watch.watch(job)
-        return now.used if use == "on" else None, use
+        return use
     result = job.result if job is not None and job.state == "done" else None
     fresh = result is not None and result.align == align
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -222,7 +273,7 @@ def _trial(
         if not fresh:
             st.caption(":material/history: These results are of other settings than those above.")
         _result(result)
-    return now.used if use == "on" else None, use
+    return use
 
 
 def _say(use: Use, usable: bool) -> None:

@@ -11,13 +11,23 @@ from padim.errors import PadimError
 from padim.locating.wording import located_by
 from padim.methods.requirements import can_fit
 from ui import fit
+from ui import locating as locating_state
 from ui.app import shell
 from ui.app.text import count
 from ui.files import grouping, image_input, uploads
 from ui.files.survey import size_note
 from ui.jobs import watch
-from ui.views import locating
-from ui.widgets import bit_depth, costs, file_account, networks, panels, resolution, settings
+from ui.views import locating, locating_trial
+from ui.widgets import (
+    bit_depth,
+    costs,
+    file_account,
+    input_sizes,
+    networks,
+    panels,
+    resolution,
+    settings,
+)
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -136,22 +146,71 @@ def _settings(
     known, depth = bit_depth.choose(survey, disabled=running is not None)
     start = st.container()
     st.subheader("Settings")
-    config = settings.form(survey.sizes)
     assert state.image_set is not None
+    # Drawn first, in a place of its own: the input size follows what is cut out where the part lies.
     with where:
-        align, use = locating.draw(
-            state.sets, state.image_set.source, survey, parts, depth, locked=running is not None
+        located = locating.draw(
+            state.sets, state.image_set.source, survey, parts, depth, state.like, locked=running is not None
         )
+    config = _like(state.like, located) if state.like else settings.form(survey.sizes, located.size)
     if config is not None:
-        config = config.model_copy(update={"bit_depth": depth, "align": align})
+        config = config.model_copy(update={"bit_depth": depth, "align": located.align})
+    if located.place is not None:
+        with located.place:
+            _compare(survey, parts, config, located, known, locked=running is not None)
     with start:
-        if use in ("off", "changed"):
+        if located.use in ("off", "changed"):
             st.warning(
                 "Locating the part was set up but is not switched on: this model would compare the parts as "
                 "they lie.",
                 icon=":material/warning:",
             )
         _costs_and_start(survey, parts, name, config, running, known)
+
+
+def _compare(
+    survey: Survey,
+    parts: dict[str, str],
+    config: PadimConfig | None,
+    located: locating.Located,
+    known: bool,
+    *,
+    locked: bool,
+) -> None:
+    """Draw the comparison of fits with and without locating, each with the input size of its own images."""
+    from padim.data.input_shape import input_shape_for
+
+    image_set = fit.memory().image_set
+    assert image_set is not None
+    pair: list[PadimConfig | None] = [None, None]
+    if config is not None:
+        follows = fit.memory().like is not None or input_sizes.as_the_parts()
+        area = config.input_shape[0] * config.input_shape[1]
+        shapes = [located.frame], list(survey.sizes)
+        for i, (align, sizes) in enumerate(zip((located.candidate, None), shapes, strict=True)):
+            size = input_shape_for(sizes, area) if follows else config.input_size
+            pair[i] = config.model_copy(update={"align": align, "input_size": size})
+    ready = config is not None and networks.ready(config) and known and not locked
+    locating_trial.draw(
+        locating_state.memory(fit.memory().sets), image_set.source, pair[0], pair[1], parts, ready=ready
+    )
+
+
+def _like(like: fit.SettingsOfModel, located: locating.Located) -> PadimConfig:
+    """Draw which model's settings are taken, and return them for parts located in this way."""
+    from padim.data.input_shape import input_shape_for
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Those of **{panels.plain(like.name)}**.")
+        if st.button("Choose them anew", key="fit-unlike", icon=":material/tune:"):
+            fit.memory().like = None
+            st.rerun()
+    st.caption("All but where the part lies; the input size follows what is cut out there.")
+    config = like.config
+    if located.size is None:
+        return config
+    area = config.input_shape[0] * config.input_shape[1]
+    return config.model_copy(update={"input_size": input_shape_for([located.size], area), "fit": "stretch"})
 
 
 def _costs_and_start(
@@ -190,7 +249,7 @@ def _costs_and_start(
             f"{n_parts + 1} can be told. 40 or more are better.",
             icon=":material/info:",
         )
-    if config is not None and survey.mixed_shapes:
+    if config is not None and survey.mixed_shapes and config.align is None:
         from padim.data.shapes import shape_note
 
         note = shape_note(survey.sizes)

@@ -27,6 +27,7 @@ METHODS: dict[LocatingMethod | None, tuple[str, str]] = {
 _DETECTORS = {"sift": "SIFT: more exact", "orb": "ORB: faster"}
 _ON_LOST = {"reject": "Reject", "review": "Review"}
 # What is weighed, with the name of the setting.
+_USUAL_WEIGHT = 3.0
 _WEIGHTS = {"shift": "Shift", "turn": "Turn", "scale": "Size"}
 
 
@@ -50,19 +51,42 @@ def method(key: str, *, locked: bool) -> LocatingMethod | None:
     )
 
 
+def prefill(method_key: str, align: Align) -> None:
+    """Set the widgets, before they are drawn, to the settings of a model."""
+    key = f"locate-{align.method}"
+    values: dict[str, Any] = {
+        method_key: align.method,
+        f"{key}-lost": align.on_lost,
+        f"{key}-resize": align.resize,
+    }
+    for field in ("max_shift", "max_turn", "max_scale", "min_match"):
+        values[f"{key}-{field}"] = getattr(align, field)
+    if align.method == "outline":
+        values[f"{key}-margin"] = align.margin
+    if align.method == "features":
+        values[f"{key}-detector"] = align.detector
+    for name in _WEIGHTS:
+        weight = getattr(align, f"{name}_weight")
+        values[f"{key}-judge-{name}"] = weight is not None
+        if weight is not None:
+            values[f"{key}-{name}-weight"] = weight
+    st.session_state.update(values)
+
+
 def settings(name: LocatingMethod, *, locked: bool) -> dict[str, Any]:
     """Draw a method's settings, but for what is drawn on the reference; return them by field of Align."""
     # The defaults of a method are those of the engine. Marks do not matter here.
     standard = Align(method=name, marks=((0, 0, 1, 1),) if name == "template" else ())
     key = f"locate-{name}"
     chosen: dict[str, Any] = {}
+    # Values are stored in the session, not passed to the widgets: a model's settings are set there too.
     if name == "outline":
+        st.session_state.setdefault(f"{key}-margin", standard.margin)
         chosen["margin"] = st.number_input(
             "Margin (%)",
-            0.0,
-            100.0,
-            standard.margin,
-            1.0,
+            min_value=0.0,
+            max_value=100.0,
+            step=1.0,
             format="%.4g",
             key=f"{key}-margin",
             persist_state="session",
@@ -105,12 +129,12 @@ def _limits(standard: Align, key: str, *, locked: bool) -> dict[str, Any]:
     grid = st.grid(min_column_width=_NARROWEST, gap="small", key=f"{key}-limits")
     for field, label, low, high, step, hint in fields:
         with grid.cell():
+            st.session_state.setdefault(f"{key}-{field}", float(getattr(standard, field)))
             chosen[field] = st.number_input(
                 label,
-                float(low),
-                float(high),
-                float(getattr(standard, field)),
-                float(step),
+                min_value=float(low),
+                max_value=float(high),
+                step=float(step),
                 format="%.4g",
                 key=f"{key}-{field}",
                 persist_state="session",
@@ -127,9 +151,9 @@ def _limits(standard: Align, key: str, *, locked: bool) -> dict[str, Any]:
         disabled=locked,
         help="The verdict of such an image. No part at all, two parts, or one cut by the border count too.",
     )
+    st.session_state.setdefault(f"{key}-resize", standard.resize)
     chosen["resize"] = st.checkbox(
         "Bring all parts to the same size",
-        standard.resize,
         key=f"{key}-resize",
         persist_state="session",
         disabled=locked,
@@ -144,7 +168,7 @@ def _weights(standard: Align, key: str, *, locked: bool) -> dict[str, Any]:
     st.caption(
         "A part that lies too far off can be a defect by itself: a label stuck on crooked. What is ticked "
         "gets a limit from the good parts, under the same false-reject promise as the map. A larger weight "
-        "is more lenient; with 1, all weigh alike."
+        "is more lenient."
     )
     chosen: dict[str, Any] = {}
     grid = st.grid(min_column_width=_NARROWEST, gap="small", key=f"{key}-weights")
@@ -152,19 +176,19 @@ def _weights(standard: Align, key: str, *, locked: bool) -> dict[str, Any]:
         field = f"{name}_weight"
         usual = getattr(standard, field)
         with grid.cell():
+            st.session_state.setdefault(f"{key}-judge-{name}", usual is not None)
             judged = st.checkbox(
                 f"{label} is judged",
-                usual is not None,
                 key=f"{key}-judge-{name}",
                 persist_state="session",
                 disabled=locked,
             )
+            st.session_state.setdefault(f"{key}-{name}-weight", usual or _USUAL_WEIGHT)
             weight = st.number_input(
                 f"Weight of the {label.lower()}",
-                0.001,
-                1000.0,
-                usual or 1.0,
-                0.1,
+                min_value=0.001,
+                max_value=1000.0,
+                step=0.5,
                 format="%.4g",
                 key=f"{key}-{name}-weight",
                 persist_state="session",

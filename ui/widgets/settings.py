@@ -25,12 +25,13 @@ _NORMS = {"l2": "One length for each layer", "none": "As the network gives them"
 STRIDES = {4: "4 px, closest", 8: "8 px", 16: "16 px, widest"}
 
 
-def form(sizes: Mapping[tuple[int, int], int]) -> PadimConfig | None:
+def form(sizes: Mapping[tuple[int, int], int], located: tuple[int, int] | None = None) -> PadimConfig | None:
     """Draw the widgets and return the resulting configuration, or None while it is not valid.
 
     Args:
         sizes: how many images of good parts have which (height, width) in pixels. If their shapes differ,
             padding is the better default; from their number the cost of a preset is estimated.
+        located: (height, width) in pixels of what is cut out where the part lies; None for whole images.
     """
     from pydantic import ValidationError
 
@@ -57,22 +58,10 @@ def form(sizes: Mapping[tuple[int, int], int]) -> PadimConfig | None:
     # Filled in later, because its text on the weights depends on a widget further down.
     about = st.container()
     with st.expander("Layers, input size and grid", key="fit-closely", icon=":material/tune:"):
-        chosen.update(_closeness(backbone, name, sizes))
+        chosen.update(_closeness(backbone, name, sizes if located is None else [located]))
     picked = chosen["layers"]
-    chosen["fit"] = st.radio(
-        "Shape",
-        ["stretch", "pad"],
-        index=1 if mixed else 0,
-        format_func={
-            "stretch": "Stretch to the input size",
-            "pad": "Keep the shape, pad the rest",
-        }.__getitem__,
-        key=f"fit-shape-{mixed}",
-        persist_state="session",
-        horizontal=True,
-        help="Stretching uses every pixel and is right when all images have one shape. Padding keeps "
-        "proportions when they differ.",
-    )
+    # What is cut out where the part lies has one shape, which the input size follows.
+    chosen["fit"] = _shape(mixed) if located is None else "stretch"
     with st.expander("Advanced"):
         chosen.update(_advanced())
         chosen["pixel_size_mm"] = resolution.pixel_size("fit-pixel-size", None)
@@ -96,6 +85,23 @@ def form(sizes: Mapping[tuple[int, int], int]) -> PadimConfig | None:
     with preset:
         preset_control.draw(chosen, config, sum(sizes.values()))
     return config
+
+
+def _shape(mixed: bool) -> str:
+    return st.radio(
+        "Shape",
+        ["stretch", "pad"],
+        index=1 if mixed else 0,
+        format_func={
+            "stretch": "Stretch to the input size",
+            "pad": "Keep the shape, pad the rest",
+        }.__getitem__,
+        key=f"fit-shape-{mixed}",
+        persist_state="session",
+        horizontal=True,
+        help="Stretching uses every pixel and is right when all images have one shape. Padding keeps "
+        "proportions when they differ.",
+    )
 
 
 def _closeness(backbone: Backbone, name: str, sizes: Iterable[tuple[int, int]]) -> dict[str, Any]:
