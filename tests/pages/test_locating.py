@@ -242,7 +242,7 @@ def test_a_model_is_fitted_again_with_the_settings_of_another(home: Path) -> Non
     assert "Those of" in page.text
     page.set("radio", "locate-method-2", "outline").set("number_input", "locate-outline-max_shift", 44.0)
     page.click("locate-try").click("locate-use").click("fit-go")
-    first, second = sorted(Workspace(home).models(), key=lambda entry: entry.created)
+    second, first = Workspace(home).models()  # the newest comes first
     plain, located = (Workspace(home).open(entry.id).config for entry in (first, second))
     assert (plain.n_features, plain.grid_stride) == (located.n_features, located.grid_stride) == (10, 16)
     assert plain.align is None

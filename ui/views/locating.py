@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from padim.data.sources import Source
     from padim.data.survey import Survey
+    from padim.locating.frame import Frame
     from padim.locating.mark_check import ReferenceCheck
     from padim.locating.settings import LocatingMethod
     from ui.fit import SettingsOfModel
@@ -40,19 +41,26 @@ class Located:
         use: whether they were switched on.
         candidate: the settings that were tried out or switched on, None for others.
         place: where the comparison of fits with and without is to be drawn; None for nowhere.
-        frame: (height, width) in pixels of what the candidate cuts out of the reference part.
+        frame: what the candidate cuts out of the reference part; None without one.
     """
 
     align: Align | None
     use: Use
     candidate: Align | None = None
     place: DeltaGenerator | None = None
-    frame: tuple[int, int] = (1, 1)
+    frame: Frame | None = None
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(height, width) of the frame in whole pixels; (1, 1) without one."""
+        if self.frame is None:
+            return 1, 1
+        return max(1, round(self.frame.height)), max(1, round(self.frame.width))
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """(height, width) in pixels of what is cut out of the reference part; None for the whole image."""
-        return None if self.align is None else self.frame
+        """(height, width) in pixels of what is cut out in the next fit; None for the whole image."""
+        return None if self.align is None else self.frame_size
 
 
 def draw(
@@ -106,11 +114,10 @@ def draw(
         use = _trial(now, source, survey, parts, depth, part, method, align, found, locked)
         if align is None or found is None or found.frame is None:
             return Located(None, use)
-        frame = max(1, round(found.frame.height)), max(1, round(found.frame.width))
         job = locating.job(now)
         tried = job is not None and job.state == "done" and job.result.align == align
         place = st.container() if tried or use == "on" else None
-        return Located(align if use == "on" else None, use, align, place, frame)
+        return Located(align if use == "on" else None, use, align, place, found.frame)
 
 
 def _settings(

@@ -165,7 +165,7 @@ def _settings(
                 "they lie.",
                 icon=":material/warning:",
             )
-        _costs_and_start(survey, parts, name, config, running, known)
+        _costs_and_start(survey, parts, name, config, located, running, known)
 
 
 def _compare(
@@ -186,7 +186,7 @@ def _compare(
     if config is not None:
         follows = fit.memory().like is not None or input_sizes.as_the_parts()
         area = config.input_shape[0] * config.input_shape[1]
-        shapes = [located.frame], list(survey.sizes)
+        shapes = [located.frame_size], list(survey.sizes)
         for i, (align, sizes) in enumerate(zip((located.candidate, None), shapes, strict=True)):
             size = input_shape_for(sizes, area) if follows else config.input_size
             pair[i] = config.model_copy(update={"align": align, "input_size": size})
@@ -218,6 +218,7 @@ def _costs_and_start(
     parts: dict[str, str],
     name: str,
     config: PadimConfig | None,
+    located: locating.Located,
     running: Job[fit.FitOutcome] | None,
     known: bool,
 ) -> None:
@@ -226,11 +227,11 @@ def _costs_and_start(
     n_parts = len(set(parts.values()))
     if config is not None:
         with st.container(key="fit-costs"):
-            located = [("Parts are compared", located_by(config.align))]
-            finely = resolution_of(config, survey.sizes.elements(), mm_per_pixel=config.pixel_size_mm)
-            st.html(
-                panels.facts([*costs.facts(config, len(survey.seen)), *located, *resolution.facts(finely)])
-            )
+            frame = None if config.align is None else located.frame
+            sizes = survey.sizes.elements()
+            finely = resolution_of(config, sizes, frame=frame, mm_per_pixel=config.pixel_size_mm)
+            how = ("Parts are compared", located_by(config.align))
+            st.html(panels.facts([*costs.facts(config, len(survey.seen)), how, *resolution.facts(finely)]))
             resolution.warnings(finely)
         st.caption(
             costs.note(config, len(survey.seen)),
