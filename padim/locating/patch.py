@@ -20,7 +20,7 @@ Vector = npt.NDArray[np.float64]
 # Longer side of the patch on which one direction is compared.
 _SIDE = 80
 # Rings and directions of the polar images on which all directions are compared.
-_RINGS, _DIRECTIONS = 32, 360
+_RINGS, _DIRECTIONS = 24, 240
 # So many directions are returned: those of a nut and a few more.
 _PEAKS = 8
 # Gray levels of noise that are no likeness: without it, plain surfaces would be compared by their noise.
@@ -107,8 +107,9 @@ class Rose:
         angles = np.arange(_DIRECTIONS, dtype=np.float32)[:, None] * np.float32(2 * np.pi / _DIRECTIONS)
         terms = np.stack([np.ones_like(mask), area * np.cos(angles), area * np.sin(angles)], axis=-1)
         terms, flat = terms.reshape(-1, 3), colors.reshape(-1, 3)
-        weighted = terms * share.reshape(-1, 1)
-        plane = np.linalg.lstsq(weighted.T @ terms, weighted.T @ flat, rcond=1e-6)[0]
+        weighted = (terms * share.reshape(-1, 1)).T
+        normal = weighted @ terms + np.float32(1e-3) * np.eye(3, dtype=np.float32)
+        plane = np.linalg.solve(normal, weighted @ flat)
         inside = (flat - terms @ plane).reshape(colors.shape) * (mask * np.sqrt(area))[..., None]
         # What is the same in all directions tells none.
         inside -= inside.mean(axis=0)
