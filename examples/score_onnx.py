@@ -90,15 +90,19 @@ def eight_bits(image, depth):
 
 
 def prepared(path, meta):
-    """Return the graph's inputs, the image's area in the square (top, left, height, width), and its size."""
-    # Older files do not say the depth; 8 bits were the only one.
-    image, size = decoded(path, int(meta.get("bit_depth", "8"))), int(meta["input_size"])
-    # Stretched to a square, or resized to fit into it and padded; halves are rounded up.
-    longest = image.size if meta["fit"] == "stretch" else [max(image.size)] * 2
-    sides = zip(image.size, longest, strict=True)
-    wide, high = (max(1, (2 * side * size + of) // (2 * of)) for side, of in sides)
-    left, top = (size - wide) // 2, (size - high) // 2
-    rgb, inside = np.full((1, size, size, 3), 127, np.uint8), np.zeros((1, size, size), np.float32)
+    """Return the graph's inputs, the image's area in the input (top, left, height, width), and its size."""
+    # Older files do not say the depth; 8 bits were the only one. Nor both sides; all were squares.
+    image = decoded(path, int(meta.get("bit_depth", "8")))
+    high, wide = (int(meta.get(side) or meta["input_size"]) for side in ("input_height", "input_width"))
+    rgb, inside = np.full((1, high, wide, 3), 127, np.uint8), np.zeros((1, high, wide), np.float32)
+    # Stretched to the whole input, or resized to fit into it and padded; halves are rounded up.
+    (across, down), top, left = image.size, 0, 0
+    if meta["fit"] == "pad" and down * wide >= across * high:
+        whole, wide = wide, max(1, (2 * across * high + down) // (2 * down))
+        left = (whole - wide) // 2
+    elif meta["fit"] == "pad":
+        whole, high = high, max(1, (2 * down * wide + across) // (2 * across))
+        top = (whole - high) // 2
     # Pillow's filter is antialiased, as at the fit. OpenCV's default, INTER_LINEAR, is not: on photographs of
     # many megapixels it gives other features, and other verdicts. With OpenCV reduce with INTER_AREA, and
     # convert BGR to RGB (benchmarks/resize_filters.py measures both).

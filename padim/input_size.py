@@ -15,6 +15,7 @@ __all__ = [
     "LARGEST",
     "SMALLEST",
     "InputSize",
+    "about_area",
     "as_input_size",
     "as_shape",
     "as_text",
@@ -29,6 +30,15 @@ Shape: TypeAlias = tuple[int, int]
 COARSEST_STRIDE = 32
 SMALLEST, LARGEST = 64, 2048
 _TEXT = re.compile(r"\s*(\d{1,6})\s*(?:[x×*,]\s*(\d{1,6})\s*)?", re.IGNORECASE)
+
+
+# Of rectangles with multiples of 32 as sides; a model's cost follows the area.
+_SMALLEST_AREA, _LARGEST_AREA = 0.8, 1.1
+
+
+def about_area(pixels: int, wanted: int) -> bool:
+    """Whether an area is about the wanted one, as nearly as sides of multiples of 32 allow."""
+    return _SMALLEST_AREA <= pixels / wanted <= _LARGEST_AREA
 
 
 def as_shape(size: InputSize) -> Shape:

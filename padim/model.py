@@ -17,7 +17,9 @@ from typing import Any, Literal, Self, TypeAlias
 
 from padim import persistence
 from padim.config import PadimConfig
+from padim.data.first_size import first_size
 from padim.data.good_inputs import as_good_parts
+from padim.data.input_shape import is_open, with_input_shape
 from padim.data.inputs import as_images
 from padim.data.loading import Cancel, OnError, Progress, Watch
 from padim.data.shapes import mixed_shapes, shape_note
@@ -37,6 +39,7 @@ from padim.storage.normals import Groups, Normal, regrouped, with_status
 from padim.storage.saved_places import SavedPlaces
 from padim.storage.thumbnails import Readable, Thumbnails
 from padim.storage.work_folder import WorkFolder
+from padim.text import size
 from padim.working_state import WorkingSet, check_working_files
 
 __all__ = ["Choice", "Padim", "Prediction"]
@@ -138,13 +141,13 @@ class Padim(Decider):
         check = self._check_shared_files
         return WorkingSet(self._work.path, self._run, self._writing, self._install, check)
 
-    def _run(self, config: PadimConfig | None = None) -> FitRun:
-        """Return the start of a fit: the present model, optionally with another configuration."""
+    def _run(self, config: PadimConfig | None = None, network: ModelNetwork | None = None) -> FitRun:
+        """Return the start of a fit: the present model, optionally with other settings and their network."""
         former = None if self._current is None else self._current.fitted
         by_hand = self.decision.threshold_by_hand
         return FitRun(
             config or self.config,
-            self._network,
+            network or self._network,
             self._work.path,
             by_hand,
             former,
@@ -185,7 +188,7 @@ class Padim(Decider):
 
         Args:
             images: any input of :func:`padim.data.inputs.as_images`: a folder, a zip, files, arrays ...; read
-                once, and never all in memory.
+                once, and never all in memory. The first usable one decides an ``input_size`` not set.
             folder: folder with the good parts in a folder or zip, such as ``train/good``; ``.`` says that all
                 images are good parts, whatever the names of folders say.
             groups: part by image name, for parts photographed more than once; identical files are always one
@@ -215,7 +218,13 @@ class Padim(Decider):
         watch, given = Watch(progress, cancel, on_error), as_good_parts(images, folder)
         with self._writing:
             self._check_shared_files()
-            fitted, bit_depth = self._run().fit(given, groups, watch, unfinished)
+            config, network = self.config, self._network
+            if is_open(config):
+                first, given = first_size(given, cancel)
+                config = with_input_shape(config, () if first is None else [first])
+                network = network.resized(config)
+            fitted, bit_depth = self._run(config, network).fit(given, groups, watch, unfinished)
+            self.config, self._network = config, network
             if bit_depth != self.config.bit_depth:
                 self.config = self.config.model_copy(update={"bit_depth": bit_depth})
                 self._network.use_bit_depth(bit_depth)
@@ -232,7 +241,8 @@ class Padim(Decider):
         sizes = {normal.original_size for normal in self.normals_ if normal.status == "fit"}
         if self.config.fit == "stretch" and "fit" not in self.config.model_fields_set and mixed_shapes(sizes):
             warnings.warn(
-                f"{shape_note(sizes)}, and were stretched to squares, each differently; "
+                f"{shape_note(sizes)}, and were stretched to {size(self.config.input_shape)}, each "
+                "differently; "
                 "Padim(fit='pad') keeps their proportions, fit='stretch' fits so without this warning",
                 stacklevel=3,
             )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from padim.errors import PadimError
+from padim.input_size import about_area, as_shape
 from padim.network import registry
 from padim.text import shown
 
@@ -216,7 +217,7 @@ def expand(name: PresetName | None, choices: Mapping[str, Any]) -> dict[str, Any
 
 
 def matching(chosen: Mapping[str, Any]) -> PresetName | None:
-    """Return the preset with exactly these settings, or None.
+    """Return the preset with these settings, or None; rectangles of about its square's area count as it.
 
     Args:
         chosen: keys of a configuration, with ``backbone`` and all of :data:`CONTROLLED`.
@@ -226,7 +227,12 @@ def matching(chosen: Mapping[str, Any]) -> PresetName | None:
     """
     for name in get_args(PresetName):
         wanted = settings(name, chosen["backbone"])
-        same = all(chosen[key] == wanted[key] for key in CONTROLLED if key not in ("layers", "n_features"))
+        height, width = as_shape(chosen["input_size"])
+        # A rectangle near the parts' aspect ratio has about the area of the square, and the same cost.
+        same_size = chosen["input_size"] == _SIZE or (
+            height != width and about_area(height * width, _SIZE**2)
+        )
+        same = same_size and chosen["grid_stride"] == wanted["grid_stride"]
         layers = set(chosen["layers"])
         if same and layers == set(wanted["layers"]):
             every = registry.get(chosen["backbone"]).channels(tuple(wanted["layers"]))

@@ -43,6 +43,8 @@ from padim.analysis.significance import SIGNIFICANCE, Difference, against, delon
 from padim.config import PadimConfig
 from padim.data.datasets import Dataset
 from padim.data.depth_survey import bit_depth_of
+from padim.data.first_size import first_size
+from padim.data.input_shape import is_open, with_input_shape
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch, batches, content_hash
 from padim.data.sources import Source
 from padim.data.sub_folder import check_source
@@ -200,6 +202,9 @@ def adapt(
     if config.bit_depth is None:
         depth = bit_depth_of(images, progress=progress, cancel=cancel)
         config = config.model_copy(update={"bit_depth": depth})
+    if is_open(config):
+        first, _ = first_size(images, cancel)
+        config = with_input_shape(config, () if first is None else [first])
     excluded = frozenset[str]() if labeled is None else _hashes(labeled, watch)
     roles = _divide(images, groups, excluded, config.seed, paint=labeled is None, watch=watch)
     network, described, losses = _train(config, images, roles, epochs, watch)

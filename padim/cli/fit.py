@@ -281,7 +281,7 @@ def _fit(
                     weights_files.origin(part, _download(progress, stop))
             _ = model.network.extractor  # loads the weights: their errors are raised before images are read
             shaped, groups, hint = look_over(terminal, config, source, groups_by, progress, stop)
-            found = {name: getattr(shaped, name) for name in ("bit_depth", "fit")}
+            found = {name: getattr(shaped, name) for name in ("bit_depth", "fit", "input_size")}
             if changed := {name: one for name, one in found.items() if one != getattr(config, name)}:
                 model.set_params(**changed)
             model.fit(
@@ -420,8 +420,10 @@ def look_over(
     """
     from padim.data.bit_depth import BitDepthQuestion
     from padim.data.depth_survey import bit_depth_of
+    from padim.data.input_shape import is_open
     from padim.data.shapes import for_shapes, shape_note
     from padim.data.survey import sizes, survey
+    from padim.text import size
 
     surveyed, bit_depth = None, config.bit_depth
     if by in (GroupsBy.likeness, GroupsBy.prefix):
@@ -435,13 +437,14 @@ def look_over(
     groups, hint = groups_of(surveyed, by)
     if bit_depth != config.bit_depth:
         config = config.model_copy(update={"bit_depth": bit_depth})
-    if "fit" in config.model_fields_set:
+    if "fit" in config.model_fields_set and not is_open(config):
         return config, groups, hint
     seen = sizes(source, progress=progress, cancel=cancel) if surveyed is None else surveyed.sizes
     shaped = for_shapes(config, seen)
     if shaped.fit != config.fit:
         terminal.warn(
-            f"{shape_note(seen)}: they are padded to squares, which keeps their proportions; "
+            f"{shape_note(seen)}: they are padded to {size(shaped.input_shape)}, which keeps their "
+            "proportions; "
             "--resize pad or --resize stretch decides it without this warning"
         )
     return shaped, groups, hint

@@ -108,11 +108,12 @@ Layers = Annotated[
     ),
 ]
 InputSize = Annotated[
-    int | None,
+    str | None,
     typer.Option(
         "--input-size",
-        metavar="PIXELS",
-        help="Side length to which images are resized, a multiple of 32; default 256.",
+        metavar="PIXELS|HxW",
+        help="Size to which images are resized: the side of a square, or height x width such as 160x416, in "
+        "multiples of 32; default near the good parts' aspect ratio, at the area of 256 x 256.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -155,7 +156,8 @@ Fit = Annotated[
     typer.Option(
         "--resize",
         metavar="HOW",
-        help="stretch or pad images to a square; default stretch, or pad for good parts of mixed shapes.",
+        help="stretch or pad images to the input size; default stretch, or pad for good parts of mixed "
+        "shapes.",
         rich_help_panel=NETWORK,
     ),
 ]

@@ -162,6 +162,7 @@ def is_complete(
         failed: receives the errors of images that cannot be decoded, which the fit has skipped.
     """
     from padim.data.decode import decode
+    from padim.data.input_shape import is_open
     from padim.data.loading import content_hash
     from padim.storage import bundle
 
@@ -169,7 +170,10 @@ def is_complete(
     settings = dict(saved.manifest.get("config", {}))
     # The first fit decides the bit depth if the settings leave it to the files.
     depth = settings.get("bit_depth") if config.bit_depth is None else config.bit_depth
-    wanted = {"config": {**config.model_dump(mode="json"), "bit_depth": depth}, "choice": asdict(choice)}
+    wanted_config = {**config.model_dump(mode="json"), "bit_depth": depth}
+    if is_open(config):  # decided by the images, which are compared below
+        wanted_config["input_size"] = settings.get("input_size")
+    wanted = {"config": wanted_config, "choice": asdict(choice)}
     if any(saved.manifest.get(name) != value for name, value in wanted.items()):
         return False
     fitted: Sequence[str] = [one["sha256"] for one in json.loads(saved.bytes("normals.json"))]

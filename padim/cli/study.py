@@ -86,11 +86,11 @@ def study(
         ),
     ] = None,
     input_size: Annotated[
-        list[int] | None,
+        list[str] | None,
         typer.Option(
             "--input-size",
-            metavar="PIXELS",
-            help="Side length to which images are resized; may be repeated.",
+            metavar="PIXELS|HxW",
+            help="Size to which images are resized: a side, or height x width; may be repeated.",
             rich_help_panel=COMPARED,
         ),
     ] = None,

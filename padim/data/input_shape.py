@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TypeAlias
 
-from padim.input_size import COARSEST_STRIDE, LARGEST, SMALLEST, InputSize, as_input_size
+from padim.config import PadimConfig
+from padim.input_size import COARSEST_STRIDE, LARGEST, SMALLEST, InputSize, about_area, as_input_size
 
-__all__ = ["input_shape_for"]
+__all__ = ["input_shape_for", "is_open", "with_input_shape"]
+
+Size: TypeAlias = tuple[int, int]
+"""(height, width) in pixels."""
 
 # The area in pixels of the default, whatever its shape: a model's cost hardly depends on the shape.
 _AREA = 256 * 256
 # Aspect ratios nearer to a square than this keep the square, so that usual cameras' 5:4 is the first that
-# differs. Of rectangles the area may differ by so much, because sides are multiples of 32.
+# differs.
 _NEARLY_SQUARE = 1.2
-_SMALLEST_AREA, _LARGEST_AREA = 0.8, 1.1
 
 
-def input_shape_for(sizes: Iterable[tuple[int, int]], area: int = _AREA) -> InputSize:
+def input_shape_for(sizes: Iterable[Size], area: int = _AREA) -> InputSize:
     """Return the input size for parts of these sizes: near their own aspect ratio, at about the usual cost.
 
     Of mixed shapes it is the geometric mean of the extreme aspect ratios, for images that are then padded.
@@ -39,7 +43,7 @@ def input_shape_for(sizes: Iterable[tuple[int, int]], area: int = _AREA) -> Inpu
     if 1 / _NEARLY_SQUARE <= wanted <= _NEARLY_SQUARE:
         return square
     sides = range(SMALLEST, LARGEST + 1, COARSEST_STRIDE)
-    pairs = [(h, w) for h in sides for w in sides if _SMALLEST_AREA <= h * w / area <= _LARGEST_AREA]
+    pairs = [(h, w) for h in sides for w in sides if about_area(h * w, area)]
     if not pairs:
         return square
 
@@ -48,3 +52,22 @@ def input_shape_for(sizes: Iterable[tuple[int, int]], area: int = _AREA) -> Inpu
         return round(abs(math.log(width / height / wanted)), 9), -height * width
 
     return as_input_size(min(pairs, key=off))
+
+
+def is_open(config: PadimConfig) -> bool:
+    """Whether the images decide the input size: none is given, and no located part's frame determines it."""
+    return "input_size" not in config.model_fields_set and config.align is None
+
+
+def with_input_shape(config: PadimConfig, sizes: Iterable[Size]) -> PadimConfig:
+    """Return the configuration with the input size for images of these sizes; unchanged if it is not open.
+
+    Args:
+        config: the settings as asked for.
+        sizes: (height, width) of images in pixels; none keeps the square.
+    """
+    sizes = list(sizes)
+    if not sizes or not is_open(config):
+        return config
+    given = {name: getattr(config, name) for name in config.model_fields_set}
+    return PadimConfig.of({**given, "input_size": input_shape_for(sizes)})

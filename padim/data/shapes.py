@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL.TiffImagePlugin import TiffImageFile
 
 from padim.config import PadimConfig
+from padim.data.input_shape import with_input_shape
 
 __all__ = ["Expected", "color_kind", "for_shapes", "mixed_shapes", "shape_note"]
 
@@ -45,12 +46,15 @@ def mixed_shapes(sizes: Iterable[Size]) -> bool:
 def for_shapes(config: PadimConfig, sizes: Iterable[Size]) -> PadimConfig:
     """Return the configuration for good parts of these sizes: of mixed shapes they are padded.
 
-    A configuration that sets ``fit`` is returned unchanged. The application proposes the same.
+    A configuration that sets ``fit`` keeps it, as one with ``align``, which cuts every part out alike. The
+    input size follows :func:`padim.data.input_shape.with_input_shape`. The application proposes the same.
     """
-    if "fit" in config.model_fields_set or config.fit == "pad" or not mixed_shapes(sizes):
-        return config
-    given = {name: getattr(config, name) for name in config.model_fields_set}
-    return PadimConfig.of({**given, "fit": "pad"})
+    sizes = list(sizes)
+    decided = "fit" in config.model_fields_set or config.align is not None or config.fit == "pad"
+    if not decided and mixed_shapes(sizes):
+        given = {name: getattr(config, name) for name in config.model_fields_set}
+        config = PadimConfig.of({**given, "fit": "pad"})
+    return with_input_shape(config, sizes)
 
 
 def shape_note(sizes: Iterable[Size]) -> str:

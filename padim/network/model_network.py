@@ -58,6 +58,12 @@ class ModelNetwork:
         """The preprocessing from a decoded image to the network's input."""
         return Preprocess.of(self._config)
 
+    def resized(self, config: PadimConfig) -> ModelNetwork:
+        """Return the same network for a configuration of another input size, or itself for this one."""
+        if config.input_size == self._config.input_size:
+            return self
+        return ModelNetwork(config, self._onnx, self._provenance)
+
     def use_bit_depth(self, bit_depth: int | None) -> None:
         """Decode images deeper than 8 bits with this bit depth from now on; the extractor stays as it is."""
         self._config = self._config.model_copy(update={"bit_depth": bit_depth})

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from padim.config import PadimConfig, explain
 from padim.errors import BackboneError, PadimError
+from padim.input_size import InputSize, as_input_size, as_text
 from padim.network import registry
 from padim.text import clipped, shown
 from padim.yaml_text import from_file, parse_yaml
@@ -56,7 +57,9 @@ class StudyPlan(BaseModel):
     methods: tuple[str, ...] = Field((), description="Methods to combine with the other lists.")
     backbones: tuple[str, ...] = Field((), description="Networks.")
     layers: tuple[Layers, ...] = Field((), description="Sets of layers.")
-    input_sizes: tuple[int, ...] = Field((), description="Sides in pixels.")
+    input_sizes: tuple[Annotated[InputSize, BeforeValidator(as_input_size)], ...] = Field(
+        (), description="Sides in pixels, or height x width such as 160x416."
+    )
     configurations: tuple[dict[str, Any], ...] = Field(
         (), description="Further ones by themselves: settings beside the base's, and a name."
     )
@@ -202,6 +205,13 @@ def _config(choices: Mapping[str, Any], place: str) -> PadimConfig:
         raise PadimError(f"plan: {place}: {str(error).removeprefix('configuration: ')}") from error
 
 
+def _size_text(value: Any) -> str:
+    try:
+        return as_text(as_input_size(value))
+    except ValueError:  # reported where the configuration is checked
+        return clipped(str(value), 40)
+
+
 def _words(choices: Mapping[str, Any], base: Mapping[str, Any]) -> str:
     """Return a name for a configuration from its choices."""
     words = []
@@ -209,7 +219,7 @@ def _words(choices: Mapping[str, Any], base: Mapping[str, Any]) -> str:
         if key == "layers":
             words.append("+".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
         elif key == "input_size":
-            words.append(f"{value} px")
+            words.append(f"{_size_text(value)} px")
         elif key in ("method", "backbone"):
             words.append(str(value))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from padim.input_size import as_text
 from padim.output.results import csv_file
 from padim.storage.atomic import write_atomic
 from padim.study.html_report import html_bytes
@@ -66,7 +67,7 @@ def csv_bytes(study: Study) -> bytes:
             cells += [*map(_number, (result.fit_seconds, result.method_seconds, result.milliseconds))]
             cells.append(str(result.model_bytes))
         features = "all" if config.n_features is None else str(config.n_features)
-        cells += [config.method, config.backbone, "+".join(config.active_layers), str(config.input_size)]
+        cells += [config.method, config.backbone, "+".join(config.active_layers), as_text(config.input_size)]
         cells += [str(config.grid_stride), features, str(config.seed), config.weights]
         cells.append(config.feature_norm)
         lines.append(cells)

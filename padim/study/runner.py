@@ -37,6 +37,7 @@ from padim.storage.atomic import write_atomic
 from padim.study.data import Category, digest
 from padim.study.features import Features, shared_by, union
 from padim.study.figures import Draws, counted, milliseconds, painted_recall
+from padim.study.input_shape import settled
 from padim.study.plan import Variant
 from padim.study.result import Result, read, write
 from padim.study.scoring import StudyModel
@@ -177,7 +178,8 @@ def run(
         with FileLock(folder / ".lock", timeout=0):
             # Delete temporary files of interrupted processes; the folder belongs to the study alone.
             leftovers.sweep(leftovers.below(folder))
-            work = _StudyExecution(folder, tuple(variants), tuple(categories), painted_images_per_run, on_run)
+            shaped = settled(variants, categories, cancel)
+            work = _StudyExecution(folder, shaped, tuple(categories), painted_images_per_run, on_run)
             return work.all(Watch(progress, cancel))
     except Timeout:
         raise PadimError(f"{folder}: another study is at work here; wait for it, or choose another") from None
