@@ -99,7 +99,7 @@ def export_onnx(
 ) -> Path:
     """Write a model as one ONNX graph from images to level maps and scores.
 
-    Input ``rgb``: uint8 ``(n, h, w, 3)``, of the model's input shape. A model that pads images has a second input
+    Input ``rgb``: uint8 ``(n, h, w, 3)``, of the model's input shape. A model that pads has a second input
     ``inside``: float32 ``(n, h, w)``, 1 inside the image's area of the input and 0 in the padding; the
     region of interest is multiplied in. Outputs ``map``: uint16 ``(n, h, w)`` (or float32, see
     ``output_type``), the level map, and ``score``: float32 ``(n,)``, its largest level: the score *at a
