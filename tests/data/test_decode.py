@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import tracemalloc
@@ -10,6 +11,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -528,19 +530,33 @@ def test_every_header_byte_broken(data: bytes) -> None:
 # --- preprocessing ---
 
 
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 48), st.sampled_from(["stretch", "pad"]))
-def test_output_is_the_square_and_the_box_lies_in_it(height: int, width: int, size: int, fit: Any) -> None:
-    preprocess = Preprocess((size, size), fit)
+@given(
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.tuples(st.integers(1, 48), st.integers(1, 48)),
+    st.sampled_from(["stretch", "pad"]),
+)
+def test_output_is_the_input_shape_and_the_box_lies_in_it(
+    height: int, width: int, shape: tuple[int, int], fit: Any
+) -> None:
+    preprocess = Preprocess(shape, fit)
     rgb = np.full((height, width, 3), 200, np.uint8)
     output = preprocess(rgb)
-    assert output.shape == (size, size, 3)
+    assert output.shape == (*shape, 3)
     assert output.dtype == np.uint8
     box = preprocess.content_box((height, width))
     assert box.height >= 1
     assert box.width >= 1
-    inside = np.zeros((size, size), bool)
+    inside = np.zeros(shape, bool)
     inside[box.top : box.top + box.height, box.left : box.left + box.width] = True
     assert inside.sum() == box.height * box.width  # the box does not stick out
+    if fit == "pad":
+        assert box.height == shape[0] or box.width == shape[1]
+        scale = min(Fraction(shape[0], height), Fraction(shape[1], width))
+        for side, own in ((box.height, height), (box.width, width)):
+            assert side == max(1, math.floor(own * scale + Fraction(1, 2)))
+    turned = Preprocess(shape[::-1], fit).content_box((width, height))
+    assert (turned.left, turned.top, turned.width, turned.height) == box
     assert (output[inside] == 200).all()
     assert (output[~inside] == PAD_COLOR).all()
 
@@ -583,6 +599,9 @@ def test_preprocess_survives_json() -> None:
     preprocess = Preprocess((320, 320), "pad")
     assert Preprocess.from_dict(json.loads(json.dumps(preprocess.to_dict()))) == preprocess
     assert preprocess.to_dict() == {"size": 320, "fit": "pad"}
+    rectangle = Preprocess((160, 416), bit_depth=12)
+    assert rectangle.to_dict() == {"shape": [160, 416], "fit": "stretch", "bit_depth": 12}
+    assert Preprocess.from_dict(json.loads(json.dumps(rectangle.to_dict()))) == rectangle
 
 
 @pytest.mark.parametrize(

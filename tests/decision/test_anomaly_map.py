@@ -81,15 +81,17 @@ maps = hnp.arrays(
 
 
 def bilinear(grid: NDArray[np.float32], size: int) -> NDArray[np.float64]:
-    def weights(n: int) -> NDArray[np.float64]:
-        at = np.clip((np.arange(size) + 0.5) * n / size - 0.5, 0, n - 1)
-        low = np.minimum(np.floor(at).astype(int), max(n - 2, 0))
-        out = np.zeros((size, n))
-        out[np.arange(size), low] += 1 - (at - low)
-        out[np.arange(size), np.minimum(low + 1, n - 1)] += at - low
-        return out
+    rows, columns = (bilinear_weights(n, size) for n in grid.shape)
+    return np.asarray(rows @ grid.astype(np.float64) @ columns.T)
 
-    return weights(grid.shape[0]) @ grid.astype(np.float64) @ weights(grid.shape[1]).T
+
+def bilinear_weights(n: int, size: int) -> NDArray[np.float64]:
+    at = np.clip((np.arange(size) + 0.5) * n / size - 0.5, 0, n - 1)
+    low = np.minimum(np.floor(at).astype(int), max(n - 2, 0))
+    out = np.zeros((size, n))
+    out[np.arange(size), low] += 1 - (at - low)
+    out[np.arange(size), np.minimum(low + 1, n - 1)] += at - low
+    return out
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (16, 16), (5, 5), (7, 7), (1, 1), (64, 64)])
@@ -120,6 +122,32 @@ def test_the_operator_is_opencvs_enlargement_and_blur(grid: int, size: int, sigm
     large = cv2.resize(cells, (size, size), interpolation=cv2.INTER_LINEAR)
     expected = cv2.GaussianBlur(large, (side, side), sigma, borderType=cv2.BORDER_REFLECT_101)
     np.testing.assert_allclose(upsample_and_smooth(cells, (size, size), sigma), expected, atol=2e-5)
+
+
+shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))
+
+
+@settings(deadline=None, max_examples=60)
+@given(shapes, st.tuples(st.integers(0, 40), st.integers(0, 40)), st.sampled_from([0.0, 0.7, 2.0, 9.0]))
+def test_a_rectangle_is_enlarged_and_smoothed_along_each_side(
+    grid_shape: tuple[int, int], beyond: tuple[int, int], sigma: float
+) -> None:
+    """Against bilinear weights and scipy; the turned grid gives the turned map."""
+    shape = grid_shape[0] + beyond[0], grid_shape[1] + beyond[1]
+    cells = np.random.default_rng([*grid_shape, *shape]).random(grid_shape, dtype=np.float32)
+    weights = [bilinear_weights(n, size) for n, size in zip(grid_shape, shape, strict=True)]
+    expected = weights[0] @ cells.astype(np.float64) @ weights[1].T
+    if sigma:
+        expected = scipy.ndimage.gaussian_filter(expected, sigma, mode="mirror", radius=blur_radius(sigma))
+    found = upsample_and_smooth(cells, shape, sigma)
+    assert found.shape == shape
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    np.testing.assert_allclose(upsample_and_smooth(cells.T, shape[::-1], sigma).T, found, atol=1e-6)
+    quantizer = Quantizer(0.0, 1e-4)
+    levels = level_map(cells, shape=shape, sigma=sigma, quantizer=quantizer)
+    assert np.abs(levels.astype(int) - quantizer.quantize(expected).astype(int)).max() <= 2
+    turned = level_map(cells.T.copy(), shape=shape[::-1], sigma=sigma, quantizer=quantizer)
+    assert np.abs(turned.T.astype(int) - levels.astype(int)).max() <= 1
 
 
 def test_the_kernel_reaches_four_sigma() -> None:

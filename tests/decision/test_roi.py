@@ -95,6 +95,23 @@ def test_a_brush_stroke_is_what_brute_force_says(points: list[tuple[float, float
     np.testing.assert_array_equal(drawn(brush(*points, radius=radius)), by_distance(tuple(points), radius))
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(POINT, min_size=3, max_size=6),
+    st.integers(1, 24).map(lambda n: n / 4),
+    st.tuples(st.integers(1, 14), st.integers(1, 14)),
+)
+def test_a_rectangle_is_what_brute_force_says(
+    points: list[tuple[float, float]], radius: float, shape: tuple[int, int]
+) -> None:
+    np.testing.assert_array_equal(drawn(polygon(*points), shape), by_winding(tuple(points), shape))
+    stroke = brush(*points, radius=radius)
+    np.testing.assert_array_equal(drawn(stroke, shape), by_distance(tuple(points), radius, shape))
+    # A stroke owns all of its border, so that the turned stroke is the turned region.
+    across = brush(*((y, x) for x, y in points), radius=radius)
+    np.testing.assert_array_equal(drawn(across, shape[::-1]).T, drawn(stroke, shape))
+
+
 @pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(st.floats(-5, 20), st.floats(-5, 20)), min_size=3, max_size=6), st.floats(0.01, 9))
