@@ -132,7 +132,7 @@ def test_a_tolerant_fit_in_blocks_is_one_fit(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(padim, "BLOCK_BYTES", room)
         one = task(tmp_path / str(at), x, grid=grid, method="padim", position_tolerance=1)
         held_out.append(padim.fit_detector(one).held_out)
-    np.testing.assert_array_equal(*held_out)
+    np.testing.assert_array_equal(held_out[0], held_out[1])
 
 
 def test_the_memory_of_a_row_is_that_of_the_grids_width(tmp_path: Path) -> None:
