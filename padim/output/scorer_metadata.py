@@ -104,9 +104,7 @@ def metadata(model: Padim, name: str | None = None, *, output_type: OutputType =
         "quantizer_step": quantizer.step,
         "calibration": fitted.calibration,
         "parts": len({normal.group for normal in fitted.normals if normal.status == "fit"}),
-        "roi": "everywhere"
-        if model.decision.roi is None
-        else f"{model.decision.roi.mean():.6f} of the map",
+        "roi": "everywhere" if model.decision.roi is None else f"{model.decision.roi.mean():.6f} of the map",
     }
     if name:
         values["name"] = name
