@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from padim.config import PadimConfig, is_as_before
 from padim.data.bit_depth import BitDepthQuestion, Samples, settle
+from padim.data.first_size import first_size
+from padim.data.input_shape import is_open, with_input_shape
 from padim.data.loading import Named, Prepared, Watch, batches
 from padim.data.preprocess import Preprocess
 from padim.data.reference_image import find_reference
@@ -185,24 +187,39 @@ class FitRun:
 
     def fit(
         self, images: Iterable[Named], groups: Groups, watch: Watch, unfinished: str | Path | None
-    ) -> tuple[FittedState, int | None]:
+    ) -> tuple[FittedState, int | None, FitRun]:
         """Fit on these images only, located by a reference part among them if the settings say so.
+
+        Where no input size is given, the first usable image decides it, or the frame of the reference part.
 
         Arguments and errors as :meth:`padim.Padim.fit`.
 
         Returns:
-            The fitted state, and the bit depth of the images: that of the settings, or else the one that the
-            files declare; None if no image is deeper than 8 bits.
+            The fitted state; the bit depth of the images: that of the settings, or else the one that the
+            files declare; None if no image is deeper than 8 bits; and the run with the input size, the
+            network for it and the reference.
 
         The new files are written beside the former model's, which are deleted only after the fit has
         succeeded.
         """
         if self.config.align is None:
-            return replace(self, reference=None)._fit(images, groups, watch, unfinished)
+            first = None
+            if is_open(self.config):
+                first, images = first_size(images, watch.cancel)
+            run = replace(self, reference=None)._resized(first)
+            return *run._fit(images, groups, watch, unfinished), run
         align, depth = self.config.align, self.config.bit_depth
         found, images = find_reference(images, align.reference, depth, watch.cancel)
         reference = None if found is None else FrozenReference.of(align, *found)
-        return replace(self, reference=reference)._fit(images, groups, watch, unfinished)
+        frame = None if reference is None else reference.locator.frame
+        size = None if frame is None else (frame.height, frame.width)
+        run = replace(self, reference=reference)._resized(size)
+        return *run._fit(images, groups, watch, unfinished), run
+
+    def _resized(self, size: tuple[float, float] | None) -> FitRun:
+        """Return the run with the input size for images of this (height, width), unless one is given."""
+        config = with_input_shape(self.config, () if size is None else [size])
+        return replace(self, config=config, network=self.network.resized(config))
 
     def _fit(
         self, images: Iterable[Named], groups: Groups, watch: Watch, unfinished: str | Path | None

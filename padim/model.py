@@ -17,9 +17,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from padim import persistence
 from padim.config import PadimConfig
-from padim.data.first_size import first_size
 from padim.data.good_inputs import as_good_parts
-from padim.data.input_shape import is_open, with_input_shape
 from padim.data.inputs import as_images
 from padim.data.loading import Cancel, OnError, Progress, Watch
 from padim.data.shapes import mixed_shapes, shape_note
@@ -141,13 +139,13 @@ class Padim(Decider):
         check = self._check_shared_files
         return WorkingSet(self._work.path, self._run, self._writing, self._install, check)
 
-    def _run(self, config: PadimConfig | None = None, network: ModelNetwork | None = None) -> FitRun:
-        """Return the start of a fit: the present model, optionally with other settings and their network."""
+    def _run(self, config: PadimConfig | None = None) -> FitRun:
+        """Return the start of a fit: the present model, optionally with another configuration."""
         former = None if self._current is None else self._current.fitted
         by_hand = self.decision.threshold_by_hand
         return FitRun(
             config or self.config,
-            network or self._network,
+            self._network,
             self._work.path,
             by_hand,
             former,
@@ -218,13 +216,8 @@ class Padim(Decider):
         watch, given = Watch(progress, cancel, on_error), as_good_parts(images, folder)
         with self._writing:
             self._check_shared_files()
-            config, network = self.config, self._network
-            if is_open(config):
-                first, given = first_size(given, cancel)
-                config = with_input_shape(config, () if first is None else [first])
-                network = network.resized(config)
-            fitted, bit_depth = self._run(config, network).fit(given, groups, watch, unfinished)
-            self.config, self._network = config, network
+            fitted, bit_depth, run = self._run().fit(given, groups, watch, unfinished)
+            self.config, self._network = run.config, run.network
             if bit_depth != self.config.bit_depth:
                 self.config = self.config.model_copy(update={"bit_depth": bit_depth})
                 self._network.use_bit_depth(bit_depth)

@@ -202,7 +202,7 @@ def adapt(
     if config.bit_depth is None:
         depth = bit_depth_of(images, progress=progress, cancel=cancel)
         config = config.model_copy(update={"bit_depth": depth})
-    if is_open(config):
+    if is_open(config) and config.align is None:
         first, _ = first_size(images, cancel)
         config = with_input_shape(config, () if first is None else [first])
     excluded = frozenset[str]() if labeled is None else _hashes(labeled, watch)

@@ -21,7 +21,7 @@ _AREA = 256 * 256
 _NEARLY_SQUARE = 1.2
 
 
-def input_shape_for(sizes: Iterable[Size], area: int = _AREA) -> InputSize:
+def input_shape_for(sizes: Iterable[tuple[float, float]], area: int = _AREA) -> InputSize:
     """Return the input size for parts of these sizes: near their own aspect ratio, at about the usual cost.
 
     Of mixed shapes it is the geometric mean of the extreme aspect ratios, for images that are then padded.
@@ -55,16 +55,16 @@ def input_shape_for(sizes: Iterable[Size], area: int = _AREA) -> InputSize:
 
 
 def is_open(config: PadimConfig) -> bool:
-    """Whether the images decide the input size: none is given, and no located part's frame determines it."""
-    return "input_size" not in config.model_fields_set and config.align is None
+    """Whether no input size is given, so that the images, or the frame of located parts, decide it."""
+    return "input_size" not in config.model_fields_set
 
 
-def with_input_shape(config: PadimConfig, sizes: Iterable[Size]) -> PadimConfig:
+def with_input_shape(config: PadimConfig, sizes: Iterable[tuple[float, float]]) -> PadimConfig:
     """Return the configuration with the input size for images of these sizes; unchanged if it is not open.
 
     Args:
         config: the settings as asked for.
-        sizes: (height, width) of images in pixels; none keeps the square.
+        sizes: (height, width) of images or of the located parts' frame in pixels; none keeps the square.
     """
     sizes = list(sizes)
     if not sizes or not is_open(config):

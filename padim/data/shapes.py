@@ -54,7 +54,8 @@ def for_shapes(config: PadimConfig, sizes: Iterable[Size]) -> PadimConfig:
     if not decided and mixed_shapes(sizes):
         given = {name: getattr(config, name) for name in config.model_fields_set}
         config = PadimConfig.of({**given, "fit": "pad"})
-    return with_input_shape(config, sizes)
+    # The frame of located parts decides when it is known.
+    return config if config.align is not None else with_input_shape(config, sizes)
 
 
 def shape_note(sizes: Iterable[Size]) -> str:

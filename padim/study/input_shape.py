@@ -30,10 +30,14 @@ def settled(
     Raises:
         Cancelled: ``cancel`` returned True.
     """
-    if not any(is_open(one.config) for one in variants):
+    open_ones = [one for one in variants if is_open(one.config) and one.config.align is None]
+    if not open_ones:
         return tuple(variants)
     found = [first_size(category.normals, cancel)[0] for category in categories]
     sizes = [size for size in found if size is not None]
     if len({input_shape_for([size]) for size in sizes}) != 1:
         return tuple(variants)
-    return tuple(replace(one, config=with_input_shape(one.config, sizes[:1])) for one in variants)
+    return tuple(
+        replace(one, config=with_input_shape(one.config, sizes[:1])) if one in open_ones else one
+        for one in variants
+    )
