@@ -186,6 +186,7 @@ def test_paired_shares_are_compared_by_the_cases_that_differ() -> None:
         found = paired_shares(first, second)
         assert found.p == pytest.approx(p)
         assert found.value == pytest.approx((gained - lost) / len(first))
+        assert found.value is not None
         assert found.low is not None
         assert found.high is not None
         assert found.low <= found.value <= found.high

@@ -253,14 +253,14 @@ def _costs_and_start(
     if config is not None and survey.mixed_shapes and config.align is None:
         from padim.data.shapes import shape_note
 
-        note = shape_note(survey.sizes)
+        differ = shape_note(survey.sizes)
         how = (
             "They are padded to the input size, which keeps their proportions."
             if config.fit == "pad"
             else "Stretched to one input size, each is distorted in another way."
         )
         st.warning(
-            f"{note[:1].upper()}{note[1:]}. {how} *Shape*, in the settings, decides it.",
+            f"{differ[:1].upper()}{differ[1:]}. {how} *Shape*, in the settings, decides it.",
             icon=":material/warning:",
         )
     if running is not None:
