@@ -254,13 +254,13 @@ def _costs_and_start(
         from padim.data.shapes import shape_note
 
         differ = shape_note(survey.sizes)
-        how = (
+        resized = (
             "They are padded to the input size, which keeps their proportions."
             if config.fit == "pad"
             else "Stretched to one input size, each is distorted in another way."
         )
         st.warning(
-            f"{differ[:1].upper()}{differ[1:]}. {how} *Shape*, in the settings, decides it.",
+            f"{differ[:1].upper()}{differ[1:]}. {resized} *Shape*, in the settings, decides it.",
             icon=":material/warning:",
         )
     if running is not None:
