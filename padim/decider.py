@@ -172,6 +172,9 @@ class Decider(Estimator):
             changes = {name: setting for name, setting in given.items() if setting is not None}
             pixel = {} if pixel_size_mm is None else {"pixel_size_mm": pixel_size_mm or None}
             config = PadimConfig.model_validate({**self.config.model_dump(), **changes, **pixel})
+            # What was not given stays so: the first fit decides it from the images.
+            given_now = self.config.model_fields_set | changes.keys() | pixel.keys()
+            config.model_fields_set.intersection_update(given_now)
             redecide = config.smoothing_sigma != self.config.smoothing_sigma
             if self._current is not None and (value is not None or basis == "manual"):
                 # Only a new threshold is checked. For a former one the scale is widened, as far as possible.

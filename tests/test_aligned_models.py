@@ -214,3 +214,12 @@ def test_settings_in_yaml_and_as_text() -> None:
     assert again == model.config
     with pytest.raises(PadimError, match="did you mean 'max_turn'"):
         type(model.config).from_yaml("align: {method: outline, max_trun: 3}")
+
+
+def test_the_frame_decides_an_input_size_that_is_not_given() -> None:
+    model = Padim(align="outline", n_features=20).set_decision(percentile=90).fit(any_pose(5))
+    height, width = model.config.input_shape
+    frame = model.state.fitted.locator.frame if model.state.fitted.locator else None
+    assert frame is not None
+    assert width / height == pytest.approx(frame.width / frame.height, rel=0.15)
+    assert width > 1.5 * height

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padim import PadimConfig
+from padim import Padim, PadimConfig
 from padim.errors import PadimError
 from padim.input_size import LARGEST, SMALLEST, as_input_size, as_shape, as_text
 from padim.network.extractor import open_extractor
+from tests.parts import normals
 
 SIDES = st.integers(SMALLEST // 32, LARGEST // 32).map(lambda n: 32 * n)
 
@@ -86,3 +87,10 @@ def test_features_of_squares_keep_their_identity_and_rectangles_have_their_own()
         assert extractor.identity == hashlib.sha256(network + text.encode()).hexdigest()
         assert as_text(size) == {64: "64", (64, 96): "64x96", (96, 64): "96x64"}[size]
     assert len(set(found.values())) == 3
+
+
+def test_a_decision_set_before_the_fit_leaves_the_input_size_open() -> None:
+    model = Padim(n_features=20).set_decision(percentile=90, min_area=4)
+    assert model.config.model_fields_set == {"n_features", "min_area"}
+    model.fit(normals(3, size=(60, 150)))
+    assert model.config.input_shape[1] > 1.5 * model.config.input_shape[0]
