@@ -148,7 +148,7 @@ def fit(
         seed=seed,
         min_area=min_area,
         smoothing_sigma=smoothing,
-        pixel_size_mm=pixel_size,
+        pixel_size_mm=pixel_size or None,  # 0 is "not known"
         weights="random" if random_weights else None,
     )
     from padim.methods.requirements import check_can_fit

@@ -278,7 +278,8 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     ``threshold`` (map units) and ``threshold_level``, if there is one; ``roi`` bool ``(h, w)``, if there is
     one; ``backbone``, ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``;
     ``scoring_identity`` (:mod:`padim.scoring_identity`); ``format``, ``format_version``,
-    ``padim_version``, ``created``.
+    ``padim_version``, ``created``. Of a model that locates the part all arrays, ``roi`` too, are in the frame
+    of the part, and ``align`` has the settings and the frame as JSON.
 
     Args:
         model: a fitted model.
@@ -341,6 +342,9 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         members["threshold_level"] = threshold.level
     if model.decision.roi is not None:
         members["roi"] = model.decision.roi
+    if fitted.reference is not None:
+        # The arrays are in the frame of the part; how it is found is said, but not done by this file.
+        members["align"] = fitted.reference.record().decode()
     with _replacing(path) as folder:
         (folder / network_name).write_bytes(network)
         with zipfile.ZipFile(folder / path.name, "w", zipfile.ZIP_STORED) as archive:

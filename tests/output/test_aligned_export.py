@@ -190,6 +190,13 @@ def test_the_levels_can_be_float32(model: Padim, images: list[Path], tmp_path: P
     assert ((np.asarray(Image.open(lines[0]["mask"])) > 0) == prediction.mask).all()
 
 
+def test_bare_arrays_say_in_which_frame_they_are(model: Padim, tmp_path: Path) -> None:
+    with np.load(model.export(tmp_path / "a.npz")) as arrays:
+        document = json.loads(str(arrays["align"]))
+    assert document["align"]["method"] == model.config.align.method  # type: ignore[union-attr]
+    assert document["frame"] == model.state.fitted.reference.locator.frame.to_json()  # type: ignore[union-attr]
+
+
 def test_a_model_that_does_not_locate_has_no_folder(small_model: Padim, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"neither \.onnx nor \.npz"):
         small_model.export(tmp_path / "scorer")
