@@ -83,6 +83,8 @@ def test_a_name_means_one_type() -> None:
     for name in texts():
         if not name.startswith(("padim/", "ui/")) or not name.endswith(".py"):
             continue
+        if name.startswith("padim/output/line_script/"):  # another program, whose class replaces padim's
+            continue
         for node in ast.parse((ROOT / name).read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(name)

@@ -47,7 +47,7 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True)
-class Result:
+class Inspection:
     """What the model says of one image.
 
     Attributes:
@@ -91,13 +91,13 @@ class Inspector:
         self.bit_depth = int(about["bit_depth"])
         self._session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
 
-    def inspect(self, rgb: npt.NDArray[np.uint8]) -> Result:
+    def inspect(self, rgb: npt.NDArray[np.uint8]) -> Inspection:
         """Find the part in an image, uint8 ``(h, w, 3)`` in RGB, score it and decide."""
         size = (rgb.shape[0], rgb.shape[1])
         cut = cut_out(rgb, self._locator, self._shape)
         if cut.pose is None or cut.placement is None:
             lost = (f"part not found: {cut.lost}",)
-            return Result(self._joint.on_lost, lost, self._value(0), np.zeros(size, np.bool_), None, None)
+            return Inspection(self._joint.on_lost, lost, self._value(0), np.zeros(size, np.bool_), None, None)
         # Map pixels outside the image are not scored.
         inside = covered(cut.placement.matrix, self._shape, size).astype(np.float32)
         feed = {"rgb": cut.rgb[None], "inside": inside[None]}
@@ -120,7 +120,7 @@ class Inspector:
             in_band=verdict == "review",
         )
         mask = mask_on_original(large_regions(levels > self._level, self._min_area), cut.placement, size)
-        return Result(verdict, why, self._value(score), mask, cut.pose, cut.placement)
+        return Inspection(verdict, why, self._value(score), mask, cut.pose, cut.placement)
 
     def _value(self, level: int) -> float:
         return self._scale[0] + self._scale[1] * level
