@@ -52,7 +52,7 @@ RGB = npt.NDArray[np.uint8]
 NORMS = ("l2", "none")
 SETS = ("bottle", "magnetic_tile")
 # Centers of the marks on both ends of the bracket, along its length, and half their sides, in pixels.
-_MARKS = ((-REACH + 10, 55.0), (REACH - 20, 45.0))
+_MARKS = ((-REACH + 10, 55.0), (REACH + 5, 36.0))
 # The largest number of good parts and of defects of the real sets.
 _REAL_GOOD, _REAL_DEFECTS = 40, 30
 
