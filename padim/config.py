@@ -99,7 +99,7 @@ class PadimConfig(BaseModel):
     feature_norm: catalogue.FeatureNorm = Field(
         "l2",
         description="l2: at every grid position the channels of a layer are scaled to a mean square of 1; "
-        "none: as the network returns them. The default depends on the method.",
+        "none: as the network returns them. The default depends on the method and on align.",
     )
     n_features: Annotated[int, Field(ge=1, lt=2**31)] | None = Field(
         registry.EFFICIENTNET_LITE0.default_n_features,
@@ -416,7 +416,8 @@ def _defaults_for(choices: Mapping[str, Any], usual_backbone: str) -> dict[str, 
     defaults: dict[str, Any] = {}
     method = choices.get("method", "padim")
     if isinstance(method, str) and method in catalogue.METHODS:
-        defaults["feature_norm"] = catalogue.get(method).feature_norm
+        located = choices.get("align") is not None
+        defaults["feature_norm"] = catalogue.usual_norm(method, located=located)
     if method == "stfpm":
         # Every round trains a whole network, not a small one on the backbone's features.
         defaults |= {"folds": 3, "max_epochs": 20}

@@ -236,6 +236,9 @@ def test_feature_normalization_is_the_methods_choice_unless_given() -> None:
         for norm in ("l2", "none"):
             text = f"method: {method.name}\nfeature_norm: {norm}"
             assert PadimConfig.from_yaml(text).feature_norm == norm
+        located = "none" if method.name == "padim" else method.feature_norm
+        assert PadimConfig(method=method.name, align={"method": "outline"}).feature_norm == located
+    assert PadimConfig(align="outline", feature_norm="l2").feature_norm == "l2"
     assert PadimConfig.from_yaml("").feature_norm == "l2"
     with pytest.raises(PadimError, match="feature_norm"):
         PadimConfig.from_yaml("feature_norm: l1")

@@ -174,7 +174,10 @@ def _write(folder: Path, shown: LocatingPreview) -> None:
         before = outlined(part)
         after = part.same_place * 0 + np.uint8(PAD_COLOR[0]) if part.after is None else part.after
         height = max(len(before), len(after))
-        sides = [np.pad(side, ((0, height - len(side)), (0, 8), (0, 0))) for side in (before, after)]
+        sides = [
+            np.pad(side, ((0, height - len(side)), (0, 8), (0, 0)), constant_values=255)
+            for side in (before, after)
+        ]
         written.append((f"part_{number:02d}.png", np.hstack(sides)))
     for name, mean in (("mean_before.png", shown.mean_before), ("mean_after.png", shown.mean_after)):
         if mean is not None:

@@ -65,7 +65,7 @@ def form(sizes: Mapping[tuple[int, int], int], located: tuple[int, int] | None =
     with st.expander("Advanced"):
         chosen.update(_advanced())
         chosen["pixel_size_mm"] = resolution.pixel_size("fit-pixel-size", None)
-        chosen.update(_normalization(chosen["method"]))
+        chosen.update(_normalization(chosen["method"], located is not None))
         chosen.update(method_settings.advanced(chosen))
     with st.expander("For trials", key="fit-trials"):
         chosen["weights"] = _weights()
@@ -186,11 +186,16 @@ def _weights() -> Literal["pretrained", "random"]:
     return "random" if random else "pretrained"
 
 
-def _normalization(method: str) -> dict[str, Any]:
-    """Draw the choice of feature normalization; return nothing for a method that does not use features."""
+def _normalization(method: str, located: bool) -> dict[str, Any]:
+    """Draw the choice of feature normalization; return nothing for a method that does not use features.
+
+    Args:
+        method: the name of the method.
+        located: whether the part is located in each image.
+    """
     if method == "stfpm":
         return {}
-    default = catalogue.get(method).feature_norm
+    default = catalogue.usual_norm(method, located=located)
     wanted = st.selectbox(
         "Feature normalization",
         list(_NORMS),
@@ -198,8 +203,8 @@ def _normalization(method: str) -> dict[str, Any]:
         format_func=lambda norm: (
             f"{_NORMS[norm]} (usual for this method)" if norm == default else _NORMS[norm]
         ),
-        # The key depends on the method, because the default does.
-        key=f"fit-norm-{method}",
+        # The key depends on what the default depends on.
+        key=f"fit-norm-{method}{'-located' if located else ''}",
         persist_state="session",
         help="At every place the features of a layer are brought to one length, so that bright edges, glare "
         "and grain do not set the threshold for faint defects elsewhere. It costs next to nothing.",
