@@ -252,7 +252,8 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
     cells = found.scored.confusion(model, level)
     band = model.decision.guard is not None
     if not band:
-        cells = {cell: pairs for cell, pairs in cells.items() if not cell.endswith("_review")}
+        # Without a guard band, only parts that are not found can be in review.
+        cells = {cell: pairs for cell, pairs in cells.items() if pairs or not cell.endswith("_review")}
     chosen: Outcome = st.segmented_control(
         "Images",
         list(cells),
@@ -280,6 +281,20 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
     text = ", ".join(wrong)
     st.caption(f"{text[:1].upper()}{text[1:]}. The threshold is set on the Calibrate page.")
     pairs = cells[chosen]
+    if text := evaluate.checks_text(pairs, model, level):
+        st.caption(f":material/my_location: {text}")
+        show: evaluate.Checked = st.segmented_control(
+            "Which of them",
+            list(evaluate.CHECKED),
+            format_func=evaluate.CHECKED.__getitem__,
+            default="all",
+            required=True,
+            wrap=True,
+            key="evaluate-checked",
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+        pairs = evaluate.only(pairs, show, model, level)
     if not pairs:
         shell.empty("No images here", f"None of these images is “{evaluate.CELLS[chosen].lower()}”.")
         return

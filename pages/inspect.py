@@ -58,8 +58,15 @@ def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
         "review": f"Review {review:,}",
         "accept": f"Accept {len(found) - rejected - review:,}",
     }
-    if model.decision.guard is None:
+    if model.decision.guard is None and not review:
         del labels["review"]
+    # Named checks of models that locate the part, if any fires.
+    lost = sum(row.is_shown("lost") for row in found)
+    displaced = sum(row.is_shown("displaced") for row in found)
+    if lost:
+        labels["lost"] = f"Part not found {lost:,}"
+    if displaced:
+        labels["displaced"] = f"Displaced {displaced:,}"
     left, middle, right = st.columns([3, 2, 2], vertical_alignment="center")
     with left:
         decided = any(row.verdict for row in found)

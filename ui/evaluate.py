@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ui.app import state, workspace
 from ui.app.text import count, multiple
@@ -34,6 +34,9 @@ THUMB_SIDE = 256
 # Number of images in the gallery of one cell of the confusion matrix.
 GALLERY_SIZE = 24
 _BATCH = 8
+
+Checked = Literal["all", "lost", "displaced"]
+CHECKED: dict[Checked, str] = {"all": "All", "lost": "Part not found", "displaced": "Displaced"}
 
 CELLS: dict[Outcome, str] = {
     "false_reject": "Good, rejected",
@@ -259,9 +262,38 @@ def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> l
         Thumb(
             _outlined(image, model, level) if score > level else ServedImage(image.thumbnail or b""),
             image.name,
-            f"{multiple(value(score), value(level))} threshold",
+            "; ".join(image.fired(model, level)) or f"{multiple(value(score), value(level))} threshold",
         )
         for image, score in pairs[:GALLERY_SIZE]
+    ]
+
+
+def checks_text(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> str:
+    """Describe how many of these images are rejected or reviewed by a named check; empty if none is."""
+    fired = [image for image, _ in pairs if image.fired(model, level)]
+    lost = sum(bool(image.lost) for image in fired)
+    texts = [
+        f"in {count(lost, 'image')} the part was not found" if lost else "",
+        f"{count(len(fired) - lost, 'part')} lie too far from where the good parts lie"
+        if len(fired) - lost > 1
+        else "1 part lies too far from where the good parts lie"
+        if len(fired) > lost
+        else "",
+    ]
+    text = " and ".join(text for text in texts if text)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def only(
+    pairs: list[tuple[LabeledScore, int]], show: Checked, model: Padim, level: int
+) -> list[tuple[LabeledScore, int]]:
+    """Return the images by which named check fires: all, those not found, or those displaced."""
+    if show == "all":
+        return pairs
+    return [
+        (image, score)
+        for image, score in pairs
+        if image.fired(model, level) and bool(image.lost) == (show == "lost")
     ]
 
 

@@ -24,7 +24,7 @@ ORDERS: dict[Order, str] = {
     "name": "Name",
     "arrival": "As they came",
 }
-Show = Literal["all", "reject", "review", "accept"]
+Show = Literal["all", "reject", "review", "accept", "lost", "displaced"]
 
 
 class InspectState(Reviews):
@@ -67,6 +67,8 @@ class Row:
         verdict: its verdict; None without a threshold.
         regions: number of regions in its mask.
         in_fit: whether the model was fitted on it, so that it scores it lower than a new image.
+        joint: what decides: the score, or a displacement that weighs more; a level, for the order.
+        checks: the named checks that fire: the part was not found, or lies too far from the reference.
     """
 
     item: ScoredUpload
@@ -74,6 +76,14 @@ class Row:
     verdict: Verdict | None
     regions: int
     in_fit: bool = False
+    joint: int = 0
+    checks: tuple[str, ...] = ()
+
+    def is_shown(self, show: Show) -> bool:
+        """Whether the row is among those to show."""
+        if show in ("lost", "displaced"):
+            return bool(self.checks) and bool(self.item.lost) == (show == "lost")
+        return show in ("all", self.verdict)
 
 
 def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
@@ -85,11 +95,12 @@ def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
     for item in review(entry).pile.items:
         score = item.score(model, area)
         if level is None:
-            found.append(Row(item, score, None, 0, known.in_fit(item)))
+            found.append(Row(item, score, None, 0, known.in_fit(item), item.joint(model, area)))
             continue
         regions = item.regions(model, level, area)
         verdict = item.verdict(model, level, area)
-        found.append(Row(item, score, verdict, regions, known.in_fit(item)))
+        joint, fired = item.joint(model, area), item.fired(model, level)
+        found.append(Row(item, score, verdict, regions, known.in_fit(item), joint, fired))
     return found
 
 
@@ -99,9 +110,7 @@ def arranged(found: list[Row], order: Order, show: Show, search: str) -> list[Ro
 
     words = search.lower().split()
     kept = [
-        row
-        for row in found
-        if (show == "all" or row.verdict == show) and all(word in row.item.name.lower() for word in words)
+        row for row in found if row.is_shown(show) and all(word in row.item.name.lower() for word in words)
     ]
     if order == "name":
         by_name = natsort_keygen(key=lambda row: row.item.name, alg=ns.IGNORECASE)
@@ -109,7 +118,7 @@ def arranged(found: list[Row], order: Order, show: Show, search: str) -> list[Ro
     if order == "arrival":
         return sorted(kept, key=lambda row: row.item.number)
     sign = -1 if order == "worst" else 1
-    return sorted(kept, key=lambda row: (sign * row.score, row.item.number))
+    return sorted(kept, key=lambda row: (sign * max(row.score, row.joint), row.item.number))
 
 
 def chosen(entry: Entry, arranged_rows: list[Row]) -> bool:

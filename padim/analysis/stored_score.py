@@ -90,6 +90,19 @@ class StoredScore:
             return joint.on_lost
         return model.verdict_limits(threshold).verdict(self.score(model, min_area), self.displaced(model))
 
+    def fired(self, model: Padim, threshold: int) -> tuple[str, ...]:
+        """Return the named checks that fire at a threshold, a level: phrases for users; usually none.
+
+        They are: the part was not found, or a displacement is above its limit.
+        """
+        joint = model.state.joint
+        if self.lost:
+            return (f"part not found: {self.lost}",)
+        if joint is None or self.pose is None:
+            return ()
+        checks = joint.checks(model.state.displacement(self.pose), threshold)
+        return tuple(check.sentence for check in checks if check.fired)
+
     def regions(self, model: Padim, threshold: int, min_area: int) -> int:
         """Return the number of regions in the mask."""
         from padim.decision.prediction import decide

@@ -21,6 +21,7 @@ from padim import Padim, PadimConfig, Workspace
 from padim.storage.model_folders import Entry
 from tests.browser.looking import PATIENCE, Visitor, require_chromium
 from tests.parts import normals
+from tests.posed import any_pose
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -102,6 +103,24 @@ def tall_entry(home: Path) -> Entry:
     entry = store.create("Tall plate")
     config = PadimConfig(input_size=(160, 64), grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8)
     Padim(config, work_dir=store.work_dir(entry.id)).fit(normals(22, size=(250, 100))).save(entry.path)
+    return store.get(entry.id)
+
+
+@pytest.fixture(scope="module")
+def turned_entry(home: Path) -> Entry:
+    """A model of parts that lie at any angle, located by their outline."""
+    store = Workspace(home)
+    entry = store.create("Turned plate")
+    model = Padim(
+        align="outline",
+        input_size=128,
+        grid_stride=8,
+        n_features=20,
+        smoothing_sigma=2,
+        min_area=4,
+        work_dir=store.work_dir(entry.id),
+    )
+    model.fit(any_pose(16)).save(entry.path)
     return store.get(entry.id)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor
 from tests.parts import defects, normals, part, png
+from tests.posed import posed
 from ui.app.text import multiple
 
 EVIL = "<img src=x onerror=alert(1)>.png"
@@ -561,3 +563,59 @@ def test_a_guard_band_calls_for_review(
         }"""
     )
     assert dashes > 50
+
+
+def test_the_mask_of_a_located_part_is_seen_where_it_is_on_the_image(
+    server: served.Server, visit: Visit, turned_entry: Entry, home: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    name, data = "turned.png", png(posed(970, dx=6, turn=70, defect=(20, -6)))
+    (item,) = opened(home, turned_entry).predict([(name, data)])
+    assert item.placement is not None
+    assert item.mask.any()
+    visitor = visit(server)
+    visitor.open(f"/inspect?model={turned_entry.id}")
+    visitor.see_heading("Inspect")
+    visitor.drop([(name, data)])
+    visitor.see_list_of(1)
+    visitor.see_shown(name)
+    live = Live(visitor).ready()
+    # The pane of the mask alone, photographed: what is white on the screen is what is rejected.
+    visitor.page.keyboard.press("3")
+    frame = live.part(".mask .frame")
+    frame.click()
+    visitor.page.keyboard.press("3")
+    live.part(".panes.one").wait_for()
+    visitor.page.mouse.move(0, 0)
+    live.frame()
+    shot = np.asarray(Image.open(BytesIO(frame.screenshot())).convert("L"))[2:-2, 2:-2]
+    height, width = item.original_size
+    rows = ((np.arange(height) + 0.5) * shot.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * shot.shape[1] / width).astype(int)
+    seen = shot[np.ix_(rows, columns)] > 127
+    # By the map pixel under every pixel's center; the mask has some more, so that no map pixel is lost.
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    u, v = np.floor(np.tensordot(item.placement.inverse, [x, y, np.ones_like(x)], 1)).astype(int)
+    drawn = map_mask(item.levels, item.decision_level, item.min_area)
+    inside = (u >= 0) & (v >= 0) & (u < drawn.shape[1]) & (v < drawn.shape[0])
+    wanted = inside & drawn[v.clip(0, drawn.shape[0] - 1), u.clip(0, drawn.shape[1] - 1)]
+    both = (seen & wanted).sum() / (seen | wanted).sum()
+    # The photograph begins within a pixel of the screen, so that pixels on the outline may differ.
+    assert both > 0.9, f"they share {100 * both:.0f} %"
+    middles = np.array([np.argwhere(one).mean(axis=0) for one in (seen, wanted)])
+    assert np.abs(middles[0] - middles[1]).max() < 0.3, "shifted"
+    assert (seen & ~item.mask).sum() <= 2
+    # The level that the readout says is that of the map pixel under the pointer.
+    box = frame.bounding_box()
+    assert box is not None
+    visitor.page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    found = re.fullmatch(r"x (\d+), y (\d+) · ([\d.]+) · .*", live.part(".readout").inner_text())
+    assert found is not None
+    at = int(found[2]), int(found[1])
+    assert found[3] == f"{item.quantizer.to_value(int(item.levels[v[at], u[at]])):.2f}"
+    visitor.page.mouse.move(box["x"] + 3, box["y"] + 3)
+    live.part(".readout").get_by_text("outside the frame").wait_for()
+    # And so is the file of the mask.
+    saved = np.asarray(Image.open(visitor.download_mask(tmp_path))) > 0
+    assert np.array_equal(saved, item.mask)

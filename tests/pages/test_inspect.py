@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from padim import Workspace
+from padim import Padim, Workspace
 from padim.decision.anomaly_map import Quantizer
 from padim.decision.guard_band import Guard
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals, part, png
+from tests.posed import any_pose, posed
 from ui.app.text import ratio
 from ui.calibrate import Draft
 
@@ -229,3 +231,31 @@ def test_images_unlike_the_good_parts_say_so(add_model: AddModel) -> None:
 def test_images_like_the_good_parts_are_not_noted(add_model: AddModel) -> None:
     page = Session("inspect", model=add_model("Parts").id).upload(FILES)
     assert "unlike the good parts" not in page.text
+
+
+def test_parts_that_are_not_found_or_lie_too_far_are_named_and_filtered(add_model: AddModel) -> None:
+    align = {"method": "outline", "shift_weight": 3.0, "max_shift": 60}
+    model = Padim(align=align, input_size=64, n_features=20, smoothing_sigma=1.0, min_area=4)
+    entry = add_model("Turned", model.fit(any_pose(12, shift=2.0)))
+    files = [
+        ("blank.png", png(np.full((120, 160, 3), 30, np.uint8))),
+        ("good.png", png(posed(77, dx=1, turn=40))),
+        ("far.png", png(posed(78, dx=30, dy=3, turn=10))),
+    ]
+    page = Session("inspect", model=entry.id).upload(files)
+    items = {item["name"]: item for item in page.viewer["items"]}
+    assert items["blank.png"]["lost"]
+    assert items["blank.png"]["placement"] is None
+    assert not items["good.png"]["lost"]
+    (prediction,) = model.predict([files[1]])
+    assert prediction.placement is not None
+    assert items["good.png"]["placement"]["matrix"] == prediction.placement.matrix.ravel().tolist()
+    (far,) = model.predict([files[2]])
+    assert "shift" in [check.name for check in far.checks if check.fired]
+    labels = page.app.segmented_control(key="inspect-show").options
+    assert "Part not found 1" in labels
+    assert "Displaced 1" in labels
+    page.set("segmented_control", "inspect-show", "lost")
+    assert [item["name"] for item in page.viewer["items"]] == ["blank.png"]
+    page.set("segmented_control", "inspect-show", "displaced")
+    assert [item["name"] for item in page.viewer["items"]] == ["far.png"]

@@ -7,7 +7,7 @@ import { library } from "./library.js";
 import { IN_FIT } from "./words.js";
 
 /** @typedef {import("./store.js").Item} Item */
-/** @typedef {{ verdict: string, words: string, times: string }} LineText written in a line */
+/** @typedef {{ verdict: string, words: string, times: string, checks: string }} LineText written in a line */
 
 /**
  * @typedef {object} Line
@@ -15,6 +15,7 @@ import { IN_FIT } from "./words.js";
  * @property {Item} item
  * @property {HTMLElement} score
  * @property {HTMLElement} verdict
+ * @property {HTMLElement} checks that fire: the part was not found, or lies too far away
  * @property {HTMLElement} regions
  */
 
@@ -107,13 +108,14 @@ export class ResultTable {
     const score = element("td", { class: "number" });
     const verdict = element("td");
     const regions = element("td", { class: "number" });
+    const checks = element("span", { class: "checks" });
     const notes = item.notes.join(" ");
     const noted = notes ? [element("span", { class: "notes", title: notes }, notes)] : [];
     const root = element(
       "tr",
       {},
       element("td", { class: "thumb" }, image),
-      element("td", { class: "file", title: item.name }, item.name, ...(item.in_fit ? [inFit()] : []), ...noted),
+      element("td", { class: "file", title: item.name }, item.name, ...(item.in_fit ? [inFit()] : []), checks, ...noted),
       score,
       verdict,
       regions,
@@ -122,7 +124,7 @@ export class ResultTable {
     root.addEventListener("click", () => this.opened(item));
     mark(root, item.id === this.active);
     /** @type {Line} */
-    const line = { root, item, score, verdict, regions };
+    const line = { root, item, score, verdict, checks, regions };
     this.lines.set(item.id, line);
     return line;
   }
@@ -139,11 +141,13 @@ export class ResultTable {
 
   _write() {
     if (!this._describe) return;
-    for (const { root, item, score, verdict, regions } of this.lines.values()) {
+    for (const { root, item, score, verdict, checks, regions } of this.lines.values()) {
       const text = this._describe(item);
       root.dataset.verdict = text.verdict;
       setText(score, text.times);
       setText(verdict, text.words);
+      setText(checks, text.checks);
+      checks.title = text.checks;
       setText(regions, String(item.regions));
     }
   }

@@ -193,6 +193,7 @@ export class Screen {
     const value = store.quantizer.toValue(store.jointOf(item, draft.now.minArea));
     const times = item.lost ? "not found" : multipleOf(value, store.quantizer.toValue(draft.now.level));
     const note = [words, times, ...(item.in_fit ? [IN_FIT] : [])].join(" · ");
-    return { verdict, words, times, note, label: item.kept ? "kept" : item.label };
+    const checks = store.checksOf(item, draft.now.level).join("; ");
+    return { verdict, words, times, note, checks, label: item.kept ? "kept" : item.label };
   }
 }
