@@ -26,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import report
-from benchmarks.locating_scenes import PARTS, Scene, errors, render
+from benchmarks.locating_scenes import DETAILED, PARTS, Scene, errors, render
 from padim.locating.locator import Locator, PartNotFound, freeze
 from padim.locating.settings import Align
 
@@ -54,6 +54,14 @@ class Method:
 
 METHODS = {
     "outline": Method(lambda scene: Align(method="outline"), tuple(PARTS), 30, 180, (0.85, 1.2), 10.0),
+    # With the marks that are proposed.
+    "template": Method(
+        lambda scene: Align(method="template"), ("bracket", "board"), 20, 14.5, (0.87, 1.15), 25.0
+    ),
+    "features": Method(lambda scene: Align(method="features"), ("board",), 20, 180, (0.87, 1.15), 100.0),
+    "features-orb": Method(
+        lambda scene: Align(method="features", detector="orb"), ("board",), 20, 180, (0.87, 1.15), 50.0
+    ),
 }
 # Bounds for every method and part: the median and the largest error.
 SHIFT_MEDIAN, SHIFT_MOST = 0.3, 1.0  # map pixels
@@ -94,7 +102,7 @@ def _measure(name: str, method: Method, poses: int, results: report.Report) -> N
     """Find every part of a method at random poses, and record the errors and times."""
     rows, medians, largest, times, found = [], [], [], [], []
     for part in method.parts:
-        reference = Scene(PARTS[part], 130.3, 121.7, turn=8, scale=0.7)
+        reference = Scene({**PARTS, **DETAILED}[part], 130.3, 121.7, turn=8, scale=0.7)
         locator = freeze(method.align(reference), render(reference))
         measured, spent, lost = _poses(method, reference, locator, poses)
         worst, middle = measured.max(axis=0), np.median(measured, axis=0)
@@ -103,7 +111,7 @@ def _measure(name: str, method: Method, poses: int, results: report.Report) -> N
         times.append(np.median(spent))
         found.append(len(measured) / poses)
         large = reference.moved(x=510.0, y=380.0)
-        seconds = _large_image(method.align(reference), large) if name == "outline" else float("nan")
+        seconds = _large_image(method.align(reference), large)
         shift, turn, scale = (f"{a:.3f} / {b:.3f}" for a, b in zip(middle, worst, strict=True))
         milliseconds = f"{1000 * float(np.median(spent)):.1f}"
         rows.append(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from padim.locating.frame import Frame, rotation
 from padim.locating.pose import Pose
 
-__all__ = ["PARTS", "Part", "Scene", "errors", "render"]
+__all__ = ["DETAILED", "PARTS", "Part", "Scene", "errors", "render"]
 
 RGB = npt.NDArray[np.uint8]
 # How many times finer images are drawn than they are returned.
@@ -165,3 +165,19 @@ PARTS: dict[str, Part] = {
         )
     ),
 }
+
+
+def _board() -> Part:
+    """Return a circuit board: many components of different shapes, for what is located by its details."""
+    random = np.random.default_rng(3)
+    polygons = [(_box(-0.75, -0.6, 0.75, 0.6), (60, 110, 70))]
+    for _ in range(70):
+        x, y = random.uniform(-0.68, 0.68), random.uniform(-0.53, 0.53)
+        wide, high = random.uniform(0.02, 0.11, 2)
+        red, green, blue = (int(level) for level in random.integers(20, 240, 3))
+        polygons.append((_box(x - wide / 2, y - high / 2, x + wide / 2, y + high / 2), (red, green, blue)))
+    return Part(tuple(polygons))
+
+
+# Parts with many details all over.
+DETAILED: dict[str, Part] = {"board": _board()}

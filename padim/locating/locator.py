@@ -15,7 +15,6 @@ import numpy.typing as npt
 from padim.locating.errors import LocatingError, PartNotFound
 from padim.locating.frame import Frame
 from padim.locating.pose import Pose
-from padim.locating.propose import with_marks
 from padim.locating.settings import Align
 
 __all__ = ["Finder", "LocatingError", "Locator", "PartNotFound", "freeze"]
@@ -133,7 +132,9 @@ def freeze(align: Align, reference: RGB, frame: Frame | None = None) -> Locator:
         LocatingError: the reference or a mark on it cannot be used; the error says why.
     """
     reference = np.ascontiguousarray(reference)
-    align = with_marks(align, reference)
+    if align.method == "template" and not align.marks:
+        # Imported by name: an exported model has its marks, and its folder no module to propose them.
+        align = import_module("padim.locating.propose").with_marks(align, reference)
     module, name = _METHODS[align.method]
     prepare: Callable[[Align, RGB, Frame | None], Finder] = getattr(import_module(module), name)
     return Locator(align, reference, prepare(align, reference, frame))

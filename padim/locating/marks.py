@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.locating.frame import rotation
-from padim.locating.matching import Patch, gray, pyramid, sample, similarity_of
+from padim.locating.matching import Patch, coarsest, gray, pyramid, sample, similarity_of
 from padim.locating.settings import Align, Mark
 
 __all__ = ["MOST_ALIKE", "Examined", "examine", "misplaced"]
@@ -30,6 +30,9 @@ _CHANNEL_GAIN = 1.5
 _RIDGE = 0.95
 # Largest match of another place, and of the mark with itself when turned.
 MOST_ALIKE = 0.75
+# Largest match of another place at the coarsest level; otherwise a finer one is searched, until the shorter
+# side has _FINE_ENOUGH pixels.
+_COARSE_ALIKE, _FINE_ENOUGH = 0.85, 17
 # What a turn by _TURN degrees and a change of size by _SIZE must take from the match to be measurable.
 _TURN, _TURN_LOSS, _SIZE, _SIZE_LOSS = 8.0, 0.03, 1.1, 0.02
 
@@ -109,9 +112,18 @@ def examine(reference: RGB, mark: Mark, align: Align, *, alone: bool) -> Examine
     turns, sizes = _measurable(image, mark)
     if alone and not turns and align.max_turn > 0:
         return Examined(None, _ROUND, 0, ridge, contrast)
-    patch = Patch(
-        reference, mark, channel, turns=turns and align.max_turn > 0, sizes=sizes and align.max_scale > 0
-    )
+    reason, second = "", 0.0
+    for levels in range(coarsest(min(mark[2:])), -1, -1):
+        patch = Patch(
+            reference,
+            mark,
+            channel,
+            turns=turns and align.max_turn > 0,
+            sizes=sizes and align.max_scale > 0,
+            levels=levels,
+        )
+        if levels == 0 or _clear(patch, image, align) or min(patch.coarse.shape) >= _FINE_ENOUGH:
+            break
     reason, second = _elsewhere(patch, image, align, alone)
     return Examined(None if reason else patch, reason, second, ridge, contrast)
 
@@ -171,6 +183,21 @@ def _measurable(image: npt.NDArray[np.uint8], mark: Mark) -> tuple[bool, bool]:
     turned = min(loss(_TURN, 1), loss(-_TURN, 1))
     sized = min(loss(0, _SIZE), loss(0, 1 / _SIZE))
     return turned >= _TURN_LOSS, sized >= _SIZE_LOSS
+
+
+def _clear(patch: Patch, image: npt.NDArray[np.uint8], align: Align) -> bool:
+    """Return whether the mark stands out from all other places at the coarsest level already."""
+    height, width = image.shape
+    places = patch.coarse_places(
+        pyramid(image, patch.levels),
+        (width / 2, height / 2),
+        2 * align.max_shift / 100 * max(height, width),
+        patch.grid(align.max_turn, align.max_scale),
+    )
+    right = [place for place in places if math.dist((place.x, place.y), patch.center) <= min(patch.size) / 4]
+    if not right or right[0] is not places[0]:
+        return False
+    return len(places) < 2 or places[1].match <= _COARSE_ALIKE
 
 
 def _elsewhere(patch: Patch, image: npt.NDArray[np.uint8], align: Align, alone: bool) -> tuple[str, float]:

@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from padim.locating.frame import Matrix, rotation
 
-__all__ = ["Gray", "Patch", "Place", "gray", "pyramid", "sample", "similarity_of"]
+__all__ = ["Gray", "Patch", "Place", "coarsest", "gray", "pyramid", "sample", "similarity_of"]
 
 Gray = npt.NDArray[np.float32]
 
 # Shorter side of the patch at the coarsest level, in pixels: fewer show too little of it.
-_COARSE_SIDE = 12
+_COARSE_SIDE = 8.5
 # The largest number of pixels of the patch at the finest level; more do not make the place more exact.
 _MOST_PIXELS = 262_144
 # Places that the coarse search passes on, and those of them that are followed to the finest level.
@@ -30,7 +30,7 @@ _COARSE_PLACES, _FINE_PLACES = 8, 4
 _WORSE = 0.25
 # Share of the patch that must lie inside the image.
 _INSIDE = 0.7
-_ITERATIONS, _REWEIGHTS = 8, 3
+_ITERATIONS, _REWEIGHTS = 8, 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Place:
     def linear(self) -> Matrix:
         """The matrix that turns and scales the patch: float64 ``(2, 2)``."""
         return rotation(self.turn) * self.scale
+
+
+def coarsest(side: float) -> int:
+    """Return how often a patch whose shorter side has so many pixels can be halved."""
+    return max(0, int(math.log2(max(1.0, side / _COARSE_SIDE))))
 
 
 def gray(rgb: npt.NDArray[np.uint8], channel: int | None = None) -> npt.NDArray[np.uint8]:
@@ -192,7 +197,7 @@ class _Level:
         accuracy = 0.01 if robust else 0.1
         start, weigh = place, False
         inverse = self._inverses.get(tuple(free))
-        for _ in range(_ITERATIONS):
+        for _ in range(_ITERATIONS if robust else _ITERATIONS // 2):
             found = sample(image, (place.x, place.y), place.linear, self.shape).reshape(-1)
             inside = self.inside(place, image.shape)
             if inside is None and not weigh and inverse is not None:
@@ -204,7 +209,8 @@ class _Level:
                     if solution is None:
                         break
                     residual = found - columns @ solution.astype(np.float32)
-                    spread = 1.4826 * float(np.median(np.abs(residual[weight > 0]))) + 0.5
+                    size = np.abs(residual if inside is None else residual[weight > 0])
+                    spread = 1.4826 * float(np.partition(size, len(size) // 2)[len(size) // 2]) + 0.5
                     trust = 1 / (1 + np.square(residual / (3 * spread)))
                     solution = _solve(columns, found, weight * np.square(trust))
             if solution is None or solution[0] < 0.02:  # nothing like the patch
@@ -258,13 +264,14 @@ class Patch:
         *,
         turns: bool = True,
         sizes: bool = True,
+        levels: int | None = None,
     ) -> None:
         x, y, width, height = box
         self.center = (x + width / 2, y + height / 2)
         self.size = (width, height)
         self.channel, self.turns, self.sizes = channel, turns, sizes
         self._free = [2, 3, *([4] if turns else []), *([5] if sizes else [])]
-        self.levels = max(0, int(math.log2(max(1.0, min(width, height) / _COARSE_SIDE))))
+        self.levels = coarsest(min(width, height)) if levels is None else levels
         finest = 0
         while finest < self.levels and width * height / 4**finest > _MOST_PIXELS:
             finest += 1
@@ -312,7 +319,7 @@ class Patch:
             reach: the largest shift of the pivot, in pixels.
             grid: turns (degrees) and scales to try.
         """
-        places = self._coarse(images[self.levels], pivot, reach, grid)
+        places = self.coarse_places(images, pivot, reach, grid)
         places = [place for place in places if place.match >= places[0].match - 1.5 * _WORSE]
         for level in range(self.levels, min(self._levels) - 1, -1):
             places = self._distinct(
@@ -345,15 +352,18 @@ class Patch:
         better = patch.matched(image, patch.refined(image, here, [2, 3], robust=True))
         return replace(better, x=better.x * unit, y=better.y * unit)
 
-    def _coarse(
+    def coarse_places(
         self,
-        image: npt.NDArray[np.uint8],
+        images: Sequence[npt.NDArray[np.uint8]],
         pivot: tuple[float, float],
         reach: float,
         grid: Iterable[tuple[float, float]],
     ) -> list[Place]:
-        """Return the best places of the coarsest level; the image is turned, the patch is not."""
-        unit = 2**self.levels
+        """Return the best places at the coarsest level, as :meth:`search`, which makes them exact.
+
+        The image is turned, the patch is not.
+        """
+        image, unit = images[self.levels], 2**self.levels
         patch = self.coarse.patch
         height, width = patch.shape
         arm = (np.array(self.center) - pivot) / unit
