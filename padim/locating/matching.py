@@ -154,6 +154,8 @@ class _Level:
         turned, scaled = dx * self.y - dy * self.x, dx * self.x + dy * self.y
         columns = [np.asarray(column, np.float32) for column in (self.patch, ones, dx, dy, turned, scaled)]
         self.columns = np.stack(columns, axis=-1).reshape(-1, 6)
+        # Along edges half a pixel of difference is no defect: it comes from blur and interpolation.
+        self.slack = np.asarray(np.hypot(dx, dy) / 2, np.float32).reshape(-1)
         self._inverses: dict[tuple[int, ...], Gray] = {}
         for used in {(2, 3), tuple(free)}:
             design = self.columns[:, [0, 1, *used]].astype(np.float64)
@@ -211,7 +213,7 @@ class _Level:
                     residual = found - columns @ solution.astype(np.float32)
                     size = np.abs(residual if inside is None else residual[weight > 0])
                     spread = 1.4826 * float(np.partition(size, len(size) // 2)[len(size) // 2]) + 0.5
-                    trust = 1 / (1 + np.square(residual / (3 * spread)))
+                    trust = 1 / (1 + np.square(residual / (3 * spread + self.slack)))
                     solution = _solve(columns, found, weight * np.square(trust))
             if solution is None or solution[0] < 0.02:  # nothing like the patch
                 return start
