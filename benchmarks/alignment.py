@@ -105,7 +105,8 @@ class Parts:
         def made(index: int, kind: str = "good") -> Sample:
             return make_bracket.make(index, kind=kind, lying=lying, tall=tall, printed=printed)
 
-        self.good = [made(index) for index in range(effort.good)]
+        # The reference is the first one, as users are told to choose it: it lies in the middle of the others.
+        self.good = sorted((made(index) for index in range(effort.good)), key=_off_the_middle)
         self.unseen = [made(index) for index in range(effort.good, effort.good + effort.unseen)]
         self.bad = [made(index, kind) for kind in KINDS for index in range(effort.per_kind)]
 
@@ -115,8 +116,8 @@ class Parts:
             return {"method": method}
         if method == "outline, judged":  # by an outline, only the size is judged unless it is asked for
             return {"method": "outline", "shift_weight": 3.0, "turn_weight": 3.0}
-        if method == "features":
-            return {"method": method}
+        if method == "features":  # of the signs of a turned part, less than half agree
+            return {"method": method, "min_match": 0.3}
         first = self.good[0]
         to_part = first.lie.to_part(first.image.shape[:2], False)
         to_image = np.linalg.inv(np.vstack([to_part, [0, 0, 1]]))
@@ -141,6 +142,11 @@ class Parts:
             np.array([sample.kind for sample in self.bad]),
             sum(one.verdict != "accept" for one in good),
         )
+
+
+def _off_the_middle(sample: Sample) -> float:
+    lie = sample.lie
+    return float(np.hypot(lie.dx, lie.dy)) + abs(lie.turn) + 500 * abs(lie.scale - 1)
 
 
 def part_mask(model: Padim) -> npt.NDArray[np.bool_]:

@@ -120,7 +120,8 @@ def advise(trial: AlignmentTrial) -> Advice:
                 f"Locating hides defects: {count(len(found.hidden), 'displaced part')} caught without it "
                 f"{'is' if len(found.hidden) == 1 else 'are'} accepted with it, such as {one}.",
                 *figures,
-                "Judge the displacement (a weight for shift and turn), narrow the limits, or leave it off.",
+                "Judge the displacement (a weight for shift and turn), narrow the limits, take a reference "
+                "part that lies in the middle of the others, or leave it off.",
             ),
         )
     if any(value < 0 for value in real):
