@@ -59,7 +59,8 @@ export class Headline {
     this.name.textContent = item.name;
     this.badge.textContent = VERDICT_WORDS[verdict];
     this.badge.dataset.verdict = verdict;
-    const details = [`${multipleOf(quantizer.toValue(score), quantizer.toValue(level))} threshold`];
+    const times = `${multipleOf(quantizer.toValue(score), quantizer.toValue(level))} threshold`;
+    const details = item.lost ? [] : [times];
     if (verdict === "review" && !item.lost) details.push(`${score > level ? "above" : "below"} it, within repeatability`);
     details.push(...this.store.checksOf(item, level));
     if (item.in_fit) details.push(IN_FIT);

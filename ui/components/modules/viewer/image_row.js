@@ -155,7 +155,7 @@ export class ImageRow {
     const { map, item, panes } = this;
     if (this._gradient !== scale.gradient) panes.bar.style.background = this._gradient = scale.gradient;
     for (const pane of [panes.of.heatmap, panes.of.mask, panes.of.overlay]) {
-      pane.figure.classList.toggle("waiting", !map);
+      pane.figure.classList.toggle("waiting", !map || Boolean(item?.lost)); // not found: nothing was scored
     }
     if (!map || !item) {
       this.path = null;
