@@ -150,6 +150,8 @@ def segment(image: RGB, palette: Palette | None = None, usual: Foreground | None
     near = cv2.dilate(part, np.ones((3, 3), np.uint8))
     near = near.repeat(step, axis=0).repeat(step, axis=1)[top:bottom, left:right]
     mask = _largest(((distance > threshold) & (near > 0)).astype(np.uint8))
+    if int(mask.sum()) < max(12.0, 0.5 * _LEAST_AREA * height * width):
+        raise PartNotFound("nothing but specks stands out from the background")
     weights = _coverage(distance, mask, threshold)
     half = _largest((weights > 0.5).astype(np.uint8))
     return Foreground((left, top), window, weights, half if half.any() else mask, fixtures)

@@ -252,7 +252,11 @@ class OutlineFinder:
             return self._patch.agreement(scene.foreground, scene.area, place)[1]
 
         def fitted(places: list[Similarity]) -> list[tuple[float, float, Similarity]]:
-            ranked = sorted(((*agreement(place), place) for place in places), key=lambda entry: -entry[0])
+            ranked = sorted(
+                ((*agreement(place), place) for place in places),
+                # Of directions that look the same the one nearest to the reference's comes first.
+                key=lambda entry: (-round(entry[0] / _ALIKE), abs(entry[2].turn)),
+            )
             best = []
             # The best of the rest is fitted too where it is not clearly worse.
             for _, _, place in [entry for entry in ranked[:2] if entry[0] > ranked[0][0] - _UNCLEAR]:

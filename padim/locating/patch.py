@@ -129,7 +129,7 @@ class Rose:
                 only 0 is returned: such a part looks the same in all directions.
         """
         outline, inside = (
-            np.fft.irfft((mine * its.conj()).sum(axis=1), _DIRECTIONS) / math.sqrt(power * power_its)
+            np.fft.irfft((mine * its.conj()).sum(axis=1), _DIRECTIONS) / math.sqrt(power * power_its + 1e-9)
             for mine, its, power, power_its in zip(
                 self._spectra, other._spectra, self._power, other._power, strict=True
             )

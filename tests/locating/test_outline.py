@@ -109,6 +109,15 @@ def test_a_plain_disc_is_not_turned_and_a_plain_bar_the_shorter_way() -> None:
     assert found.turn == pytest.approx(-8, abs=0.5)
 
 
+def test_a_plain_square_is_turned_the_shortest_way() -> None:
+    corners = np.array([(-0.4, -0.4), (0.4, -0.4), (0.4, 0.4), (-0.4, 0.4)])
+    reference = Scene(Part(((corners, (170, 170, 170)),)), 128, 128, scale=0.7)
+    found = locator(reference)
+    for turn in (0.0, 30.0, -40.0):
+        pose = found.locate(render(reference.moved(turn=turn), seed=1))
+        assert pose.turn == pytest.approx(turn, abs=0.5)
+
+
 # Stains do not change the outline; pieces that are broken off or added do.
 BACKGROUND = Scene(PARTS["bar"], 0, 0).background
 DEFECTS: dict[str, tuple[list[tuple[float, float]], tuple[int, int, int], float, float]] = {
