@@ -189,6 +189,7 @@ def test_paired_shares_are_compared_by_the_cases_that_differ() -> None:
         assert found.value is not None
         assert found.low is not None
         assert found.high is not None
+        assert found.value is not None
         assert found.low <= found.value <= found.high
     with pytest.raises(ValueError, match="same cases"):
         paired_shares([True], [True, False])

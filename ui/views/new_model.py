@@ -230,8 +230,8 @@ def _costs_and_start(
             frame = None if config.align is None else located.frame
             sizes = survey.sizes.elements()
             finely = resolution_of(config, sizes, frame=frame, mm_per_pixel=config.pixel_size_mm)
-            how = ("Parts are compared", located_by(config.align))
-            st.html(panels.facts([*costs.facts(config, len(survey.seen)), how, *resolution.facts(finely)]))
+            place = ("Parts are compared", located_by(config.align))
+            st.html(panels.facts([*costs.facts(config, len(survey.seen)), place, *resolution.facts(finely)]))
             resolution.warnings(finely)
         st.caption(
             costs.note(config, len(survey.seen)),
