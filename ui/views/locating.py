@@ -33,7 +33,7 @@ _MOST_OFFERED = 24
 
 
 @dataclass(frozen=True)
-class Located:
+class LocatingChoice:
     """How the part is located in the next fit.
 
     Attributes:
@@ -72,7 +72,7 @@ def draw(
     like: SettingsOfModel | None,
     *,
     locked: bool,
-) -> Located:
+) -> LocatingChoice:
     """Draw the section.
 
     Args:
@@ -98,13 +98,13 @@ def draw(
         )
         method = align_settings.method(f"locate-method-{image_set}", locked=locked)
         if method is None:
-            return Located(None, locating.use(now, None, None))
+            return LocatingChoice(None, locating.use(now, None, None))
     with st.container(key="locate-work"):
         try:
             part = locating.reference(source, locating.chosen(now, survey), depth)
         except PadimError as error:
             shell.failure("The reference part cannot be read.", error)
-            return Located(None, locating.use(now, None, method))
+            return LocatingChoice(None, locating.use(now, None, method))
         _reference(now, survey, part, method, locked)
         editor = st.container()
         chosen = align_settings.settings(method, locked=locked)
@@ -113,11 +113,11 @@ def draw(
             _marks(now, part, method, found, locked)
         use = _trial(now, source, survey, parts, depth, part, method, align, found, locked)
         if align is None or found is None or found.frame is None:
-            return Located(None, use)
+            return LocatingChoice(None, use)
         job = locating.job(now)
         tried = job is not None and job.state == "done" and job.result.align == align
         place = st.container() if tried or use == "on" else None
-        return Located(align if use == "on" else None, use, align, place, found.frame)
+        return LocatingChoice(align if use == "on" else None, use, align, place, found.frame)
 
 
 def _settings(

@@ -172,7 +172,7 @@ def _compare(
     survey: Survey,
     parts: dict[str, str],
     config: PadimConfig | None,
-    located: locating.Located,
+    located: locating.LocatingChoice,
     known: bool,
     *,
     locked: bool,
@@ -196,7 +196,7 @@ def _compare(
     )
 
 
-def _like(like: fit.SettingsOfModel, located: locating.Located) -> PadimConfig:
+def _like(like: fit.SettingsOfModel, located: locating.LocatingChoice) -> PadimConfig:
     """Draw which model's settings are taken, and return them for parts located in this way."""
     from padim.data.input_shape import input_shape_for
 
@@ -218,7 +218,7 @@ def _costs_and_start(
     parts: dict[str, str],
     name: str,
     config: PadimConfig | None,
-    located: locating.Located,
+    located: locating.LocatingChoice,
     running: Job[fit.FitOutcome] | None,
     known: bool,
 ) -> None:
