@@ -34,14 +34,14 @@ __all__ = [
     "MOST_PARTS",
     "AlignmentTrial",
     "Arm",
-    "Outcome",
     "PoseSpread95",
+    "TrialOutcome",
     "alignment_trial",
     "displaced_kinds",
 ]
 
 Way = Literal["map", "displacement", "not found", "missed"]
-Source = Literal["labelled", "painted", "none"]
+TrialDefects = Literal["labelled", "painted", "none"]
 Integers = npt.NDArray[np.int64]
 
 # Images of good parts in a trial: more take longer and say little more about the promise.
@@ -56,7 +56,7 @@ def displaced_kinds(kinds: Iterable[str]) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """What became of one defect.
 
     Attributes:
@@ -74,7 +74,7 @@ class Outcome:
         return self.way != "missed"
 
     @classmethod
-    def of(cls, prediction: Prediction) -> Outcome:
+    def of(cls, prediction: Prediction) -> TrialOutcome:
         """Return the outcome of a scored image."""
         if prediction.lost:
             return cls(MAX_LEVEL, "not found")
@@ -135,7 +135,7 @@ class Arm:
     lost: tuple[tuple[str, str], ...]
     poses: tuple[Pose, ...]
     good: Integers
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[TrialOutcome, ...]
 
     @property
     def caught(self) -> npt.NDArray[np.bool_]:
@@ -172,7 +172,7 @@ class AlignmentTrial:
     without: Arm
     located: Arm
     defects: tuple[tuple[str, str], ...]
-    source: Source
+    source: TrialDefects
     displaced: frozenset[str]
     skipped: tuple[ImageError, ...] = field(default=())
     void: int = 0
@@ -184,7 +184,7 @@ class AlignmentTrial:
         """How differently the parts lie; None if none was found."""
         return PoseSpread95.of(self.located.poses)
 
-    def ways(self, kind: str | None = None) -> list[tuple[Outcome, Outcome]]:
+    def ways(self, kind: str | None = None) -> list[tuple[TrialOutcome, TrialOutcome]]:
         """Return the outcomes without and with locating of every defect, or of those of one kind."""
         pairs = zip(self.defects, self.without.outcomes, self.located.outcomes, strict=True)
         return [(one, other) for (_, own), one, other in pairs if kind in (None, own)]
@@ -263,7 +263,7 @@ def alignment_trial(
             )
         models.append(model)
     watch = Watch(progress, cancel, report)
-    source: Source = "labelled" if given else "none"
+    source: TrialDefects = "labelled" if given else "none"
     defects: Collection[TrialDefect] = given or ()
     void = 0
     if carriers:
@@ -364,13 +364,13 @@ def _titled(progress: Progress | None, title: str) -> Progress | None:
 
 def _outcomes(
     model: Padim, defects: Collection[TrialDefect], watch: Watch, title: str
-) -> dict[tuple[str, str], Outcome]:
+) -> dict[tuple[str, str], TrialOutcome]:
     """Return the outcome of every defect that can be used, by its name and kind."""
-    found: dict[tuple[str, str], Outcome] = {}
+    found: dict[tuple[str, str], TrialOutcome] = {}
     for done, defect in enumerate(defects):
         watch.step(done, len(defects), f"{title}: Scoring defects")
         for prediction in model.predict([(defect.name, defect.content)], on_error=watch.on_error):
-            found[defect.name, defect.kind] = Outcome.of(prediction)
+            found[defect.name, defect.kind] = TrialOutcome.of(prediction)
     return found
 
 
@@ -384,7 +384,7 @@ def _part_levels(model: Padim) -> dict[str, int]:
     return best
 
 
-def _arm(model: Padim, good: Sequence[int], outcomes: Sequence[Outcome]) -> Arm:
+def _arm(model: Padim, good: Sequence[int], outcomes: Sequence[TrialOutcome]) -> Arm:
     threshold = model.current_threshold
     levels = np.array(good, np.int64)
     # Not the model's own rate: both arms leave out the reference, and a part not found is not accepted

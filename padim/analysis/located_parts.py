@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.normals import Normal
 
-__all__ = ["LocatedParts", "Spread", "located_parts"]
+__all__ = ["DisplacementSpread", "LocatedParts", "located_parts"]
 
 _TITLES = {"outline": "outline", "template": "marked places", "features": "many small details"}
 # The reference is odd if the others' middle is farther from it than this many times their own scatter ...
@@ -29,7 +29,7 @@ _FEWEST = 5
 
 
 @dataclass(frozen=True)
-class Spread:
+class DisplacementSpread:
     """How far the good parts lie from the reference, in one respect.
 
     Attributes:
@@ -63,7 +63,7 @@ class LocatedParts:
     reference: str
     found: int
     lost: tuple[tuple[str, str], ...]
-    spreads: tuple[Spread, ...]
+    spreads: tuple[DisplacementSpread, ...]
     warning: str
 
     @property
@@ -115,7 +115,7 @@ def located_parts(model: Padim) -> LocatedParts | None:
     poses = [pose for _, pose in others]
     limits: dict[str, float] = {check.name: check.limit for check in _checks(model, poses)}
     spreads = tuple(
-        Spread(name, unit, float(np.median(values)), max(values), limits.get(name))
+        DisplacementSpread(name, unit, float(np.median(values)), max(values), limits.get(name))
         for name, unit, values in (
             ("shift", "px", [pose.shift for pose in poses]),
             ("turn", "°", [abs(pose.turn) for pose in poses]),

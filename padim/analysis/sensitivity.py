@@ -37,7 +37,7 @@ import numpy.typing as npt
 from padim.analysis.detection_curve import Curve, curve_of
 from padim.analysis.fit_overlap import KnownImages
 from padim.analysis.sensitivity_examples import PaintedExample, PaintedExampleKeeper, Unpainted
-from padim.analysis.synthetic_defects import KINDS, SMALLEST_SIZE, DefectKind, Look, Place, paint
+from padim.analysis.synthetic_defects import KINDS, SMALLEST_SIZE, DefectKind, Look, PaintedPlace, paint
 from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.data.preprocess import Box
 from padim.decision.operating_points import Rate
@@ -284,7 +284,7 @@ def measure(
     read = _Read(KnownImages.of(model), on_known)
     total = min(len(images), most_images) * each if isinstance(images, Sized) else None
     names: list[str] = []
-    points: list[Place] = []
+    points: list[PaintedPlace] = []
     scales: list[tuple[float, float]] = []
     outcomes: list[npt.NDArray[np.bool_]] = []
     bare_rejected = 0
@@ -408,7 +408,7 @@ def _check(
             raise PadimError(f"{name.replace('_', ' ')} must be at least {least}, got {value}")
 
 
-def place_at(scored: Mask, cells: int, seed: int, index: int) -> Place:
+def place_at(scored: Mask, cells: int, seed: int, index: int) -> PaintedPlace:
     """Return a place by its index; places are spread evenly over the scored pixels and differ in appearance.
 
     The pixels are ordered cell by cell, in alternating direction from row to row, and a golden-ratio sequence
@@ -430,12 +430,12 @@ def place_at(scored: Mask, cells: int, seed: int, index: int) -> Place:
     rng = np.random.default_rng([seed, 1, index])
     pixel = order[int((start + index * _GOLDEN) % 1 * len(order))]
     x, y = columns[pixel] + rng.random(), rows[pixel] + rng.random()
-    return Place(float(x), float(y), Look.drawn(rng))
+    return PaintedPlace(float(x), float(y), Look.drawn(rng))
 
 
 def painted_images(
     rgb: RGB,
-    places: Sequence[Place],
+    places: Sequence[PaintedPlace],
     kinds: Sequence[DefectKind],
     sizes: Sequence[float],
     contrasts: Sequence[float],

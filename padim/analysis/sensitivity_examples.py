@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from padim.analysis.synthetic_defects import DefectKind, Place, paint
+from padim.analysis.synthetic_defects import DefectKind, PaintedPlace, paint
 from padim.data.loading import RGB
 from padim.data.preprocess import Box
 
@@ -61,7 +61,7 @@ class PaintedExample:
     """
 
     unpainted: Unpainted
-    place: Place
+    place: PaintedPlace
     kind: DefectKind
     size: float
     contrast: float
@@ -98,11 +98,11 @@ class PaintedExampleKeeper:
     ) -> None:
         self._kinds, self._sizes, self._contrasts = tuple(kinds), tuple(sizes), tuple(contrasts)
         self._settings = len(self._kinds) * len(self._sizes) * len(self._contrasts)
-        self._places: list[tuple[Unpainted, Place]] = []
+        self._places: list[tuple[Unpainted, PaintedPlace]] = []
         self._trials: list[_Trial] = []
         self.first: Unpainted | None = None
 
-    def begin(self, image: Unpainted, places: Sequence[Place]) -> None:
+    def begin(self, image: Unpainted, places: Sequence[PaintedPlace]) -> None:
         """Begin an image; the trials that follow are on it, at these places."""
         self.first = self.first or image
         self._places += [(image, place) for place in places[: MOST_PLACES - len(self._places)]]

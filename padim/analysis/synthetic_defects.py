@@ -16,7 +16,7 @@ import numpy.typing as npt
 from padim.data.loading import RGB
 from padim.data.preprocess import Box
 
-__all__ = ["KINDS", "SMALLEST_SIZE", "DefectKind", "Look", "Place", "footprint", "paint"]
+__all__ = ["KINDS", "SMALLEST_SIZE", "DefectKind", "Look", "PaintedPlace", "footprint", "paint"]
 
 DefectKind = Literal["scratch", "spot", "stain", "dent", "missing"]
 Mask = npt.NDArray[np.bool_]
@@ -62,7 +62,7 @@ class Look:
         return cls(float(angle), bool(rng.random() < 0.5), tuple(map(float, phases)))
 
 
-class Place(NamedTuple):
+class PaintedPlace(NamedTuple):
     """The center of a painted defect in map pixels, and its appearance."""
 
     x: float

@@ -21,7 +21,7 @@ from padim.locating.contour import Contour, Field, Similarity, turned
 from padim.locating.errors import LocatingError, PartNotFound
 from padim.locating.foreground import Foreground, Palette, segment
 from padim.locating.frame import Frame, rotation
-from padim.locating.patch import Patch, Rose
+from padim.locating.patch import PartPatch, Rose
 from padim.locating.pose import Pose
 from padim.locating.settings import Align
 
@@ -163,7 +163,7 @@ class OutlineFinder:
         self._raw_axis, self._ratio = scene.axis, scene.ratio
         self._axis = self._first_direction(scene, align) if self._elongated else 0.0
         self.frame = frame if frame is not None else self._frame()
-        self._patch = Patch(scene.foreground, scene.center, self._contour)
+        self._patch = PartPatch(scene.foreground, scene.center, self._contour)
         self._rose = Rose(scene.foreground, scene.center, self._contour.radius)
 
     def _reduced(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

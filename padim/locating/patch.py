@@ -12,7 +12,7 @@ from padim.locating.contour import Contour, Similarity
 from padim.locating.foreground import Foreground
 from padim.locating.frame import rotation
 
-__all__ = ["Patch", "Rose"]
+__all__ = ["PartPatch", "Rose"]
 
 Array = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ _LIKE, _LIKELY, _GAIN = 0.7, 0.35, 0.2
 _INSIDE = 0.5
 
 
-class Patch:
+class PartPatch:
     """The upright reference part, small."""
 
     def __init__(self, foreground: Foreground, center: Vector, contour: Contour) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from padim.analysis.alignment_advice import advise, compared
-from padim.analysis.alignment_trial import AlignmentTrial, Arm, Outcome, displaced_kinds
+from padim.analysis.alignment_trial import AlignmentTrial, Arm, TrialOutcome, displaced_kinds
 from padim.config import PadimConfig
 from padim.decision.calibration import FalseRejectRate
 from padim.locating.pose import Pose
@@ -24,7 +24,7 @@ def arm(ways: Sequence[str], lost: int = 0, good: Sequence[int] | None = None) -
         tuple((f"lost_{i}.png", "two parts in the image") for i in range(lost)),
         tuple(Pose(1, 0, 2, 1, 1) for _ in range(N - lost)),
         np.arange(N) if good is None else np.array(good, np.int64),
-        tuple(Outcome(levels[way], way) for way in ways),  # type: ignore[arg-type]
+        tuple(TrialOutcome(levels[way], way) for way in ways),  # type: ignore[arg-type]
     )
 
 

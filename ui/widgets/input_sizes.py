@@ -12,7 +12,7 @@ from padim import presets
 from padim.input_size import COARSEST_STRIDE, LARGEST, SMALLEST, InputSize, as_input_size, as_shape
 from ui.app.text import size
 
-Choice = Literal["parts", "own"] | int
+SizeChoice = Literal["parts", "own"] | int
 
 # Keys of the widgets; presets set the first one.
 KEY, _HEIGHT, _WIDTH = "fit-size", "fit-size-height", "fit-size-width"
@@ -31,13 +31,13 @@ def choose(sizes: Iterable[tuple[int, int]]) -> InputSize:
 
     proposed = input_shape_for(sizes)
 
-    def text(choice: Choice) -> str:
+    def text(choice: SizeChoice) -> str:
         if choice == AS_THE_PARTS:
             return f"As the parts: {size(as_shape(proposed))}"
         return "Own height and width" if choice == _OWN else f"{choice} × {choice}"
 
     st.session_state.setdefault(KEY, AS_THE_PARTS)
-    choice: Choice = st.selectbox(
+    choice: SizeChoice = st.selectbox(
         "Input size",
         [AS_THE_PARTS, *SQUARES, _OWN],
         format_func=text,
