@@ -8,6 +8,8 @@ from padim.locating.settings import Align, Displacement
 __all__ = ["located_by", "pose_text", "settings_text"]
 
 _DETECTORS = {"orb": "ORB", "sift": "SIFT"}
+# The weight of a displacement unless another is typed.
+_USUAL = Align.model_fields["scale_weight"].default
 _JUDGED: dict[Displacement, str] = {"shift": "shift", "turn": "turn", "scale": "size"}
 
 
@@ -29,7 +31,7 @@ def settings_text(align: Align) -> str:
         f"{align.max_scale:g} % larger or smaller, with a match of at least {align.min_match:g}"
     )
     judged = [
-        _JUDGED[name] + ("" if weight == 1 else f" (weight {weight:g})")
+        _JUDGED[name] + ("" if weight == _USUAL else f" (weight {weight:g})")
         for name, weight in align.weights.items()
     ]
     what = {0: "No displacement is judged", 1: "Judged is the"}.get(len(judged), "Judged are")
