@@ -22,8 +22,11 @@ from ui.scoring import areas_for
 from ui.widgets import labels
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from padim.decision.calibration import FalseRejectRate, Threshold
     from padim.decision.operating_points import Costs, OperatingPoint
+    from padim.decision.part_scores import PartScores
     from padim.model import Padim
     from padim.storage.model_folders import Entry
     from ui.scoring import KnownLabel
@@ -314,14 +317,24 @@ class Known:
     """Scores, as levels, of parts and images that are known to be good or defective.
 
     Attributes:
-        good: joint held-out scores of the good parts, and joint scores of good test images.
-        defect: joint scores of defect images.
+        good_parts: held-out scores of the good parts, and scores of good test images.
+        defects: scores of defect images.
         doubted: indices of normals that a user has labeled as defective; they still count as good.
     """
 
-    good: np.ndarray[tuple[int], np.dtype[np.int64]]
-    defect: np.ndarray[tuple[int], np.dtype[np.int64]]
+    good_parts: PartScores
+    defects: PartScores
     doubted: tuple[int, ...]
+
+    @property
+    def good(self) -> npt.NDArray[np.int64]:
+        """Joint levels of what is good, from which thresholds are suggested."""
+        return self.good_parts.joint
+
+    @property
+    def defect(self) -> npt.NDArray[np.int64]:
+        """Joint levels of the defects."""
+        return self.defects.joint
 
 
 def known(entry: Entry, model: Padim, images: Sequence[viewing.ViewerImage], min_area: int) -> Known:
@@ -333,24 +346,28 @@ def known(entry: Entry, model: Padim, images: Sequence[viewing.ViewerImage], min
         images: the viewer's images, scored with this ``min_area``.
         min_area: the smallest region that counts, in map pixels.
     """
+    from padim.decision.part_scores import PartScores
+
     event = labels.labels(entry)
-    good: list[int] = []
-    defect: list[int] = []
+    good: list[tuple[int, int, bool]] = []
+    defect: list[tuple[int, int, bool]] = []
     for one in images:
         # A test image that is in the fit scores lower than a new one.
         if one.item is None or one.in_fit:
             continue
         group = event.get(one.sha256) or one.group
         if group != "unknown":
-            (good if group == "good" else defect).append(one.item.joint(model, min_area))
+            scores = one.score, one.item.displaced(model), one.item.to_review(model)
+            (good if group == "good" else defect).append(scores)
     if model.state.fitted.calibration != "none":
-        good += model.state.joint_scores(min_area).tolist()
+        parts = model.state.parts(min_area)
+        good += zip(parts.scores.tolist(), parts.displaced.tolist(), parts.unsure.tolist(), strict=True)
     doubted = tuple(
         index
         for index, normal in enumerate(model.normals_)
         if normal.in_calibration and event.get(normal.sha256) == "defect"
     )
-    return Known(np.asarray(good, np.int64), np.asarray(defect, np.int64), doubted)
+    return Known(PartScores.of(good), PartScores.of(defect), doubted)
 
 
 def points(found: Known, costs: Costs | None) -> tuple[OperatingPoint, ...]:
@@ -368,8 +385,8 @@ def verdict_facts(model: Padim, found: Known, level: int) -> list[tuple[str, str
 
     limits = model.verdict_limits(level)
     counted = (
-        ("Defects", count_verdicts(found.defect, limits)),
-        ("Good parts", count_verdicts(found.good, limits)),
+        ("Defects", count_verdicts(found.defects, limits)),
+        ("Good parts", count_verdicts(found.good_parts, limits)),
     )
     return [
         (what, f"{one.accept:,} accepted, {one.review:,} in review, {one.reject:,} rejected")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
+from padim.decision.anomaly_map import MAX_LEVEL
 from padim.decision.verdicts import VerdictRates
 from padim.errors import CalibrationError
 from padim.storage.normals import Status
@@ -22,8 +23,8 @@ class RankedNormal:
     Attributes:
         index: its index in ``model.normals_``.
         name: its file name.
-        level: its held-out score as a level; None without calibration.
-        value: its held-out score in map units; 0 without calibration.
+        level: its joint held-out score as a level; None without calibration, and if the part was not found.
+        value: the same in map units; 0 where there is none.
         shots: the number of images of the same part, itself included.
     """
 
@@ -55,7 +56,9 @@ def ranked(model: Padim, status: Status = "fit") -> list[RankedNormal]:
     for index, normal in enumerate(normals):
         if normal.status != status:
             continue
-        level = levels[index] if index < len(levels) else None
+        level = levels[index] if index < len(levels) and not normal.lost else None
+        if level is not None:
+            level = min(max(level, model.state.displaced(normal.pose, "")), MAX_LEVEL)
         value = model.state.fitted.quantizer.to_value(level) if level is not None else 0.0
         found.append(RankedNormal(index, normal.name, level, value, shots[normal.group]))
     return sorted(found, key=lambda item: -(item.level if item.level is not None else -1))
@@ -74,7 +77,9 @@ def not_good(model: Padim) -> list[RankedNormal]:
 
 
 def part_values(model: Padim, min_area: int | None = None) -> tuple[list[float], list[float]]:
-    """Return the held-out scores of the parts in the fit and of the good parts kept out, in map units.
+    """Return the joint held-out scores of the parts in the fit and of the good parts kept out, in map units.
+
+    Images in which the part was not found have none.
 
     Args:
         model: a calibrated model.
@@ -86,8 +91,11 @@ def part_values(model: Padim, min_area: int | None = None) -> tuple[list[float],
     area = model.config.min_area if min_area is None else min_area
     best: dict[str, dict[str, int]] = {status: {} for status in get_args(Status)}
     for normal, level in zip(model.normals_, model.state.image_levels(area), strict=False):
+        if normal.lost:
+            continue
         of_status = best[normal.status]
-        of_status[normal.group] = max(of_status.get(normal.group, 0), int(level))
+        joint = min(max(int(level), model.state.displaced(normal.pose, "")), MAX_LEVEL)
+        of_status[normal.group] = max(of_status.get(normal.group, 0), joint)
     in_fit, kept_out = (
         [model.state.fitted.quantizer.to_value(level) for level in best[status].values()]
         for status in ("fit", "kept_out")

@@ -235,10 +235,10 @@ def measure(
                 # Where the part is not found, the map does not show it.
                 q = np.zeros_like(found) if one.lost else found
                 score = region_score(q, min_area)
-                joint = max(score, state.displaced(one.pose, one.lost))
-                above[place] = joint > limit
+                displaced = state.displaced(one.pose, one.lost)
+                above[place] = score > limit or displaced > limits.threshold
                 if keeper is not None:
-                    keeper.scored(min(joint, MAX_LEVEL), q, one.placement)
+                    keeper.scored(min(max(score, displaced), MAX_LEVEL), q, one.placement)
         rejected[kind] = rejected.get(kind, np.zeros(len(settings), np.int64)) + above
         tried[kind] = tried.get(kind, 0) + 1
         done += len(settings)

@@ -227,7 +227,7 @@ def test_calibrate_promises_what_its_table_and_the_shell_count(guarded: tuple[En
     assert page.viewer["band"] == (model.verdict_limits().reject_above - model.threshold_level)
     # The suggested thresholds say what the band makes of them.
     facts = calibrate.verdict_facts(
-        model, calibrate.Known(*(model.state.part_scores(8).astype("int64"),) * 2, ()), model.threshold_level
+        model, calibrate.Known(*(model.state.parts(8),) * 2, ()), model.threshold_level
     )
     expected = f"{len(scores) - not_accepted} accepted, {not_accepted - reject} in review, {reject} rejected"
     assert facts == [("Defects", expected), ("Good parts", expected)]
