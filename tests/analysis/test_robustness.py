@@ -295,9 +295,9 @@ def test_padded_images_are_scored_at_their_position(tmp_path: Path, monkeypatch:
     boxes: list[Any] = []
     call = Scorer.__call__
 
-    def spy(scorer: Scorer, rgb: RGB, content_boxes: Any = None) -> Any:
+    def spy(scorer: Scorer, rgb: RGB, content_boxes: Any = None, shown: Any = None) -> Any:
         boxes.extend(content_boxes)
-        return call(scorer, rgb, content_boxes)
+        return call(scorer, rgb, content_boxes, shown)
 
     monkeypatch.setattr(Scorer, "__call__", spy)
     found = measure(model, good, severities={"darker": (50,)})
