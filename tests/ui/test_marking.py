@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from padim.locating.frame import Frame
-from padim.locating.mark_check import MarkCheck, ReferenceCheck
+from padim.locating.mark_check import MarkCheck, ReferenceCheck, check_reference
 from padim.locating.settings import Align, LocatingMethod
 from tests.parts import part, png
+from tests.posed import any_pose
 from ui import locating, marking
 from ui.files.media import ServedImage
 from ui.locating import LocatingState, Mark, Reference
@@ -99,3 +100,20 @@ def test_what_is_switched_on() -> None:
     assert locating.use(now, align, "outline") == "on"
     assert locating.use(now, None, None) == "none"
     assert locating.use(now, align, "outline") == "off"
+
+
+def test_places_are_proposed_beside_other_marks() -> None:
+    rgb = any_pose(1)[0][1]
+    now = LocatingState(1, marks=(Mark("end", 1, 2, 0, 0), Mark("place", 0, 0, 9, 9)))
+    locating.propose(now, Reference("a.png", "digest", rgb, PART.shown))
+    assert now.note == ""
+    places = marking.drawn(now, "template")
+    assert 1 <= len(places) <= 2
+    assert Mark("place", 0, 0, 9, 9) not in places
+    assert marking.drawn(now, "outline") == (Mark("end", 1, 2, 0, 0),)
+    found = check_reference(Align(method="template", **marking.settings(places, "template")), rgb)
+    assert found.refused == ""
+    plain = np.full((64, 64, 3), 7, np.uint8)
+    locating.propose(now, Reference("b.png", "other", plain, PART.shown))
+    assert "distinctive enough" in now.note
+    assert marking.drawn(now, "template") == places
