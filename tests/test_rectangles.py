@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnxruntime as ort
 import pytest
 from PIL import Image
 
 from padim import Padim, PadimConfig, Shape, rasterize
+from padim.analysis.alignment import align
 from padim.analysis.attribution import normals_layers
 from padim.analysis.sensitivity import cell_shape, measure
 from padim.errors import Cancelled, ImageError
@@ -168,3 +170,28 @@ def test_layers_are_attributed_on_the_rectangle(model: Padim) -> None:
     maps = report.maps(model.config.grid_shape)
     assert maps.shape[1:] == (8, 20)
     assert (maps.sum(axis=0) > 0).any()
+
+
+def test_the_pose_spread_of_long_parts_is_measured_in_their_pixels() -> None:
+    """Known shifts and turns of a scene without symmetry, in a rectangle and in the turned one."""
+    rng = np.random.default_rng(4)
+    height, width = 160, 416
+    scene = cv2.GaussianBlur(rng.normal(size=(height + 100, width + 100)).astype(np.float32), (0, 0), 5)
+    scene = 128 + 50 * scene / scene.std()
+    shifts, angles = rng.uniform(-9, 9, (10, 2)), rng.uniform(-3, 3, 10)
+    images = []
+    for (dy, dx), angle in zip(shifts, angles, strict=True):
+        warp = cv2.getRotationMatrix2D(((width + 99) / 2, (height + 99) / 2), float(angle), 1.0)
+        warp[:, 2] += dx, dy
+        moved = cv2.warpAffine(scene, warp, (width + 100, height + 100))[50:-50, 50:-50]
+        images.append(np.clip(moved + rng.normal(0, 3, moved.shape), 0, 255).astype(np.uint8))
+    found = align(images)
+    assert found.measurable
+    np.testing.assert_allclose(found.angles, angles - np.median(angles), atol=0.35)
+    apart = found.shifts - found.shifts.mean(axis=0) - (shifts - shifts.mean(axis=0))
+    assert np.abs(apart).max() < 1.5
+    turned = align([image.T.copy() for image in images])
+    np.testing.assert_allclose(turned.angles, -found.angles, atol=0.35)
+    assert turned.shift95 == pytest.approx(found.shift95, abs=1.5)
+    with pytest.raises(ValueError, match="of one size"):
+        align([images[0], images[1].T])

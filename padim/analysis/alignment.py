@@ -27,8 +27,9 @@ from padim.decision.calibration import FEWEST_PARTS
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+_Shape = tuple[int, int]
 
-FINE, COARSE = 128, 64  # sides of the resized images that the two steps work on
+FINE, COARSE = 128, 64  # longer sides of the resized images that the two steps work on
 TURNS = np.radians([0.0, -4.0, 4.0, -8.0, 8.0, -12.0, 12.0])
 _COARSE_ROUNDS, _FINE_ROUNDS = 3, 2
 # The fine step ends after 30 iterations, or when the coefficient gains less than 1e-5.
@@ -91,22 +92,23 @@ def align(
     """
     watch = Watch(progress, cancel)
     small: list[npt.NDArray[np.uint8]] = []
-    size = 0
+    size: _Shape | None = None
+    fine = coarse = (0, 0)
     total = len(images) if isinstance(images, Sized) else None
     for number, image in enumerate(images, start=1):
-        size = size or len(image)
-        _check(image, size)
+        size = _checked(image, size)
+        fine, coarse = _within(size, FINE), _within(size, COARSE)
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
-        small.append(np.asarray(_resized(gray, FINE), np.uint8))
+        small.append(np.asarray(_resized(gray, fine), np.uint8))
         watch.step(number, total, "Reading images")
     n = len(small)
-    if n < FEWEST_PARTS:
+    if size is None or n < FEWEST_PARTS:
         return _unmeasurable(np.zeros(n, np.float32))
     motion = np.zeros((n, 3))
-    rough = [_structure(gray, COARSE) for gray in small]
+    rough = [_structure(gray, coarse) for gray in small]
     for done in range(_COARSE_ROUNDS):
         motion, clear = _coarse(rough, motion, watch, done)
-    motion[:, :2] *= FINE / COARSE
+    motion[:, :2] *= np.divide(fine, coarse)[::-1]
     for done in range(_COARSE_ROUNDS, _COARSE_ROUNDS + _FINE_ROUNDS):
         motion, strength = _fine(small, motion, watch, done)
     # A wrong match of outlines shows in a low correlation once the image is aligned with the others.
@@ -114,7 +116,7 @@ def align(
     if np.count_nonzero(clear) < max(FEWEST_PARTS, n / 2):
         return _unmeasurable(strength)
     motion = _centered(motion, clear)
-    motion[:, :2] *= size / FINE
+    motion[:, :2] *= np.divide(size, fine)[::-1]
     motion[~clear] = np.nan
     shift, angle = np.hypot(motion[:, 0], motion[:, 1])[clear], np.abs(motion[:, 2])[clear]
     return Alignment(
@@ -124,15 +126,25 @@ def align(
         measurable=True,
         shift95=float(np.percentile(shift, 95)),
         angle95=float(np.degrees(np.percentile(angle, 95))),
-        edge95=float(np.percentile(shift + angle * size / 2, 95)),
+        edge95=float(np.percentile(shift + angle * max(size) / 2, 95)),
     )
 
 
-def _check(image: npt.NDArray[np.uint8], size: int) -> None:
-    if image.dtype != np.uint8 or image.shape not in ((size, size), (size, size, 3)) or size == 0:
+def _checked(image: npt.NDArray[np.uint8], size: _Shape | None) -> _Shape:
+    """Return the size of an image, which must be that of the others, if there are any."""
+    own = image.shape[:2]
+    kind = image.dtype == np.uint8 and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3))
+    if not kind or 0 in own or size not in (None, own):
         raise ValueError(
             f"images must be uint8 (h, w) or (h, w, 3) of one size, got {image.dtype} {image.shape}"
         )
+    return own[0], own[1]
+
+
+def _within(size: _Shape, longest: int) -> _Shape:
+    """Return the shape of an image reduced to a longer side of so many pixels, the other at least 8."""
+    height, width = (max(8, round(longest * side / max(size))) for side in size)
+    return height, width
 
 
 def _unmeasurable(strength: Floats) -> Alignment:
@@ -152,22 +164,20 @@ def _rotation(angle: float) -> Doubles:
 
 def _moved_to_common(image: Floats, motion: Doubles) -> Floats:
     """Return the image warped so that its part is in the common position."""
-    side = len(image)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    height, width = image.shape
+    flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REFLECT_101
+    warp = _warp(motion, (height, width))
     return np.asarray(
-        cv2.warpAffine(
-            image, _warp(motion, side), (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101
-        ),
-        np.float32,
+        cv2.warpAffine(image, warp, (width, height), flags=flags, borderMode=border), np.float32
     )
 
 
-def _warp(motion: Doubles, side: int) -> Doubles:
+def _warp(motion: Doubles, shape: _Shape) -> Doubles:
     """Return the matrix ``(2, 3)`` from pixels in the common position to pixels of the image.
 
     The rotation is about the image center.
     """
-    middle = np.full(2, (side - 1) / 2)
+    middle = (np.array(shape[::-1]) - 1) / 2
     turn = _rotation(motion[2])
     return np.column_stack([turn, middle + motion[:2] - turn @ middle])
 
@@ -188,25 +198,27 @@ def _centered(motion: Doubles, clear: npt.NDArray[np.bool_]) -> Doubles:
 # --- image structure ----------------------------------------------------------------------------------
 
 
-def _resized(gray: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    how = cv2.INTER_AREA if len(gray) >= side else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(gray, (side, side), interpolation=how))
+def _resized(gray: npt.NDArray[np.uint8], shape: _Shape) -> npt.NDArray[np.uint8]:
+    how = cv2.INTER_AREA if len(gray) >= shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(gray, shape[::-1], interpolation=how))
 
 
-def _structure(gray: npt.NDArray[np.uint8], side: int) -> Floats:
+def _structure(gray: npt.NDArray[np.uint8], shape: _Shape) -> Floats:
     """Return the outlines without lighting: band-passed to details of a few pixels, with unit contrast."""
-    smaller = _resized(gray, side).astype(np.float32)
+    smaller, side = _resized(gray, shape).astype(np.float32), max(shape)
     band = cv2.GaussianBlur(smaller, (0, 0), side / 100) - cv2.GaussianBlur(smaller, (0, 0), side / 18)
     contrast = float(band.std())
     # A blank image leaves nothing but rounding, which must not be amplified to an outline.
     return np.asarray(band / contrast if contrast > _FAINTEST else np.zeros_like(band), np.float32)
 
 
-def _window(side: int) -> Floats:
-    """Return a Tukey window ``(side, side)``: 1 inside, falling to 0 over the outer 15 % on each side."""
-    to_border = np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5
-    rise = 0.5 - 0.5 * np.cos(np.pi * np.minimum(to_border / (0.15 * side), 1))
-    return np.outer(rise, rise).astype(np.float32)
+def _window(shape: _Shape) -> Floats:
+    """Return a Tukey window ``(h, w)``: 1 inside, falling to 0 over the outer 15 % on each side."""
+    rises = []
+    for side in shape:
+        to_border = np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5
+        rises.append(0.5 - 0.5 * np.cos(np.pi * np.minimum(to_border / (0.15 * side), 1)))
+    return np.outer(*rises).astype(np.float32)
 
 
 # --- coarse -----------------------------------------------------------------------------------------------
@@ -216,13 +228,14 @@ def _coarse(
     rough: list[Floats], motion: Doubles, watch: Watch, done: int
 ) -> tuple[Doubles, npt.NDArray[np.bool_]]:
     """Return motions accurate to about a pixel at COARSE, and which images have a clear peak."""
-    n, window = len(rough), _window(COARSE)
-    lags = fft.fftfreq(COARSE, 1 / COARSE)
-    allowed = np.maximum.outer(np.abs(lags), np.abs(lags)) <= COARSE * _FARTHEST_SHIFT
+    rows, columns = rough[0].shape
+    n, window = len(rough), _window((rows, columns))
+    down, across = fft.fftfreq(rows, 1 / rows), fft.fftfreq(columns, 1 / columns)
+    allowed = np.maximum.outer(np.abs(down), np.abs(across)) <= COARSE * _FARTHEST_SHIFT
     # Fine detail differs from part to part; a Gaussian low-pass leaves a smooth, wide peak.
-    pass_band = np.exp(-np.add.outer(fft.fftfreq(COARSE) ** 2, fft.rfftfreq(COARSE) ** 2) / (2 * 0.12**2))
+    pass_band = np.exp(-np.add.outer(fft.fftfreq(rows) ** 2, fft.rfftfreq(columns) ** 2) / (2 * 0.12**2))
     preference = np.where(TURNS == 0, _TURN_PREFERENCE, 1.0)
-    total = np.zeros((COARSE, COARSE), np.float32)
+    total = np.zeros((rows, columns), np.float32)
     for image, one in zip(rough, motion, strict=True):
         total += _moved_to_common(image, one)
     result, clear = np.zeros((n, 3)), np.zeros(n, bool)
@@ -242,7 +255,7 @@ def _coarse(
         spread = 1.4826 * np.median(np.abs(around - np.median(around)))
         clear[index] = surface[row, column] - np.median(around) > _CLEAR_PEAK * max(float(spread), 1e-9)
         # The shift was measured after undoing the rotation; rotate it into the image.
-        result[index, :2] = _rotation(TURNS[best]) @ [lags[column], lags[row]]
+        result[index, :2] = _rotation(TURNS[best]) @ [across[column], down[row]]
         result[index, 2] = TURNS[best]
     return result, clear
 
@@ -254,15 +267,16 @@ def _fine(
     small: list[npt.NDArray[np.uint8]], motion: Doubles, watch: Watch, done: int
 ) -> tuple[Doubles, Floats]:
     """Refine motions from a few pixels to a few hundredths of a pixel at FINE; also return the strengths."""
-    n, window = len(small), _window(FINE)
+    shape = (small[0].shape[0], small[0].shape[1])
+    n, window = len(small), _window(shape)
     inner = (window > 0.5).astype(np.uint8)
-    total = np.zeros((FINE, FINE), np.float32)
+    total = np.zeros(shape, np.float32)
     for gray, one in zip(small, motion, strict=True):
-        total += _moved_to_common(_structure(gray, FINE), one)
+        total += _moved_to_common(_structure(gray, shape), one)
     result, strength = motion.copy(), np.zeros(n, np.float32)
     for index, gray in enumerate(small):
         watch.step(done * n + index, (_COARSE_ROUNDS + _FINE_ROUNDS) * n, _STAGE)
-        image = _structure(gray, FINE)
+        image = _structure(gray, shape)
         others = (total - _moved_to_common(image, motion[index])) / np.float32(n - 1)
         found = _by_correlation(image, others, motion[index], inner)
         # A larger change means that the search diverged, for parts without enough detail of their own.
@@ -276,20 +290,21 @@ def _by_correlation(image: Floats, others: Floats, motion: Doubles, inner: npt.N
     """Return the motion for which the image, moved to the common position, correlates best with the others.
 
     Args:
-        image, others: float32 ``(side, side)``.
+        image, others: float32 ``(h, w)``.
         motion: the initial motion.
         inner: uint8, a mask of the pixels to compare; the border holds content from outside the image.
 
     Returns:
         The motion found, or the initial one if the search does not converge.
     """
-    begin = _warp(motion, len(image)).astype(np.float32)
+    shape = (image.shape[0], image.shape[1])
+    begin = _warp(motion, shape).astype(np.float32)
     try:
         _, warp = cv2.findTransformECC(others, image, begin, cv2.MOTION_EUCLIDEAN, _UNTIL, inner, 1)
     except cv2.error:  # raised where the images have no detail in common
         return motion.copy()
     angle = math.atan2(-warp[1, 0], warp[0, 0])
-    middle = np.full(2, (len(image) - 1) / 2)
+    middle = (np.array(shape[::-1]) - 1) / 2
     return np.array([*(warp[:, 2] - middle + _rotation(angle) @ middle), angle])
 
 
