@@ -163,7 +163,7 @@ def _in_mm(region: Region, pixel_size_mm: float | None) -> dict[str, float]:
     }
 
 
-class LocatedImage(Protocol):
+class ImageWithPose(Protocol):
     """An image in which the part was looked for, such as :class:`padim.Prediction`."""
 
     @property
@@ -174,7 +174,7 @@ class LocatedImage(Protocol):
     def lost(self) -> str: ...
 
 
-def place_of(model: Padim, image: LocatedImage) -> dict[str, Any] | None:
+def place_of(model: Padim, image: ImageWithPose) -> dict[str, Any] | None:
     """Return where the part lies in an image, as values of a row; None if the model does not locate it.
 
     ``shift``, ``shift_x`` (to the right) and ``shift_y`` (down) are in pixels of the image, ``turn`` in
