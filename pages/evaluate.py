@@ -283,7 +283,7 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
     pairs = cells[chosen]
     if text := evaluate.checks_text(pairs, model, level):
         st.caption(f":material/my_location: {text}")
-        show: evaluate.Checked = st.segmented_control(
+        show: evaluate.ChecksShown = st.segmented_control(
             "Which of them",
             list(evaluate.CHECKED),
             format_func=evaluate.CHECKED.__getitem__,

@@ -35,8 +35,8 @@ THUMB_SIDE = 256
 GALLERY_SIZE = 24
 _BATCH = 8
 
-Checked = Literal["all", "lost", "displaced"]
-CHECKED: dict[Checked, str] = {"all": "All", "lost": "Part not found", "displaced": "Displaced"}
+ChecksShown = Literal["all", "lost", "displaced"]
+CHECKED: dict[ChecksShown, str] = {"all": "All", "lost": "Part not found", "displaced": "Displaced"}
 
 CELLS: dict[Outcome, str] = {
     "false_reject": "Good, rejected",
@@ -285,7 +285,7 @@ def checks_text(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int)
 
 
 def only(
-    pairs: list[tuple[LabeledScore, int]], show: Checked, model: Padim, level: int
+    pairs: list[tuple[LabeledScore, int]], show: ChecksShown, model: Padim, level: int
 ) -> list[tuple[LabeledScore, int]]:
     """Return the images by which named check fires: all, those not found, or those displaced."""
     if show == "all":
