@@ -76,7 +76,9 @@ def draw(
     elif job.state == "cancelled":
         st.info("Cancelled.", icon=":material/info:")
     else:
-        if job.result.config != located:
+        # The input size follows from whether locating is switched on, which is no other setting.
+        own = {"input_size", "fit"}
+        if located is None or job.result.config.model_dump(exclude=own) != located.model_dump(exclude=own):
             st.caption(":material/history: This comparison is of other settings than those above.")
         _result(job.result)
 
