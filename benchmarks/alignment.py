@@ -114,7 +114,7 @@ class Parts:
         """Return the settings of a way of locating, with marks on both ends of the first part."""
         if method == "outline":
             return {"method": method}
-        if method == "outline, judged":  # by an outline, only the size is judged unless it is asked for
+        if method == "outline, judged":  # by an outline, nothing is judged unless it is asked for
             return {"method": "outline", "shift_weight": 3.0, "turn_weight": 3.0}
         if method == "features":  # of the signs of a turned part, less than half agree
             return {"method": method, "min_match": 0.3}

@@ -24,11 +24,12 @@ Point = tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Fie
 Weight = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 
 # Defaults that depend on the method. Parts that are found by their outline may lie anywhere and in any
-# direction, so that only their size is judged unless the user asks for more.
+# direction, and the size of an outline scatters so unevenly that it would raise the other limits: nothing is
+# judged unless the user asks for it.
 # The default weight is 3: displacements scatter around 0, so that their largest values are about three times
 # their median, those of map scores only about one and a half times.
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "outline": {"max_turn": 180.0, "shift_weight": None, "turn_weight": None},
+    "outline": {"max_turn": 180.0, "shift_weight": None, "turn_weight": None, "scale_weight": None},
     # Among all places, turns and sizes one reaches a match of 0.6 by chance.
     "template": {"max_turn": 15.0, "min_match": 0.7},
     "features": {"max_turn": 180.0},

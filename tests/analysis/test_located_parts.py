@@ -85,7 +85,11 @@ def test_the_summary_says_where_the_parts_lie(model: Padim) -> None:
     spreads = {one.name: one for one in found.spreads}
     assert spreads["turn"].median > 30
     assert spreads["turn"].limit is None, "an outline may lie in any direction"
-    assert spreads["scale"].limit is not None
+    assert spreads["scale"].limit is None, "nothing is judged unless it is asked for"
+    judged = Padim(align={"method": "outline", "scale_weight": 3}, **SMALL).fit(any_pose(8))
+    limits = {one.name: one.limit for one in (located_parts(judged) or found).spreads}
+    assert limits["scale"] is not None
+    assert limits["shift"] is None
     assert not found.warning
     assert "not found in 1" in found.sentence
     assert located_parts(Padim(**SMALL).fit(any_pose(4))) is None

@@ -155,7 +155,7 @@ def test_levels_count_steps_of_the_map() -> None:
 
 
 def test_settings_depend_on_the_method_and_refuse_what_cannot_be() -> None:
-    assert Align.model_validate("outline").weights == {"scale": 3.0}
+    assert Align.model_validate("outline").weights == {}
     template = Align(method="template", marks=((1, 2, 30, 40),))
     assert template.max_turn == 15
     assert set(template.weights) == {"shift", "turn", "scale"}

@@ -22,7 +22,8 @@ def test_limits_and_judged_displacements() -> None:
     text = settings_text(Align(method="outline", max_shift=12, on_lost="review"))
     assert "at most 12 % of the image shifted, 180° turned" in text
     assert "otherwise the image is to be reviewed" in text
-    assert text.endswith("Judged is the size.")
+    assert text.endswith("No displacement is judged.")
+    assert settings_text(Align(method="outline", scale_weight=3)).endswith("Judged is the size.")
     text = settings_text(Align(method="features", turn_weight=2))
     assert "the image is rejected" in text
     assert text.endswith("Judged are shift, turn (weight 2) and size.")
