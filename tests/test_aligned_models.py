@@ -18,7 +18,8 @@ BLANK = ("blank.png", np.full((120, 160, 3), 30, np.uint8))
 
 
 def aligned(align: Any = "outline", **settings: Any) -> Padim:
-    given = {"input_size": 64, "n_features": 20, "smoothing_sigma": 1.0, "min_area": 4, **settings}
+    small = {"input_size": 64, "n_features": 20, "smoothing_sigma": 1.0, "min_area": 4, "feature_norm": "l2"}
+    given = {**small, **settings}
     return Padim(align=align, **given)
 
 
@@ -88,6 +89,9 @@ def test_a_good_part_that_is_not_found_counts_as_a_false_reject() -> None:
     assert (model.normals_[16].status, model.normals_[16].pose) == ("kept_out", None)
     assert model.normals_[16].lost
     assert model.false_reject_rate_.above >= 1
+    threshold = model.current_threshold
+    assert threshold is not None, "one image without a part leaves a threshold"
+    assert (threshold.supported, threshold.needed) == (False, 39)
     model.include(16)
     assert [normal.status for normal in model.normals_][16] == "kept_out", "it cannot be in the fit"
     model.exclude(16, "not_good")

@@ -451,7 +451,12 @@ def unsupported(found: Threshold) -> str | None:
     if found.supported or found.permille is None:
         return None
     unit = "good parts" if found.basis == "image" else "pixels"
+    # Imported late, so that the page does not wait for scipy.
+    from padim.decision.calibration import parts_needed
+
+    lost = found.needed > parts_needed(found.permille)
+    why = ", because the part was not found in some of them" if lost else ""
     return (
-        f"{found.permille / 10:g} % asks for at least {found.needed:,} {unit}; there are {found.n:,}. The "
-        f"highest held-out score stands in for it. Fit with more, or choose a lower percentile."
+        f"{found.permille / 10:g} % asks for at least {found.needed:,} {unit}{why}; there are {found.n:,}. "
+        f"The highest held-out score stands in for it. Fit with more, or choose a lower percentile."
     )

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from padim.analysis.defect_sets import CARRIERS, LabeledDefects, PaintedDefects
 from padim.analysis.learning_figures import Defects, LearningCurve, Size, Trial
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch
-from padim.decision.calibration import FEWEST_PARTS, false_reject_rate, image_threshold, to_permille
+from padim.decision.calibration import FEWEST_PARTS, false_reject_rate, to_permille
 from padim.decision.operating_points import Rate
 from padim.errors import PadimError
 from padim.fitting import fit_detector
@@ -138,10 +139,10 @@ def subset_state(model: Padim, drawn: Iterable[str], watch: Watch | None = None)
         )
 
 
-def _levels_by_part(state: ScoringState, min_area: int) -> dict[str, int]:
-    """Return the joint held-out level of every good part, which is the largest of its images' levels."""
+def _drawn_of(state: ScoringState, drawn: frozenset[str]) -> npt.NDArray[np.bool_]:
+    """Return which of the parts of :meth:`ScoringState.parts` are drawn: bool ``(parts,)``."""
     groups = dict.fromkeys(normal.group for normal in state.fitted.normals if normal.in_calibration)
-    return dict(zip(groups, state.joint_scores(min_area).tolist(), strict=True))
+    return np.array([group in drawn for group in groups], np.bool_)
 
 
 # --- the curve ----------------------------------------------------------------------------------------
@@ -276,8 +277,8 @@ def _measured(
 
 
 def _threshold(state: ScoringState, drawn: frozenset[str], min_area: int, permille: int) -> float:
-    scores = [level for part, level in _levels_by_part(state, min_area).items() if part in drawn]
-    return state.fitted.quantizer.to_value(image_threshold(np.array(scores), permille).level)
+    own = state.parts(min_area)[_drawn_of(state, drawn)]
+    return state.fitted.quantizer.to_value(own.threshold(permille).level)
 
 
 def _trial(
@@ -300,10 +301,9 @@ def _trial(
         defects: the defects to score; None for none.
         watch: asks whether to cancel.
     """
-    by_part = _levels_by_part(state, model.config.min_area)
-    own = np.array([level for part, level in by_part.items() if part in drawn], np.int64)
-    others = np.array([level for part, level in by_part.items() if part not in drawn], np.int64)
-    found = image_threshold(own, permille)
+    parts, chosen = state.parts(model.config.min_area), _drawn_of(state, drawn)
+    own, others = parts[chosen].joint, parts[~chosen].joint
+    found = parts[chosen].threshold(permille)
     levels = (found.level, state.fitted.quantizer.to_level(full))
     caught = np.full((2, 0), np.nan) if defects is None else defects.shares_caught(state, levels, watch)
     rejected, rejected_at_full = (Rate.counted(int((others > t).sum()), len(others)) for t in levels)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL
-from padim.decision.calibration import Threshold, image_threshold
+from padim.decision.calibration import Threshold, image_threshold, parts_needed
 from padim.decision.guard_band import VerdictLimits
-from padim.decision.joint import JointScale, Statistic, scale_of
+from padim.decision.joint import BEYOND, JointScale, Statistic, scale_of
 from padim.locating.frame import Frame
 from padim.locating.settings import Align, Displacement
 from padim.storage.normals import Normal
@@ -59,16 +59,18 @@ class PartScores:
     def threshold(self, permille: int) -> Threshold:
         """Return the threshold at a percentile of the joint levels, in tenths of a percent.
 
-        A part that was not found is above every threshold. With too few parts for the percentile, the
-        threshold is the largest level of the others.
+        A part that was not found is above every threshold. Where it would be the one that determines the
+        threshold, the parts do not support the percentile, and the largest level of the others is returned.
 
         Raises:
             ValueError: there are no parts.
         """
         found = image_threshold(self.joint, permille)
         within = self.joint[self.joint <= HIGHEST_THRESHOLD]
-        if not found.supported and found.level > HIGHEST_THRESHOLD and len(within):
-            return replace(found, level=int(within.max()))
+        lost = int(np.count_nonzero(self.displaced >= BEYOND))
+        if lost and found.level > HIGHEST_THRESHOLD:
+            level = int(within.max()) if len(within) else found.level
+            return replace(found, level=level, supported=False, needed=parts_needed(permille, lost))
         return found
 
     def rejected(self, limits: VerdictLimits) -> npt.NDArray[np.bool_]:

@@ -165,7 +165,10 @@ def _joint(random: np.random.Generator, guard: Guard | None) -> dict[str, Any]:
         "sizes": sizes,
         "found": [scale.displaced(one) for one in sizes],
         "band": band_levels(guard, quantizer),
-        "thresholds": {p: parts.threshold(p).level for p in (500, 900, 950, 999)},
+        "thresholds": {
+            p: {"level": found.level, "supported": found.supported, "needed": found.needed}
+            for p, found in ((p, parts.threshold(p)) for p in (500, 900, 950, 999))
+        },
         "at": [
             {
                 "level": level,

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { HeldOut } from "../../../ui/components/modules/viewer/calibration.js";
+import { HeldOut, partsNeeded } from "../../../ui/components/modules/viewer/calibration.js";
 import { BEYOND, displacedLevel, displacements, jointLevel, limitAt } from "../../../ui/components/modules/viewer/joint.js";
 import { Store } from "../../../ui/components/modules/viewer/store.js";
 import { engine } from "./engine.js";
@@ -35,7 +35,12 @@ test("thresholds and rates count each part once, by whichever of its statistics 
   for (const { scores, displaced, unsure, upper, joint, band, thresholds, at } of engine.joint) {
     const held = new HeldOut(Uint16Array.from(scores), scores.length, upper, displaced, unsure);
     scores.forEach((score, i) => assert.equal(jointLevel(score, displaced[i]), joint[i]));
-    for (const [permille, level] of Object.entries(thresholds)) assert.equal(held.threshold(Number(permille), 1), level);
+    for (const [tenths, { level, supported, needed }] of Object.entries(thresholds)) {
+      const permille = Number(tenths);
+      assert.equal(held.threshold(permille, 1), level);
+      assert.equal(held.supports(permille, 1), supported);
+      if (!supported) assert.equal(partsNeeded(permille, held.lost), needed);
+    }
     for (const { level, rejected, not_accepted: notAccepted } of at) {
       assert.deepEqual(held.rates(1, level, band), { rejected, notAccepted });
     }

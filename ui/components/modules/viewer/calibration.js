@@ -1,7 +1,7 @@
 // @ts-check
 // Thresholds and what they promise: the same arithmetic as padim/decision/calibration.py.
 
-import { jointLevel } from "./joint.js";
+import { BEYOND, jointLevel } from "./joint.js";
 import { MAX_LEVEL } from "./levels.js";
 import { verdictOf } from "./verdicts.js";
 
@@ -26,12 +26,13 @@ export function rank(permille, n) {
 }
 
 /**
- * The smallest number of parts that supports a percentile.
+ * The smallest number of parts that supports a percentile (padim.decision.calibration.parts_needed).
  *
  * @param {number} permille
+ * @param {number} [odd] parts that must not determine the threshold, as those that were not found
  */
-export function partsNeeded(permille) {
-  return Math.ceil(permille / (1000 - permille));
+export function partsNeeded(permille, odd = 0) {
+  return Math.ceil((1000 * odd + permille) / (1000 - permille));
 }
 
 /**
@@ -178,11 +179,27 @@ export class HeldOut {
    */
   threshold(permille, minArea) {
     const sorted = this.sorted(minArea);
-    const place = rank(permille, this.n);
-    if (place <= this.n) return sorted[place - 1];
-    // Too few parts: the highest stands in, but none that is above every threshold, as one that was not found is.
+    const level = sorted[Math.min(rank(permille, this.n), this.n) - 1];
+    if (!this.lost || level < MAX_LEVEL) return level;
+    // A part that was not found is above every threshold: the highest of the others stands in.
     const within = this.n - countAbove(sorted, MAX_LEVEL - 1);
     return sorted[(within || this.n) - 1];
+  }
+
+  /** The number of parts that were not found, where that is rejected. */
+  get lost() {
+    return this.displaced.filter((level) => level >= BEYOND).length;
+  }
+
+  /**
+   * Whether there are parts enough for a percentile, not counting parts that were not found.
+   *
+   * @param {number} permille
+   * @param {number} minArea
+   */
+  supports(permille, minArea) {
+    const place = rank(permille, this.n);
+    return place <= this.n && !(this.lost && this.sorted(minArea)[place - 1] >= MAX_LEVEL);
   }
 
   /**

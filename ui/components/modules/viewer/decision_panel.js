@@ -4,7 +4,7 @@
 import { dataOf, find } from "../dom.js";
 import { areaStops, nearestStop } from "./areas.js";
 import { spanOf } from "./bins.js";
-import { partsNeeded, rank } from "./calibration.js";
+import { partsNeeded } from "./calibration.js";
 import { CountsTable } from "./counts.js";
 import { decisionOf } from "./draft.js";
 import { NumberField } from "./fields.js";
@@ -226,11 +226,12 @@ export class DecisionPanel {
       spoken.textContent = [this._announcement, promise.textContent].filter(Boolean).join(" ");
       this._announcement = null;
     }
-    const short = basis === "image" && held.n > 0 && rank(permille, held.n) > held.n;
+    const short = basis === "image" && held.n > 0 && !held.supports(permille, minArea);
     warning.hidden = !short;
     if (!short) return;
     warning.textContent =
-      `${permille / 10} % asks for at least ${whole.format(partsNeeded(permille))} good parts; there are ` +
+      `${permille / 10} % asks for at least ${whole.format(partsNeeded(permille, held.lost))} good parts` +
+      `${held.lost ? ", because the part was not found in some of them" : ""}; there are ` +
       `${whole.format(held.n)}. The highest held-out score stands in for it. Fit with more, or choose a lower percentile.`;
   }
 }
