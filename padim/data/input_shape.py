@@ -69,5 +69,5 @@ def with_input_shape(config: PadimConfig, sizes: Iterable[tuple[float, float]]) 
     sizes = list(sizes)
     if not sizes or not is_open(config):
         return config
-    given = {name: getattr(config, name) for name in config.model_fields_set}
-    return PadimConfig.of({**given, "input_size": input_shape_for(sizes)})
+    # Copied, not validated again: what is wrong in a configuration is reported where it is used.
+    return config.model_copy(update={"input_size": input_shape_for(sizes)})

@@ -80,6 +80,10 @@ def mask_and_regions_on_original(
         out[top : top + part.shape[0], left : left + part.shape[1]] |= part
         peak_row, peak_col = divmod(int(levels.argmax()), w)
         peak = pixels_on_original(np.array([[y0 + peak_row, x0 + peak_col]]), placement, original_size)[0]
+        if not part[peak[0] - top, peak[1] - left]:
+            # Its center lies in a pixel that shows a neighbor on the map: the nearest pixel of the mask.
+            pixels = np.argwhere(part) + np.array([top, left])
+            peak = pixels[((pixels - peak) ** 2).sum(axis=1).argmin()]
         by_row, by_col = part.sum(axis=1), part.sum(axis=0)
         rows, cols = np.flatnonzero(by_row), np.flatnonzero(by_col)
         area = int(by_row.sum())

@@ -30,8 +30,8 @@ class Scored:
     def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         real = Scorer.__call__
 
-        def scoring(scorer: Scorer, rgb: npt.NDArray[np.uint8], boxes: Any = None) -> Any:
-            grids, maps = real(scorer, rgb, boxes)
+        def scoring(scorer: Scorer, rgb: npt.NDArray[np.uint8], boxes: Any = None, shown: Any = None) -> Any:
+            grids, maps = real(scorer, rgb, boxes, shown)
             self.maps |= {image.tobytes(): q for image, q in zip(rgb, maps, strict=True)}
             return grids, maps
 

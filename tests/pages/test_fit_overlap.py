@@ -107,8 +107,9 @@ def test_calibrate_counts_new_test_images_alone(add_model: AddModel, home: Path)
     assert items == {FIT[0][0]: True, NEW[0][0]: False, NEW[1][0]: False}
     model = Workspace(home).open(entry.id)
     # Of the suggestions' good parts, two are test images; the others are the good parts' held-out scores.
+    unmoved = SimpleNamespace(displaced=lambda model: 0, to_review=lambda model: False)
     images: list[Any] = [
-        SimpleNamespace(item=object(), in_fit=in_fit, sha256="b", group="good", score=5)
+        SimpleNamespace(item=unmoved, in_fit=in_fit, sha256="b", group="good", score=5)
         for in_fit in (True, False)
     ]
     found = calibrate.known(entry, model, images, model.config.min_area)

@@ -136,7 +136,7 @@ def test_configurations_by_themselves_have_names_of_their_own() -> None:
         ("backbones: [resnet19]", "did you mean 'resnet18'"),
         ("method: [padim]", "did you mean 'methods'"),
         ("methods: [padima]", "configuration 'padima'"),
-        ("input_sizes: [100]", "configuration '100 px': input_size"),
+        ("input_sizes: [100]", "input_sizes.0: it must be a multiple of 32"),
         ("configurations: [{name: a}, {name: b, n_features: 3000}]", "entry 2 ('b'): n_features: 3000"),
         ("configurations: [{name: a, eps: 0.1}, {name: a, eps: 0.2}]", "another configuration called 'a'"),
         ("configurations: [{name: 3}]", "entry 1: its name must be nonempty text"),
