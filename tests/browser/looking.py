@@ -210,15 +210,26 @@ class Visitor:
 
     def download(self, key: str, folder: Path) -> Path:
         """Click a download button, when no run of the page is about to replace it, and save its file."""
+        from playwright.sync_api import TimeoutError as TooLong
+
+        button = self.keyed(key).get_by_role("button")
+        # A selection in the viewer reaches the server a moment later; a file that is asked for just then belongs
+        # to the run before, and is asked for again, as a user would.
+        for patience in (PATIENCE / 8, PATIENCE / 4):
+            self.settle()
+            try:
+                return self._downloaded(button, folder, patience)
+            except TooLong:
+                continue
         self.settle()
-        return self._downloaded(self.keyed(key).get_by_role("button"), folder)
+        return self._downloaded(button, folder)
 
     def download_mask(self, folder: Path) -> Path:
         """Save the mask of the image shown."""
         return self._downloaded(self.main.locator(".take-mask"), folder)
 
-    def _downloaded(self, button: Locator, folder: Path) -> Path:
-        with self.page.expect_download(timeout=PATIENCE) as waiting:
+    def _downloaded(self, button: Locator, folder: Path, patience: float = PATIENCE) -> Path:
+        with self.page.expect_download(timeout=patience) as waiting:
             button.click()
         path = folder / waiting.value.suggested_filename
         waiting.value.save_as(path)
