@@ -213,8 +213,8 @@ class Visitor:
         from playwright.sync_api import TimeoutError as TooLong
 
         button = self.keyed(key).get_by_role("button")
-        # A selection in the viewer reaches the server a moment later: a file that is asked for just then belongs
-        # to the run before, and is asked for again.
+        # A selection in the viewer reaches the server a moment later: a file that is asked for just then
+        # belongs to the run before, and is asked for again.
         for patience in (PATIENCE / 8, PATIENCE / 4):
             self.settle()
             try:
