@@ -339,8 +339,7 @@ def main(arguments: list[str] | None = None) -> int:
         result.target("printed.features_l2.auroc_gain", ">=", 0.10)
         result.target("printed.features_l2.recall_gain", ">=", 0.20)
     if "fixture" in wanted:
-        # By the outline half of the misplaced parts are accepted at the usual weights: sizes that scatter
-        # little have a heavy tail, which loosens the limits of shift and turn. A trial warns of it.
+        # By the outline half of the misplaced parts are accepted at the usual weights; a trial warns of it.
         result.target("fixture.outline_judged_l2.recall_gain", ">=", 0.30)
         result.target("fixture.template_l2.misplaced", ">=", 1.0)
     if "tall" in wanted:
