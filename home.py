@@ -1,4 +1,4 @@
-"""The Home page: the first steps, the saved models and the interrupted fits. ``app.py`` serves it."""
+"""The Models page: the first steps, the saved models and the interrupted fits. ``app.py`` serves it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _start(entries: list[Entry]) -> None:
     with st.container(horizontal=True):
         if st.button("Fit a model", type="primary", icon=":material/add:", key="home-fit"):
             fitting.start_afresh()
-            shell.go_to("pages/fit.py")
+            shell.go_to("pages/fit.py", "images")
         if fitting.sample() is not None and st.button(
             "Try it with the sample",
             icon=":material/science:",
@@ -46,7 +46,7 @@ def _start(entries: list[Entry]) -> None:
             help="Generated images of one part, good and defective: the whole way in a minute.",
         ):
             fitting.start_afresh(with_sample=True)
-            shell.go_to("pages/fit.py")
+            shell.go_to("pages/fit.py", "images")
 
 
 def _models(entries: list[Entry], in_use: Entry | None) -> None:
@@ -98,8 +98,7 @@ def _stopped_row(fit: StoppedFit) -> None:
         shell.failure("The fit did not go on." if resume else "The fit was not discarded.", error)
         return
     if resume:
-        fitting.memory().view = "new"
-        shell.go_to("pages/fit.py")
+        shell.go_to("pages/fit.py", "images")
     elif discard:
         st.rerun()
 
@@ -209,10 +208,7 @@ def _delete(entry: Entry, in_use: bool) -> None:
     st.rerun()
 
 
-current = shell.begin(
-    "Visual inspection from good parts",
-    "Fit on images of good parts, set a threshold with an honest false-reject rate, then review test images.",
-)
+_, current = shell.begin("home.py")
 leftover_files.sweep_once()
 saved = workspace.store().models()
 _start(saved)

@@ -374,7 +374,7 @@ def _hand_over(ranked: tuple[Overall, ...], study: Study) -> None:
             except PadimError as error:
                 shell.failure("The model was not fitted.", error)
             else:
-                shell.go_to("pages/fit.py")
+                shell.go_to("pages/fit.py", "images")
     st.caption("A model of the chosen settings, fitted on the same good parts and kept under Model in use.")
 
 
@@ -434,9 +434,6 @@ def _page() -> None:
         _results(study)
 
 
-shell.begin(
-    "Compare",
-    "Several methods, networks and sizes on the same images: which does best, and by more than chance.",
-)
+shell.begin("pages/compare.py")
 _page()
 preload.up(preload.LIST)

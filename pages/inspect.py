@@ -313,7 +313,7 @@ def _bar(entry: Entry, model: Padim, review: Review, busy: bool) -> None:
             st.rerun()
 
 
-in_use = shell.begin("Inspect", "Drop test images: each is scored once, and decided by the threshold in use.")
+_, in_use = shell.begin("pages/inspect.py")
 if in_use is None:
     shell.needs_model()
 else:

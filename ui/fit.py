@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from padim.data.account import PassedOver
 from padim.errors import BackboneError, ImageError, PadimError
@@ -58,7 +58,6 @@ class FitState:
         confirmed: which of these images the user confirmed as shots of the same part.
         tried: the settings of the last fit that was started.
         like: the settings of a model that the new one takes over; None: those of the form.
-        view: what the page shows if there is a model: "new" (the form for another one) or its "normals".
     """
 
     image_set: ImageSet | None = None
@@ -74,7 +73,6 @@ class FitState:
     confirmed: Confirmed = field(default_factory=Confirmed)
     tried: PadimConfig | None = None
     like: SettingsOfModel | None = None
-    view: Literal["new", "normals"] = "new"
 
 
 @dataclass(frozen=True)
@@ -105,11 +103,6 @@ def sample() -> image_input.SampleParts | None:
             name=f"Sample {part.name}",
         ),
     )
-
-
-def show_normals() -> None:
-    """Make the Fit page show the good parts of the model in use when it is opened next."""
-    memory().view = "normals"
 
 
 def fit_like(name: str, config: PadimConfig) -> None:

@@ -84,10 +84,17 @@ class Visitor:
         """Open a page by its address, as from a link in a mail."""
         self.page.goto(f"{self.server.url}{path}")
 
-    def go(self, name: str) -> None:
+    def go(self, name: str) -> Visitor:
         """To another page by the sidebar."""
         self.page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True).click()
         self.see_heading(name)
+        return self
+
+    def open_tab(self, label: str) -> None:
+        """Open another tab of the page, and wait for its contents."""
+        self.main.get_by_role("tab", name=label, exact=True).click()
+        self.main.locator("[role=tab][aria-selected=true]").get_by_text(label, exact=True).wait_for()
+        self.settle()
 
     def see_heading(self, name: str) -> None:
         """Wait for a page by its heading, and for its script to end."""

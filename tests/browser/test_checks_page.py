@@ -36,7 +36,7 @@ def _drop(place: Locator, files: list[Upload]) -> None:
 def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry) -> None:
     visitor = visit(start())
     visitor.open(f"/checks?model={small_entry.id}")
-    visitor.see_heading("Checks")
+    visitor.see_heading("Calibrate")
 
     # Alignment: as many points as images, inside the plot, and the cell as a square.
     plot = visitor.main.locator(".js-plotly-plot")

@@ -30,7 +30,7 @@ def _labelled() -> Upload:
 def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path: Path) -> None:
     visitor = visit(start())
     visitor.open(f"/evaluate?model={small_entry.id}")
-    visitor.see_heading("Evaluate")
+    visitor.see_heading("Validate")
     visitor.main.get_by_text("No labelled images yet").wait_for()
     visitor.drop([_labelled()])
 

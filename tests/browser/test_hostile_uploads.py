@@ -145,7 +145,7 @@ def test_hostile_files_on_the_fit_page(server: served.Server, visit: Visit, home
     others = {entry.id for entry in Workspace(home).models()}
     visitor = visit(server)
     visitor.open("/")
-    visitor.see_heading("Visual inspection from good parts")
+    visitor.see_heading("Models")
     visitor.button("Fit a model").click()
     visitor.see_heading("Fit")
     visitor.drop(uploads(GOOD))

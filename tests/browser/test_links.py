@@ -22,7 +22,9 @@ def server(start: Start, small_entry: Entry) -> served.Server:
 @pytest.mark.parametrize(
     ("path", "heading", "words"),
     [
-        ("/fit", "Fit", "Normals of “Small plate”"),
+        ("/fit?tab=result", "Fit", "Parts in the fit"),
+        ("/region", "Fit", "False-alarm map"),
+        ("/checks", "Calibrate", "No guard band is in use"),
         ("/calibrate", "Calibrate", "judged from 22 parts"),
         ("/inspect", "Inspect", "Drop test images here"),
     ],
@@ -32,7 +34,8 @@ def test_a_page_opens_by_its_address(
     server: served.Server, visit: Visit, small_entry: Entry, path: str, heading: str, words: str, named: bool
 ) -> None:
     visitor = visit(server)
-    visitor.open(f"{path}?model={small_entry.id}" if named else path)
+    mark = "&" if "?" in path else "?"
+    visitor.open(f"{path}{mark}model={small_entry.id}" if named else path)
     visitor.see_heading(heading)
     visitor.main.get_by_text(words).first.wait_for()
     # So that it can be passed on.
@@ -40,9 +43,7 @@ def test_a_page_opens_by_its_address(
     visitor.page.get_by_test_id("stSidebar").get_by_text("22 parts").wait_for()
 
 
-@pytest.mark.parametrize(
-    ("path", "heading"), [("/", "Visual inspection from good parts"), ("/inspect", "Inspect")]
-)
+@pytest.mark.parametrize(("path", "heading"), [("/", "Models"), ("/inspect", "Inspect")])
 @pytest.mark.parametrize("asked", ["gone-abc123", "../../etc/passwd", "<b id=planted>bold</b>"])
 def test_an_address_with_a_model_that_is_not_there(
     server: served.Server, visit: Visit, small_entry: Entry, path: str, heading: str, asked: str
@@ -83,13 +84,13 @@ def test_a_models_name_cannot_make_other_sessions_load_something(
     try:
         visitor = visit(server)
         visitor.open("/")
-        visitor.see_heading("Visual inspection from good parts")
+        visitor.see_heading("Models")
         visitor.keyed(f"row-{small_entry.id}").get_by_text(name).first.wait_for()
         visitor.keyed(f"manage-{small_entry.id}").get_by_role("button").click()
         visitor.page.get_by_text("Delete for good").wait_for()
         visitor.open("/fit")
         visitor.see_heading("Fit")
-        visitor.page.get_by_role("radio").nth(1).wait_for()
+        visitor.open_tab("Result")
         assert visitor.page.locator("#planted, .stApp img[src*='192.0.2.1']").count() == 0
         assert visitor.strangers() == []
     finally:

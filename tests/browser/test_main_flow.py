@@ -70,7 +70,7 @@ def test_the_whole_way(
     server.process.wait(120)
     later = visit(start())
     later.open()
-    later.see_heading("Visual inspection from good parts")
+    later.see_heading("Models")
     row = later.keyed(f"row-{model_id}")
     row.get_by_text("Sample flange").wait_for()
     model = Workspace(home).open(model_id)
@@ -89,7 +89,7 @@ def fit_the_sample(visitor: Visitor) -> None:
     from playwright.sync_api import expect
 
     visitor.open()
-    visitor.see_heading("Visual inspection from good parts")
+    visitor.see_heading("Models")
     visitor.main.get_by_text("No models yet").wait_for()
     visitor.button("Try it with the sample").click()
     visitor.see_heading("Fit")

@@ -112,7 +112,7 @@ def test_places_are_drawn_answered_and_kept(server: served.Server, visit: Visit)
     # Another method has marks of its own, and another page does not lose any.
     marks.choose("By the outline")
     marks.see()
-    marks.visitor.go("Checks")
+    marks.visitor.go("Calibrate")
     marks.visitor.go("Fit")
     marks.choose("By marked places")
     marks.see("Place 1, 56 × 50 px")

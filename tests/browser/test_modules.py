@@ -92,7 +92,7 @@ def test_every_module_is_loaded_once_with_one_digest_in_its_url(
         "the viewer's modules were not loaded from the folder that the app registers with Streamlit; see "
         "ui/components/assets.py"
     )
-    visitor.go("Region")
+    visitor.go("Fit").open_tab("Region")
     visitor.page.locator(".stage svg[viewBox]").wait_for()
     region = loaded.files("region")
     assert set(region) == expected("region")

@@ -35,7 +35,7 @@ class Editor:
         self.shape = self.model().config.input_shape
         self.page = visitor.page
         visitor.open(f"/region?model={entry.id}")
-        visitor.see_heading("Region")
+        visitor.see_heading("Fit")
         self.stage = self.page.locator(".stage")
         self.stage.locator("svg[viewBox]").wait_for()
         self.see("of the map is scored")

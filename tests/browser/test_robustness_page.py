@@ -29,7 +29,7 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
 
     visitor = visit(start())
     visitor.open(f"/robustness?model={small_entry.id}")
-    visitor.see_heading("Robustness")
+    visitor.see_heading("Validate")
     visitor.main.get_by_text("No images yet").wait_for()
     visitor.drop([_labelled()])
 

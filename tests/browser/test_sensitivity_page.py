@@ -18,7 +18,7 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
 
     visitor = visit(start())
     visitor.open(f"/sensitivity?model={small_entry.id}")
-    visitor.see_heading("Sensitivity")
+    visitor.see_heading("Validate")
     visitor.main.get_by_text("No good parts to paint on yet").wait_for()
     visitor.drop([(name, bytes(data)) for name, data in normals(3, first=100)])
 

@@ -21,7 +21,7 @@ from padim.output.export import export_npz, metadata
 from padim.output.results import CSV_COLUMNS, MORE_COLUMNS
 from padim.storage.bundle import Bundle
 from tests.parts import defects
-from ui.app.shell import PAGES
+from ui.app.pages import PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -43,7 +43,7 @@ def test_every_command_is_in_the_guide_to_the_shell() -> None:
 
 def test_every_page_is_described_and_no_other() -> None:
     rows = re.findall(r"^\| \*\*(.+?)\*\* \|", text("docs/reference/pages.md"), re.M)
-    assert rows == [label for _, label, _ in PAGES]
+    assert rows == [page.label for page in PAGES]
 
 
 def test_every_setting_of_the_environment_is_described() -> None:

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from padim.storage.model_folders import Entry
 from ui import calibrate
+from ui.app.pages import MOVED, PAGES
 from ui.calibrate import Draft
 from ui.jobs import watch
 
@@ -31,7 +32,7 @@ class Session:
         if page is not None:
             # A first run registers the pages; a deep link does the same behind the scenes.
             self.app.run()
-            self.app.switch_page(f"pages/{page}.py")
+            self._switch(page)
         self.run()
 
     def run(self) -> Session:
@@ -54,8 +55,24 @@ class Session:
 
     def go(self, page: str) -> Session:
         """Follow a link to another page of the app."""
-        self.app.switch_page("home.py" if page == "home" else f"pages/{page}.py")
+        self._switch(page)
         return self.run()
+
+    def tab(self, key: str) -> Session:
+        """Open another tab of the page."""
+        self.app.query_params["tab"] = key
+        return self.run()
+
+    def _switch(self, page: str) -> None:
+        """Go to a page, or to the tab of a page: by its key, or by the address that it had as a page."""
+        tabs = {tab.key: (one.path, tab.key) for one in PAGES for tab in one.tabs}
+        moved = {name: (f"pages/{to}.py", tab) for name, (to, tab) in MOVED.items()}
+        path, tab = {**tabs, **moved}.get(page, (f"pages/{page}.py", None))
+        self.app.switch_page("home.py" if page == "home" else path)
+        if tab is not None:
+            self.app.query_params["tab"] = tab
+        elif "tab" in self.app.query_params:
+            del self.app.query_params["tab"]
 
     def upload(self, files: Sequence[tuple[str, bytes]]) -> Session:
         """Drop files on the page's first uploader."""

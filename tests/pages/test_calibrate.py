@@ -413,5 +413,5 @@ def test_a_threshold_beyond_the_scale_is_replaced_by_a_usable_draft(add_model: A
     page.app.button(key="calibrate-use").click().run()
     assert not page.app.exception
     assert Workspace(home).open(entry.id).threshold_level == page.viewer["decision"]["level"]
-    for name in ("inspect", "fit", "evaluate", "region", "checks"):
+    for name in ("inspect", "fit", "evaluate", "region", "result", "repeatability"):
         assert not Session(name, model=add_model(name, model).id).app.exception

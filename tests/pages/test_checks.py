@@ -47,17 +47,13 @@ def test_without_a_model_it_says_where_to_get_one() -> None:
 
 
 def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
-    page = Session("checks", model=add_model("Parts").id)
-    assert [heading.value for heading in page.app.subheader] == [
-        "Alignment",
-        "Repeatability",
-        "Second session",
-        "How many good parts do I need?",
-    ]
+    page = Session("repeatability", model=add_model("Parts").id)
     assert "Ten shots of one part" in page.text
-    assert "Twenty or more good parts" in page.text
     assert "No guard band is in use" in page.text
-    assert len(page.app.file_uploader) == 2
+    assert len(page.app.file_uploader) == 1
+    page.go("second-session")
+    assert "Twenty or more good parts" in page.text
+    assert len(page.app.file_uploader) == 1
 
 
 def test_a_damaged_bundle_is_named(add_model: AddModel) -> None:
@@ -74,7 +70,7 @@ def test_a_damaged_bundle_is_named(add_model: AddModel) -> None:
 
 def test_the_alignment_is_what_the_engine_measures(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
-    page = Session("checks", model=entry.id)
+    page = Session("result", model=entry.id)
     model = Workspace(home).open(entry.id)
     found = align(
         [
@@ -99,7 +95,7 @@ def test_parts_in_arbitrary_poses_are_reported(home: Path, small_model: Padim) -
         turn[:, 2] += rng.normal(0, 9, 2)
         moved = cv2.warpAffine(part(i, variety=0.5), turn, (96, 96), borderMode=cv2.BORDER_REFLECT)
         files.append((f"<b>{i}</b>.png", png(np.asarray(moved, np.uint8))))
-    page = Session("checks", model=fitted(home, small_model, files, {}).id)
+    page = Session("result", model=fitted(home, small_model, files, {}).id)
     assert "Parts lie further apart than a grid cell." in page.text
     assert "Shifted furthest" in page.text
     assert "<b>0</b>" not in page.text
@@ -107,10 +103,10 @@ def test_parts_in_arbitrary_poses_are_reported(home: Path, small_model: Padim) -
 
 def test_two_parts_are_too_few_to_measure(home: Path, small_model: Padim) -> None:
     entry = fitted(home, small_model, GOOD[:2], {})
-    page = Session("checks", model=entry.id)
+    page = Session("result", model=entry.id)
     assert "Not measurable." in page.text
     assert "at least 3 images" in page.text
-    drop(page, "second", GOOD[2:])
+    drop(page.go("second-session"), "second", GOOD[2:])
     assert "no threshold yet" in page.text  # and so nothing is rejected
 
 
@@ -122,7 +118,7 @@ def test_a_cancelled_measurement_can_be_made_again(
 
     with monkeypatch.context() as patch:
         patch.setattr("padim.analysis.pose_spread.align", cancelled)
-        page = Session("checks", model=add_model("Parts").id)
+        page = Session("result", model=add_model("Parts").id)
     assert "The measurement was cancelled." in page.text
     page.click("checks-measure")
     assert "Measured on 22 images" in page.text
@@ -135,9 +131,9 @@ def test_a_failed_measurement_says_why_and_the_rest_works(
         raise PadimError("the images are gone")
 
     monkeypatch.setattr("padim.analysis.pose_spread.align", failing)
-    page = Session("checks", model=add_model("Parts").id)
+    page = Session("result", model=add_model("Parts").id)
     assert "could not be measured. The images are gone." in page.text
-    assert len(page.app.file_uploader) == 2
+    assert "How many good parts do I need?" in page.text
 
 
 # -- repeatability -------------------------------------------------------------------------------------------
@@ -155,7 +151,7 @@ def expected_guard(model: Padim, files: Sequence[File], of: list[slice]) -> Guar
 def test_repeat_shots_make_a_guard_band_and_it_can_be_removed(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
-    page = drop(Session("checks", model=entry.id), "repeats", SHOTS)
+    page = drop(Session("repeatability", model=entry.id), "repeats", SHOTS)
     guard = expected_guard(model, SHOTS, [slice(0, 4), slice(4, 8), slice(8, 12)])
     limit = model.state.fitted.quantizer.to_value(model.threshold_level)
     assert "12 shots of 3 parts" in page.text
@@ -182,7 +178,7 @@ def test_a_band_that_decides_little_is_reported(add_model: AddModel, home: Path)
     entry = add_model("Parts")
     # "Shots" of one part that are unlike each other: some of good parts, some under another light.
     unlike = [(f"part01_{k}.png", data) for k, (_, data) in enumerate([*GOOD[:3], *BRIGHT[:3]])]
-    page = drop(Session("checks", model=entry.id), "repeats", unlike)
+    page = drop(Session("repeatability", model=entry.id), "repeats", unlike)
     model = Workspace(home).open(entry.id)
     inside = under_review(model, expected_guard(model, unlike, [slice(0, 6)]))
     assert inside is not None
@@ -196,7 +192,7 @@ def test_a_band_that_decides_little_is_reported(add_model: AddModel, home: Path)
 def test_the_user_decides_which_shots_show_one_part(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
-    page = drop(Session("checks", model=entry.id), "repeats", SHOTS)
+    page = drop(Session("repeatability", model=entry.id), "repeats", SHOTS)
     (ways,) = [found for found in page.app.segmented_control if "split" in (found.key or "")]
     ways.set_value("one")
     page.run().click("checks-guard-use")
@@ -207,7 +203,9 @@ def test_copies_and_the_models_own_images_do_not_count(add_model: AddModel, home
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     own = ("own.png", png(part(5)))
-    page = drop(Session("checks", model=entry.id), "repeats", [*SHOTS[:4], ("copy.png", SHOTS[0][1]), own])
+    page = drop(
+        Session("repeatability", model=entry.id), "repeats", [*SHOTS[:4], ("copy.png", SHOTS[0][1]), own]
+    )
     assert "1 copy of the same file left out" in page.text
     assert "1 of these 6 images belongs to the model already" in page.text
     page.click("checks-guard-use")
@@ -215,7 +213,7 @@ def test_copies_and_the_models_own_images_do_not_count(add_model: AddModel, home
 
 
 def test_one_shot_is_no_repeat(add_model: AddModel) -> None:
-    page = drop(Session("checks", model=add_model("Parts").id), "repeats", SHOTS[:1])
+    page = drop(Session("repeatability", model=add_model("Parts").id), "repeats", SHOTS[:1])
     assert "No part was shot twice" in page.text
     assert not [button for button in page.app.button if button.key == "checks-guard-use"]
 
@@ -224,7 +222,7 @@ def test_one_shot_is_no_repeat(add_model: AddModel) -> None:
 def test_good_parts_photographed_repeatedly_need_no_upload(home: Path, small_model: Padim) -> None:
     groups = {name: name.split("_")[0] for name, _ in SHOTS}
     entry = fitted(home, small_model, [*GOOD, *SHOTS], groups)
-    page = Session("checks", model=entry.id)
+    page = Session("repeatability", model=entry.id)
     assert "12 shots of 3 parts" in page.text
     page.click("checks-guard-use")
     model = Workspace(home).open(entry.id)
@@ -238,7 +236,7 @@ def test_good_parts_photographed_repeatedly_need_no_upload(home: Path, small_mod
 @pytest.mark.slow
 def test_repeat_shots_follow_the_models_changes(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
-    page = drop(Session("checks", model=entry.id), "repeats", SHOTS)
+    page = drop(Session("repeatability", model=entry.id), "repeats", SHOTS)
     changed = Workspace(home).open(entry.id)
     changed.exclude(0, "not_good").save(entry.path)
     page.run().click("checks-guard-use")
@@ -252,7 +250,7 @@ def test_repeat_shots_follow_the_models_changes(add_model: AddModel, home: Path)
 def test_a_session_that_keeps_the_promise(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
-    page = drop(Session("checks", model=entry.id), "second", [*GOOD, ("cut.png", GOOD[0][1][:99])])
+    page = drop(Session("second-session", model=entry.id), "second", [*GOOD, ("cut.png", GOOD[0][1][:99])])
     scores = np.array([scored.score_level for scored in model.predict(GOOD)])
     check = check_session(model.state.part_scores(model.config.min_area), scores, model.threshold_level)
     assert share_of(check.rejected, 6, check.low, check.high) in page.text
@@ -267,7 +265,7 @@ def test_a_session_that_keeps_the_promise(add_model: AddModel, home: Path) -> No
 def test_another_light_breaks_it_and_the_parts_join_the_fit(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
-    page = drop(Session("checks", model=entry.id), "second", BRIGHT)
+    page = drop(Session("second-session", model=entry.id), "second", BRIGHT)
     rejected = [scored.name for scored in model.predict(BRIGHT) if model.decide(scored).rejected]
     assert len(rejected) > 3  # otherwise this would test nothing
     assert "More good parts are rejected than promised." in page.text
@@ -286,7 +284,7 @@ def test_another_light_breaks_it_and_the_parts_join_the_fit(add_model: AddModel,
 
 def test_the_models_own_images_test_nothing(add_model: AddModel) -> None:
     own = [(name, data) for name, data in normals(4) if isinstance(data, bytes)]
-    page = drop(Session("checks", model=add_model("Parts").id), "second", own)
+    page = drop(Session("second-session", model=add_model("Parts").id), "second", own)
     assert "These images belong to the model already." in page.text
     assert "Rejected in this session" not in page.text
     drop(page, "second", [*own[:1], *GOOD])
@@ -298,7 +296,7 @@ def test_files_that_could_not_be_added_are_reported(
     add_model: AddModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = add_model("Parts")
-    page = drop(Session("checks", model=entry.id), "second", GOOD)
+    page = drop(Session("second-session", model=entry.id), "second", GOOD)
 
     def full(self: Padim, path: object, **_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -318,7 +316,7 @@ def test_rejected_within_the_guard_band_is_called_for_review(add_model: AddModel
     over = [value(score) - value(model.threshold_level) for score in scores]
     # Up to the third of them, all of which lie above the threshold.
     model.set_guard(Guard((over[2] + over[3]) / 2, 1.0, 9, 10, 1)).save(entry.path)
-    page = drop(Session("checks", model=entry.id), "second", BRIGHT)
+    page = drop(Session("second-session", model=entry.id), "second", BRIGHT)
     assert over[0] > 0
     assert "Rejected in this session (95 % interval)</dt><dd>3 of 6" in page.text
     assert "In review, within the guard band</dt><dd>3 of 6" in page.text
@@ -328,7 +326,7 @@ def test_rejected_within_the_guard_band_is_called_for_review(add_model: AddModel
 
 def test_the_session_is_decided_at_the_threshold_in_use(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
-    page = drop(Session("checks", model=entry.id), "second", BRIGHT)
+    page = drop(Session("second-session", model=entry.id), "second", BRIGHT)
     assert "More good parts" in page.text
     model = Workspace(home).open(entry.id)
     model.set_decision(value=model.state.fitted.quantizer.to_value(60000)).save(entry.path)

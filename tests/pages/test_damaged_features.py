@@ -13,7 +13,7 @@ FITTED = [(name, data) for name, data in normals(22) if isinstance(data, bytes)]
 
 def normals_of(model_id: str) -> Session:
     page = Session("fit", model=model_id)
-    page.app.segmented_control(key="fit-view").set_value("normals")
+    page.app.query_params["tab"] = "result"
     return page.run()
 
 

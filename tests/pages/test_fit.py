@@ -306,7 +306,7 @@ def test_excluding_asks_why_and_undo_brings_the_same_arrays_back(add_model: AddM
 
     before = arrays()
     page = Session("fit", model=entry.id)
-    page.app.segmented_control(key="fit-view").set_value("normals")
+    page.app.query_params["tab"] = "result"
     page.run()
     first = next(b.key for b in page.app.button if b.key and b.key.startswith("kept_out-"))
     index = int(first.split("-")[1])
@@ -326,7 +326,7 @@ def test_excluding_asks_why_and_undo_brings_the_same_arrays_back(add_model: AddM
 def test_deleted_features_end_exclusion_but_not_the_model(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("fit", model=entry.id)
-    page.app.segmented_control(key="fit-view").set_value("normals")
+    page.app.query_params["tab"] = "result"
     page.run()
     page.click("fit-delete-features")
     assert not Workspace(home).open(entry.id).working_set.has_features
@@ -336,7 +336,7 @@ def test_deleted_features_end_exclusion_but_not_the_model(add_model: AddModel, h
 
 def normals_of(model_id: str) -> Session:
     page = Session("fit", model=model_id)
-    page.app.segmented_control(key="fit-view").set_value("normals")
+    page.app.query_params["tab"] = "result"
     return page.run()
 
 
@@ -460,7 +460,7 @@ def test_a_calibration_out_of_date_is_shown_on_every_page_until_it_is_repaired(
     page.go("inspect")
     page.app.button(key="stale-fit").click().run()  # leads to the remedy
     page.go("fit")
-    assert page.app.segmented_control(key="fit-view").value == "normals"
+    assert page.app.query_params["tab"] == ["result"]
     assert expected in page.text
     give(page, "rebuild", [*FITTED, *MORE])
     assert "The calibration is up to date." in page.text

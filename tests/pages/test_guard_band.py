@@ -220,7 +220,7 @@ def test_calibrate_promises_what_its_table_and_the_shell_count(guarded: tuple[En
     assert sentence in text
     assert f"{document['false_rejects']['expected'] * 100:.1f} %" in text
     assert sentence in " ".join(shell("info", entry.path).split())
-    fit = Session("fit", model=entry.id).set("segmented_control", "fit-view", "normals")
+    fit = Session("fit", model=entry.id).tab("result")
     assert sentence in fit.text
     # On the Calibrate page the headline is drawn in the browser from these numbers (tests/ui/components).
     page = Session("calibrate", model=entry.id)
@@ -278,7 +278,7 @@ def test_the_good_parts_of_the_fit_page_have_the_verdicts_of_calibrate(
 ) -> None:
     entry, model, _ = guarded
     page = Session("fit", model=entry.id)
-    page.set("button_group", "fit-view", "normals")
+    page.tab("result")
     scores = model.state.image_levels(model.config.min_area).tolist()
     counts = Counter(model.verdict(score) for score in scores)
     assert counts["review"] > 0 < counts["reject"]

@@ -36,7 +36,7 @@ def drawn(page: Session, source: str = "none") -> Session:
 
 
 def test_it_says_at_once_what_the_ranks_say(add_model: AddModel) -> None:
-    page = Session("checks", model=add_model("Parts").id)
+    page = Session("result", model=add_model("Parts").id)
     assert page.app.subheader[-1].value == "How many good parts do I need?"
     assert odd_parts(950, 22) in page.text
     assert "2 fits on subsets of 22 good parts" not in page.text
@@ -48,7 +48,7 @@ def test_it_says_at_once_what_the_ranks_say(add_model: AddModel) -> None:
 @pytest.mark.slow
 def test_the_curve_is_the_engines(add_model: AddModel, small_model: Padim) -> None:
     entry = add_model("Parts")
-    page = drawn(Session("checks", model=entry.id))
+    page = drawn(Session("result", model=entry.id))
     curve = learning_curve(small_model, draws=2)
     assert outlook(curve) in page.text
     assert odd_parts(950, 22) in page.text
@@ -74,7 +74,7 @@ def test_the_curve_is_the_engines(add_model: AddModel, small_model: Padim) -> No
 def test_defects_labelled_on_calibrate_are_counted(add_model: AddModel, small_model: Padim) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id).upload(BAD)
-    page.go("checks")
+    page.go("result")
     (control,) = [one for one in page.app.segmented_control if "learning-" in (one.key or "")]
     assert control.value == "labelled"
     assert "3 defects labelled on Calibrate" in str(control.options)
@@ -89,7 +89,7 @@ def test_defects_labelled_on_calibrate_are_counted(add_model: AddModel, small_mo
 
 @pytest.mark.slow
 def test_painted_defects_are_called_an_indication(add_model: AddModel) -> None:
-    page = drawn(Session("checks", model=add_model("Parts").id), "painted")
+    page = drawn(Session("result", model=add_model("Parts").id), "painted")
     assert "correlation of .3 to real defects" in page.text
     assert "Painted defects caught" in page.text
 
@@ -98,13 +98,13 @@ def test_what_cannot_be_done_says_what_to_do(
     add_model: AddModel, home: Path, small_model: Padim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = Padim(small_model.config, work_dir=home / "few").fit(normals(6))
-    page = Session("checks", model=add_model("Few", few).id)
+    page = Session("result", model=add_model("Few", few).id)
     assert "at least 20 good parts, and this model has 6; add 14 or more" in page.text
     assert not [button for button in page.app.button if button.key == "learning-start"]
     entry = add_model("Parts")
     with Workspace(home).edit(entry.id) as model:
         model.working_set.delete()
-    page = Session("checks", model=entry.id)
+    page = Session("result", model=entry.id)
     assert "“Give the same images again” on the Fit page" in page.text
 
 
@@ -112,7 +112,7 @@ def test_a_cancelled_curve_says_so(add_model: AddModel, monkeypatch: pytest.Monk
     def cancelled(*_: object, **__: object) -> None:
         raise Cancelled("stopped")
 
-    page = Session("checks", model=add_model("Parts").id)
+    page = Session("result", model=add_model("Parts").id)
     with monkeypatch.context() as patch:
         patch.setattr("padim.analysis.learning_curve.learning_curve", cancelled)
         drawn(page)

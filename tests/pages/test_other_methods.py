@@ -22,8 +22,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "padim": {"position_tolerance": 1},
 }
 PAGES = (
-    *("home", "fit", "region", "calibrate", "checks"),
-    *("inspect", "evaluate", "compare", "sensitivity", "robustness"),
+    *("home", "fit", "result", "region", "calibrate", "repeatability"),
+    *("inspect", "evaluate", "second-session", "compare", "sensitivity", "robustness"),
 )
 
 
@@ -46,7 +46,7 @@ def test_every_page_opens(add_model: AddModel, other: Padim) -> None:
 def test_the_good_parts_are_reviewed_and_the_training_shown(add_model: AddModel, other: Padim) -> None:
     entry = add_model("Another way", other)
     page = Session("fit", model=entry.id)
-    page.set("button_group", "fit-view", "normals")
+    page.tab("result")
     assert "Held-out scores" in page.text
     labels = [expander.label for expander in page.app.expander]
     assert ("How the training went" in labels) == bool(other.state.fitted.losses)
@@ -58,7 +58,7 @@ def test_the_good_parts_are_reviewed_and_the_training_shown(add_model: AddModel,
 def test_taking_a_part_out_and_putting_it_back(add_model: AddModel, other: Padim, home: Path) -> None:
     entry = add_model("Another way", other)
     page = Session("fit", model=entry.id)
-    page.set("button_group", "fit-view", "normals")
+    page.tab("result")
     page.click("kept_out-0")
     model = Workspace(home).open(entry.id)
     assert model.normals_[0].status == "kept_out"

@@ -23,8 +23,8 @@ from tests.parts import normals
 NAME = "mobilenet_v3_small"
 GOOD = [(name, data) for name, data in normals(4) if isinstance(data, bytes)]
 PAGES = (
-    *("home", "fit", "region", "calibrate", "checks"),
-    *("inspect", "evaluate", "sensitivity", "robustness"),
+    *("home", "fit", "result", "region", "calibrate", "repeatability"),
+    *("inspect", "evaluate", "second-session", "sensitivity", "robustness"),
 )
 
 
@@ -160,7 +160,7 @@ def test_where_a_model_runs_is_shown(add_model: AddModel, monkeypatch: pytest.Mo
     monkeypatch.setenv("PADIM_PROVIDERS", "cpu")
     monkeypatch.setenv("PADIM_THREADS", "2")
     page = Session("fit", model=add_model("Parts").id)
-    page.set("segmented_control", "fit-view", "normals")
+    page.tab("result")
     assert "Runs on</dt><dd>CPU, 2 threads" in page.text
 
 
@@ -170,7 +170,7 @@ def test_settings_of_the_server_that_cannot_be_used_are_one_sentence(
     entry = add_model("Parts")
     monkeypatch.setenv("PADIM_THREADS", "many")
     page = Session("fit", model=entry.id)
-    page.set("segmented_control", "fit-view", "normals")
+    page.tab("result")
     assert "The model cannot be opened. PADIM_THREADS must be a whole number of threads" in page.text
 
 
@@ -181,7 +181,7 @@ def test_a_truncated_cache_is_rebuilt(home: Path) -> None:
     assert networks
     for path in networks:
         path.write_bytes(path.read_bytes()[:1000])
-    page.app.segmented_control(key="fit-view").set_value("new")
+    page.app.query_params["tab"] = "images"
     page.run()
     page.upload(GOOD).click("fit-go")
     assert len(Workspace(home).models()) == 2
@@ -193,7 +193,7 @@ def test_a_damaged_network_in_a_saved_model_is_one_sentence(add_model: AddModel)
     path = next(entry.path.glob("backbone-*.onnx"))
     path.write_bytes(path.read_bytes()[:1000])
     page = Session("fit", model=entry.id)
-    page.set("segmented_control", "fit-view", "normals")
+    page.tab("result")
     assert len(page.app.error) == 1
     assert "The model cannot be opened." in page.text
     assert f"{path.name} is truncated" in page.text
@@ -217,7 +217,7 @@ def test_a_model_of_an_unknown_network_is_one_sentence(
     manifest["seal"] = bundle._seal(manifest)
     path.write_text(json.dumps(manifest), encoding="utf-8")
     page = Session("fit", model=entry.id)
-    page.set("segmented_control", "fit-view", "normals")
+    page.tab("result")
     (error,) = page.app.error
     assert "The model cannot be opened." in error.value
     assert known in page.text

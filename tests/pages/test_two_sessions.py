@@ -28,7 +28,7 @@ OTHERS = [(name, data) for name, data in normals(2, first=60) if isinstance(data
 
 def normals_of(entry: Entry) -> Session:
     page = Session("fit", model=entry.id)
-    page.app.segmented_control(key="fit-view").set_value("normals")
+    page.app.query_params["tab"] = "result"
     return page.run()
 
 

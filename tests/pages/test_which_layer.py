@@ -92,7 +92,7 @@ def test_a_new_threshold_does_not_run_the_network(
 
 def on_fit(model_id: str) -> Session:
     page = Session("fit", model=model_id)
-    page.app.segmented_control(key="fit-view").set_value("normals")
+    page.app.query_params["tab"] = "result"
     return page.run()
 
 

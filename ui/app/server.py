@@ -16,10 +16,11 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 # Imported first, before any module loads ONNX Runtime: see the comment at the top of padim/__init__.py.
 import padim  # noqa: F401
+from ui.app.pages import MOVED
 
 if TYPE_CHECKING:
     from starlette.middleware import Middleware
@@ -98,6 +99,8 @@ class Gate:
                 await _refuse(scope, receive, send, 403, _wrong_name(host))
             elif scope["type"] == "http" and _path(scope) in _CLOSED:
                 await _refuse(scope, receive, send, 404, "Not found.\n")
+            elif scope["type"] == "http" and _path(scope) in MOVED:
+                await _redirect(scope, receive, send, host)
             else:
                 await self._app(
                     scope, receive, _with_headers(send, host) if scope["type"] == "http" else send
@@ -129,6 +132,19 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text:
         await send({"type": "websocket.close", "code": 1008})
         return
     await PlainTextResponse(text, status)(scope, receive, _with_headers(send, ""))
+
+
+async def _redirect(scope: Scope, receive: Receive, send: Send, host: str) -> None:
+    """Send the browser from the address of a former page to the tab that has taken its place."""
+    from starlette.responses import RedirectResponse
+
+    path = str(scope["path"]).strip("/")
+    former = _path(scope)
+    page, tab = MOVED[former]
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    kept = [(name, value) for name, value in query if name != "tab"]
+    target = f"/{path.removesuffix(former)}{page}?{urlencode([*kept, ('tab', tab)])}"
+    await RedirectResponse(target, 307)(scope, receive, _with_headers(send, host))
 
 
 def _host(scope: Mapping[str, Any]) -> str:

@@ -15,7 +15,8 @@ from padim.errors import PadimError, StorageError
 from padim.storage.atomic import explain_os_error, refuses_writing
 from ui import fit, model_changes
 from ui.app import opened as opened_models
-from ui.app import refusals, server, sessions, workspace
+from ui.app import refusals, server, sessions, tabs, workspace
+from ui.app.pages import PAGES, AppPage, page_of
 from ui.app.text import count
 from ui.files import media
 from ui.jobs import missed_runs, watch
@@ -37,34 +38,21 @@ _CHOICE = "model-in-use"
 # fetch an icon named ":material/..." for the browser's tab from the network.
 _MARK = Path(__file__).with_name("mark.svg")
 
-PAGES = (
-    ("home.py", "Home", ":material/home:"),
-    ("pages/fit.py", "Fit", ":material/deployed_code:"),
-    ("pages/region.py", "Region", ":material/polyline:"),
-    ("pages/calibrate.py", "Calibrate", ":material/tune:"),
-    ("pages/checks.py", "Checks", ":material/rule:"),
-    ("pages/inspect.py", "Inspect", ":material/search:"),
-    ("pages/evaluate.py", "Evaluate", ":material/leaderboard:"),
-    ("pages/compare.py", "Compare", ":material/compare_arrows:"),
-    ("pages/sensitivity.py", "Sensitivity", ":material/brush:"),
-    ("pages/robustness.py", "Robustness", ":material/wb_sunny:"),
-)
 
-
-def begin(title: str, lead: str) -> Entry | None:
-    """Set up a page: tab title, style, sidebar, heading.
+def begin(path: str) -> tuple[AppPage, Entry | None]:
+    """Set up a page: the browser tab's title, style, sidebar, heading.
 
     Args:
-        title: the page's heading, also shown in the browser's tab.
-        lead: one sentence below the heading that states the purpose of the page.
+        path: the page's file, as in :data:`ui.app.pages.PAGES`.
 
     Returns:
-        The model in use, which the URL names, or None.
+        The page, and the model in use, which the URL names, or None.
     """
+    page = page_of(path)
     media.new_run()
     sessions.current()
     st.set_page_config(
-        page_title=f"{title} · {PRODUCT}",
+        page_title=f"{page.label} · {PRODUCT}",
         page_icon=_MARK,
         layout="wide",
         initial_sidebar_state="auto",
@@ -72,7 +60,7 @@ def begin(title: str, lead: str) -> Entry | None:
     )
     st.html(_STYLE)
     # Sent first: the heading is on its way to the browser while the rest is imported and read.
-    st.html(f'<h1 class="pv-title">{escape(title)}</h1><p class="pv-lead">{escape(lead)}</p>')
+    st.html(f'<h1 class="pv-title">{escape(page.label)}</h1><p class="pv-lead">{escape(page.lead)}</p>')
     entries = workspace.store().models()
     asked = st.query_params.get(workspace.PARAMETER)
     entry = workspace.in_use(entries)
@@ -87,7 +75,7 @@ def begin(title: str, lead: str) -> Entry | None:
         opened_models.begin(entry, changing=mine)
         model_changes.collect_refused(entry)
     with st.sidebar:
-        _sidebar(entries, entry, title)
+        _sidebar(entries, entry, page)
     if asked is not None and entry is None:
         _not_here(asked, entries)
     if entry is not None:
@@ -98,7 +86,7 @@ def begin(title: str, lead: str) -> Entry | None:
             "verdicts mean nothing.",
             icon=":material/warning:",
         )
-    return entry
+    return page, entry
 
 
 def _not_here(asked: str, entries: list[Entry]) -> None:
@@ -133,10 +121,10 @@ def _others(entry: Entry) -> None:
         refusals.draw(entry, failure, change if change is not None and change.running else None)
 
 
-def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
+def _sidebar(entries: list[Entry], entry: Entry | None, page: AppPage) -> None:
     st.html(f'<div class="pv-brand"><img src="{_mark_uri()}" alt=""><div>{PRODUCT}</div></div>')
-    for path, label, icon in PAGES:
-        st.page_link(path, label=label, icon=icon, query_params=workspace.link())
+    for one in PAGES:
+        st.page_link(one.path, label=one.label, icon=one.icon, query_params=workspace.link())
     st.divider()
     usable = [e for e in entries if not e.broken]
     if not usable:
@@ -162,7 +150,7 @@ def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
             if workspace.random_weights(entry):
                 st.caption(":material/warning: Random weights, for trials only")
     missed_runs.place()
-    if title != "Fit":
+    if page.path != "pages/fit.py":
         _work_elsewhere(entry)
     if server.reachable_from_elsewhere():
         st.caption(":material/lan: This server can be reached from other machines and has no accounts.")
@@ -212,8 +200,7 @@ def out_of_date(entry: Entry, *, here: bool = False) -> None:
         icon=":material/warning:",
     )
     if not here and st.button("Open the Fit page", key="stale-fit", icon=":material/arrow_forward:"):
-        fit.show_normals()
-        go_to("pages/fit.py")
+        go_to("pages/fit.py", "result")
 
 
 def empty(heading: str, text: str) -> None:
@@ -221,15 +208,20 @@ def empty(heading: str, text: str) -> None:
     st.html(f'<div class="pv-empty"><h3>{escape(heading)}</h3><p>{escape(text)}</p></div>')
 
 
-def opened(entry: Entry) -> Padim | None:
-    """Open a page's model and show its warnings; if it cannot be opened, show the reason and return None."""
+def opened(entry: Entry, *, here: bool = False) -> Padim | None:
+    """Open a page's model and show its warnings; if it cannot be opened, show the reason and return None.
+
+    Args:
+        entry: the model in use.
+        here: whether the remedy of a calibration that is out of date is on this page.
+    """
     try:
         model = workspace.open_model(entry)
     except PadimError as error:
         failure("The model cannot be opened.", error)
         return None
     with st.container():
-        out_of_date(entry)
+        out_of_date(entry, here=here)
     how_finely = resolution.of(model)
     if how_finely is not None:
         help_text = " ".join((*how_finely.sentences, *how_finely.warnings))
@@ -275,6 +267,6 @@ def needs_model() -> None:
     )
 
 
-def go_to(page: str) -> None:
-    """Open another page with the model in use."""
-    st.switch_page(page, query_params=workspace.link())
+def go_to(path: str, tab: str | None = None) -> None:
+    """Open another page with the model in use, at one of its tabs or at the one last open there."""
+    st.switch_page(path, query_params={**workspace.link(), **({tabs.PARAMETER: tab} if tab else {})})

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from padim.errors import PadimError
 from padim.locating.wording import located_by
 from ui import calibrate, fit, model_changes
 from ui.app import shell, workspace
@@ -23,15 +22,10 @@ if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
 
 
-def draw(entry: Entry) -> None:
-    """Draw the page for this model."""
+def draw(entry: Entry, model: Padim) -> None:
+    """Draw the section for this model."""
     from padim.network.runtime import threads
 
-    try:
-        model = workspace.open_model(entry)
-    except PadimError as error:
-        shell.failure("The model cannot be opened.", error)
-        return
     file_account.draw(fit.memory().failed, fit.memory().passed_over)
     busy = _change_under_way(entry)
     in_fit = [n for n in model.normals_ if n.status == "fit"]
@@ -54,7 +48,6 @@ def draw(entry: Entry) -> None:
         st.html(panels.facts(resolution.facts(finely)))
         resolution.warnings(finely)
     _pixel_size(entry, model)
-    shell.out_of_date(entry, here=True)
     _more_images(entry, model, busy)
     _training(model)
     if model.state.fitted.calibration == "none":

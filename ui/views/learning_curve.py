@@ -1,4 +1,4 @@
-"""The section of the Checks page on how many good parts a model needs."""
+"""The section of the Fit page, tab Result, on how many good parts a model needs."""
 
 from __future__ import annotations
 

@@ -25,16 +25,22 @@ if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
     from ui.reviews import Review
 
-# Parts listed, and images drawn, before the rest is only counted.
 # Where the message of a change is kept until the page has run again.
-MESSAGE = "checks-message"
+_MESSAGE = "checks-message"
+# Parts listed before the rest is only counted.
 _MOST_PARTS = 12
 # Share of the good parts in review above which a guard band is no help.
 _MANY_TO_REVIEW = 0.25
 
 
-def draw(entry: Entry, model: Padim) -> None:
+def draw(entry: Entry) -> None:
     """Draw the guard band in use, and the measurement of another one."""
+    model = shell.opened(entry)
+    if model is None:
+        return
+    message = st.session_state.pop(_MESSAGE, None)
+    if message is not None:
+        st.toast(message, icon=":material/check:")
     st.subheader("Repeatability")
     st.caption(
         "The same part scores a little differently on every shot. A part within that scatter of the "
@@ -248,7 +254,7 @@ def _save_guard(entry: Entry, model: Padim, guard: Guard | None) -> None:
     """Save the guard band, or its removal, and run the page again."""
 
     def done() -> None:
-        st.session_state[MESSAGE] = (
+        st.session_state[_MESSAGE] = (
             "The guard band was removed." if guard is None else "The guard band is in use."
         )
 

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 _MOST_IMAGES = 24
 
 
-def draw(entry: Entry, model: Padim) -> None:
+def draw(entry: Entry) -> None:
     """Draw the list of images of another day and, once they are scored, whether the promise holds."""
+    model = shell.opened(entry)
+    if model is None:
+        return
     st.subheader("Second session")
     st.caption(
         "Good parts photographed on another day are the honest test of the threshold: are as many of them "

@@ -1,4 +1,4 @@
-"""The Sensitivity page: the sizes and contrasts from which defects painted on good parts are caught."""
+"""The Smallest defect tab of the Validate page: from which size and contrast painted defects are caught."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from padim.input_size import as_text
 from ui import measurement_page, sensitivity
-from ui.app import preload, shell, workspace
+from ui.app import workspace
 from ui.app.text import count
 from ui.widgets import charts, downloads, file_account, panels, sensitivity_charts, tables
 
@@ -373,12 +373,6 @@ def _page() -> measurement_page.Page:
     )
 
 
-in_use = shell.begin(
-    "Sensitivity",
-    "Defects painted on good parts show what is caught and what is missed, before a real one has turned up.",
-)
-if in_use is None:
-    shell.needs_model()
-else:
-    _page().show(in_use)
-    preload.up(preload.LIST)
+def draw(entry: Entry) -> None:
+    """Draw the tab for a model."""
+    _page().show(entry)

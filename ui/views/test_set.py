@@ -1,4 +1,4 @@
-"""The Evaluate page: metrics of how well the model separates good parts from defects on labeled images."""
+"""The Test set tab of the Validate page: how well labeled good parts and defects are told apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui import evaluate, measurement_page
-from ui.app import preload, shell, workspace
+from ui.app import shell, workspace
 from ui.app.text import count, in_hundred
 from ui.files import folders, uploads
 from ui.jobs import watch
@@ -372,7 +372,8 @@ def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
     _downloads(found, entry, model, level)
 
 
-def _page(entry: Entry) -> None:
+def draw(entry: Entry) -> None:
+    """Draw the tab for a model."""
     model = shell.opened(entry)
     if model is None:
         return
@@ -406,14 +407,3 @@ def _page(entry: Entry) -> None:
             st.rerun()
     if found is not None:
         _results(entry, model, found)
-
-
-in_use = shell.begin(
-    "Evaluate",
-    "Labelled images show how well good parts and defects are told apart, in figures and images.",
-)
-if in_use is None:
-    shell.needs_model()
-else:
-    _page(in_use)
-    preload.up(preload.LIST)

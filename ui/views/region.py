@@ -1,4 +1,4 @@
-"""The Region page: draw where on the part defects count, and see the effect on false rejects."""
+"""The Region tab of the Fit page: draw where defects count, and see the effect on false rejects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EDITOR = "region-editor"
 # -- drawing ---------------------------------------------------------------------------------------------
 
 
-def _draw(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) -> None:
+def _editor(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) -> None:
     try:
         data = regions.message(entry, model, drawn, region)
     except PadimError as error:
@@ -196,7 +196,7 @@ def _show(entry: Entry, model: Padim) -> None:
                 "The region in use was not drawn on this page, so it has no shapes to alter. What you draw "
                 "takes its place."
             )
-        _draw(entry, model, drawn, region)
+        _editor(entry, model, drawn, region)
     with right:
         _actions(entry, model, drawn, region, unchanged)
         _effect(entry, model, region, unchanged)
@@ -211,7 +211,8 @@ def _show(entry: Entry, model: Padim) -> None:
             )
 
 
-def _page(entry: Entry) -> None:
+def draw(entry: Entry) -> None:
+    """Draw the tab for a model."""
     model = shell.opened(entry)
     if model is None:
         return
@@ -219,12 +220,3 @@ def _page(entry: Entry) -> None:
     notice = st.session_state.pop("region-notice", None)
     if notice:
         st.toast(notice, icon=":material/check:")
-
-
-in_use = shell.begin(
-    "Region", "Say where on the part defects count, and see what that does to false rejects."
-)
-if in_use is None:
-    shell.needs_model()
-else:
-    _page(in_use)

@@ -1,4 +1,4 @@
-"""The Robustness page: which changes of light, camera and fixture the model tolerates on labeled images."""
+"""The Light and fixture tab of the Validate page: changes of light, camera and fixture that are tolerated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui import measurement_page, robustness
-from ui.app import preload, shell, workspace
+from ui.app import workspace
 from ui.app.text import count
 from ui.widgets import charts, downloads, file_account, panels, robustness_charts, tables
 
@@ -294,12 +294,6 @@ def _page() -> measurement_page.Page:
     )
 
 
-in_use = shell.begin(
-    "Robustness",
-    "Images under changes of light, camera and fixture show how much of them the model tolerates.",
-)
-if in_use is None:
-    shell.needs_model()
-else:
-    _page().show(in_use)
-    preload.up(preload.LIST)
+def draw(entry: Entry) -> None:
+    """Draw the tab for a model."""
+    _page().show(entry)

@@ -1,0 +1,109 @@
+"""The pages of the application in the order of work, their tabs, and where former addresses lead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["MOVED", "PAGES", "AppPage", "PageTab", "page_of"]
+
+
+@dataclass(frozen=True)
+class PageTab:
+    """One tab of a page.
+
+    Attributes:
+        key: its name in the address, as in ``?tab=region``.
+        label: its name on screen.
+    """
+
+    key: str
+    label: str
+
+
+@dataclass(frozen=True)
+class AppPage:
+    """One page of the application.
+
+    Attributes:
+        path: its file, relative to the entry point.
+        label: its name in the sidebar and its heading.
+        icon: its icon in the sidebar.
+        lead: one sentence that states its purpose.
+        tabs: its tabs; empty if it has none.
+    """
+
+    path: str
+    label: str
+    icon: str
+    lead: str
+    tabs: tuple[PageTab, ...] = ()
+
+
+PAGES = (
+    AppPage(
+        "home.py",
+        "Models",
+        ":material/home:",
+        "Fit on images of good parts, set a threshold with an honest false-reject rate, then review test "
+        "images.",
+    ),
+    AppPage(
+        "pages/fit.py",
+        "Fit",
+        ":material/deployed_code:",
+        "Fit a model on images of good parts alone: it learns what good looks like, place by place.",
+        (PageTab("images", "Images"), PageTab("result", "Result"), PageTab("region", "Region")),
+    ),
+    AppPage(
+        "pages/calibrate.py",
+        "Calibrate",
+        ":material/tune:",
+        "Move the threshold on real images, and read what it will cost.",
+        (PageTab("threshold", "Threshold"), PageTab("repeatability", "Repeatability")),
+    ),
+    AppPage(
+        "pages/validate.py",
+        "Validate",
+        ":material/rule:",
+        "Find out what the model catches and tolerates, on images that it was not fitted on.",
+        (
+            PageTab("test-set", "Test set"),
+            PageTab("second-session", "Second session"),
+            PageTab("smallest-defect", "Smallest defect"),
+            PageTab("light-and-fixture", "Light and fixture"),
+        ),
+    ),
+    AppPage(
+        "pages/inspect.py",
+        "Inspect",
+        ":material/search:",
+        "Drop test images: each is scored once, and decided by the threshold in use.",
+    ),
+    AppPage(
+        "pages/compare.py",
+        "Compare",
+        ":material/compare_arrows:",
+        "Several methods, networks and sizes on the same images: which does best, and by more than chance.",
+    ),
+)
+
+# Addresses of pages that have become tabs of others, which links in mails and bookmarks still name.
+MOVED = {
+    "region": ("fit", "region"),
+    "checks": ("calibrate", "repeatability"),
+    "evaluate": ("validate", "test-set"),
+    "sensitivity": ("validate", "smallest-defect"),
+    "robustness": ("validate", "light-and-fixture"),
+}
+
+
+def page_of(path: str) -> AppPage:
+    """Return the page with this file.
+
+    Raises:
+        KeyError: there is none.
+    """
+    for page in PAGES:
+        if page.path == path:
+            return page
+    raise KeyError(path)
