@@ -177,6 +177,21 @@ class StorageError(PadimError):
         self.read_only = read_only
 
 
+class LibraryFullError(PadimError):
+    """A model's image library has reached its limit; the images before are stored.
+
+    Attributes:
+        name: the first image that has no room.
+    """
+
+    def __init__(self, name: str, size: int, limit: int) -> None:
+        super().__init__(
+            f"{name}: the image library of this model is full ({size / 1e9:.2f} of {limit / 1e9:.2f} GB); remove "
+            "images from it that are no longer needed, or set PADIM_LIBRARY_LIMIT (gigabytes) to more"
+        )
+        self.name = name
+
+
 class DamagedError(PadimError):
     """The content of a working file does not match its checksum.
 

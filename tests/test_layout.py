@@ -50,6 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("padim.analysis",),
     ("padim.adaptation",),
     ("padim.output",),
+    ("padim.records",),
     ("padim.study",),
     ("padim.doctor", "padim.worker"),
     ("padim.__main__", "padim.cli"),

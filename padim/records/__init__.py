@@ -1,0 +1,1 @@
+"""The workspace's database: the image library of each model, labels, and changes to be undone."""
