@@ -186,8 +186,8 @@ class LibraryFullError(PadimError):
 
     def __init__(self, name: str, size: int, limit: int) -> None:
         super().__init__(
-            f"{name}: the image library of this model is full ({size / 1e9:.2f} of {limit / 1e9:.2f} GB); remove "
-            "images from it that are no longer needed, or set PADIM_LIBRARY_LIMIT (gigabytes) to more"
+            f"{name}: the image library of this model is full ({size / 1e9:.2f} of {limit / 1e9:.2f} GB); "
+            "remove images from it that are no longer needed, or set PADIM_LIBRARY_LIMIT (gigabytes) to more"
         )
         self.name = name
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from padim.data.decode import sha256
 from padim.records import changes, labels
-from padim.records.image_records import NewImage, Origin
+from padim.records.image_records import ImageOrigin, NewImage
 from padim.records.labels import LabelValue
 from padim.records.schema import IMAGES, MASKS
 
@@ -47,7 +47,7 @@ def enter(
     connection: Connection,
     model_id: str,
     taken: Sequence[Digested],
-    origin: Origin,
+    origin: ImageOrigin,
     origin_name: str,
     now: str,
     *,

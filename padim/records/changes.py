@@ -12,7 +12,7 @@ from padim.records import labels
 from padim.records.labels import LabelValue
 from padim.records.schema import CHANGED_ITEMS, CHANGES, IMAGES
 
-Kind = Literal["label", "remove"]
+LibraryChangeKind = Literal["label", "remove"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class LibraryChange:
         skipped: after undo or redo, how many of them stayed as they are, because they were changed since.
     """
 
-    kind: Kind
+    kind: LibraryChangeKind
     images: int
     skipped: int = 0
 
@@ -59,7 +59,7 @@ def record_removal(connection: Connection, model_id: str, sha256s: Iterable[str]
     connection.execute(insert(CHANGED_ITEMS), [{"change_id": change, "sha256": sha256} for sha256 in sha256s])
 
 
-def _begin(connection: Connection, model_id: str, kind: Kind, now: str) -> int:
+def _begin(connection: Connection, model_id: str, kind: LibraryChangeKind, now: str) -> int:
     done = connection.execute(insert(CHANGES).values(model_id=model_id, made=now, kind=kind))
     assert done.inserted_primary_key is not None
     return int(done.inserted_primary_key[0])

@@ -12,10 +12,10 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 
 from padim.data.layouts import DEFECT, GOOD
 from padim.records import labels
-from padim.records.labels import Label
+from padim.records.labels import ImageLabel
 from padim.records.schema import DEFECT_TYPES, IMAGES, LABELS, MASKS
 
-Origin = Literal["files", "folder", "zip", "dataset", "fit", "inspect"]
+ImageOrigin = Literal["files", "folder", "zip", "dataset", "fit", "inspect"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class NewImage:
 
     name: str
     data: bytes = field(repr=False)
-    label: Label = "unknown"
+    label: ImageLabel = "unknown"
     defect_type: str = ""
     masks: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
 
@@ -68,9 +68,9 @@ class LibraryImage:
     name: str
     sha256: str
     bytes: int
-    label: Label
+    label: ImageLabel
     defect_type: str
-    origin: Origin
+    origin: ImageOrigin
     origin_name: str
     added: datetime
     path: Path
@@ -95,9 +95,9 @@ class ImageQuery:
         without: no images with one of these SHA-256.
     """
 
-    labels: Collection[Label] | None = None
+    labels: Collection[ImageLabel] | None = None
     defect_type: str | None = None
-    origin: Origin | None = None
+    origin: ImageOrigin | None = None
     contains: str = ""
     only: Collection[str] | None = None
     without: Collection[str] = ()
@@ -151,11 +151,11 @@ def find(
 
 def count_by_label(
     connection: Connection, model_id: str, query: ImageQuery | None = None
-) -> dict[Label, int]:
+) -> dict[ImageLabel, int]:
     """Return the number of images by label."""
     joined = _joined().where(*_conditions(model_id, query)).subquery()
     label = func.coalesce(joined.c.label, "unknown")
-    found: dict[Label, int] = {"good": 0, "defect": 0, "unknown": 0}
+    found: dict[ImageLabel, int] = {"good": 0, "defect": 0, "unknown": 0}
     for name, number in connection.execute(select(label, func.count()).group_by(label)):
         found[name] = number
     return found

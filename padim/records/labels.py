@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_or
 from padim.errors import PadimError
 from padim.records.schema import DEFECT_TYPES, LABELS
 
-Label = Literal["good", "defect", "unknown"]
+ImageLabel = Literal["good", "defect", "unknown"]
 # Where versions before the database stored labels; it is still read, and never written.
 FORMER_FILE = "labels.json"
 LONGEST_TYPE = 60
@@ -33,14 +33,14 @@ class LabelValue:
         type_id: row of the type of defect; None for others, and for a defect of no type.
     """
 
-    label: Label = "unknown"
+    label: ImageLabel = "unknown"
     type_id: int | None = None
 
 
 UNKNOWN = LabelValue()
 
 
-def former_labels(model_folder: Path) -> dict[str, Label]:
+def former_labels(model_folder: Path) -> dict[str, ImageLabel]:
     """Return the labels that an earlier version stored in the model's folder; none if they are damaged."""
     # Labels are optional: a file that cannot be read must not prevent calibration.
     try:

@@ -23,11 +23,19 @@ from padim.records import adding, changes, image_records, labels, library_limit
 from padim.records.changes import LibraryChange
 from padim.records.database import RecordsDatabase
 from padim.records.image_files import ImageFiles
-from padim.records.image_records import ImageQuery, LibraryImage, LibraryMask, NewImage, Origin
-from padim.records.labels import Label, LabelValue
+from padim.records.image_records import ImageOrigin, ImageQuery, LibraryImage, LibraryMask, NewImage
+from padim.records.labels import ImageLabel, LabelValue
 from padim.records.schema import IMAGES
 
-__all__ = ["AddedImages", "ImageLibrary", "ImageQuery", "LibraryImage", "LibraryMask", "NewImage", "Origin"]
+__all__ = [
+    "AddedImages",
+    "ImageLibrary",
+    "ImageOrigin",
+    "ImageQuery",
+    "LibraryImage",
+    "LibraryMask",
+    "NewImage",
+]
 
 # How long the files of removed images are kept for undo, unless the room is needed.
 RESTORABLE = timedelta(days=1)
@@ -111,7 +119,7 @@ class ImageLibrary:
         """Return the number of images."""
         return sum(self.counts(query).values())
 
-    def counts(self, query: ImageQuery | None = None) -> dict[Label, int]:
+    def counts(self, query: ImageQuery | None = None) -> dict[ImageLabel, int]:
         """Return the number of images by label."""
         with self._database.reading() as connection:
             if connection is None:
@@ -131,7 +139,7 @@ class ImageLibrary:
         """Size of all files in bytes, without those that only undo may still need."""
         return self._size(removed=False)
 
-    def labels(self) -> dict[str, Label]:
+    def labels(self) -> dict[str, ImageLabel]:
         """Return the label of every image that has one, in the library or not, by SHA-256."""
         with self._database.reading() as connection:
             new = {} if connection is None else labels.stored(connection, self.model_id)
@@ -163,7 +171,7 @@ class ImageLibrary:
     def add(
         self,
         images: Iterable[NewImage],
-        origin: Origin,
+        origin: ImageOrigin,
         origin_name: str = "",
         *,
         relabel: bool = True,
@@ -205,7 +213,7 @@ class ImageLibrary:
     def _add_batch(
         self,
         batch: Sequence[NewImage],
-        origin: Origin,
+        origin: ImageOrigin,
         origin_name: str,
         relabel: bool,
         added: dict[str, None],
@@ -246,10 +254,10 @@ class ImageLibrary:
     def set_label(
         self,
         sha256s: Iterable[str],
-        label: Label,
+        label: ImageLabel,
         defect_type: str | None = None,
         *,
-        instead_of: Label | Literal["any"] = "any",
+        instead_of: ImageLabel | Literal["any"] = "any",
     ) -> int:
         """Set the label of images, as one action that can be undone.
 

@@ -1,4 +1,4 @@
-"""The images of a request: a folder or zip, files on disk, or part of a labelled data set."""
+"""The images of a request: a folder or zip, files on disk, a model's library, or a labelled data set."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from padim.errors import PadimError
 if TYPE_CHECKING:
     from padim.data.datasets import Dataset
     from padim.data.sources import File, Source
+    from padim.records.image_records import LibraryImage
+    from padim.records.library import ImageLibrary
     from padim.study.data import Category
 
 
@@ -42,6 +44,47 @@ class Files(BaseModel):
     folder: str | None = None
 
 
+class InLibrary(BaseModel):
+    """Images in the image library of a model.
+
+    Attributes:
+        root: the workspace's folder.
+        model: the model's id.
+        images: SHA-256 of the images.
+        to_fit: SHA-256 of those of them that a study fits on; empty if it draws them.
+    """
+
+    kind: Literal["library"] = "library"
+    root: Path
+    model: str
+    images: list[str]
+    to_fit: list[str] = []
+
+    def dataset(self) -> Dataset:
+        """Return the images with their labels and masks."""
+        from padim.records.library_data import dataset_of
+
+        library, found = self._found()
+        to_fit = set(self.to_fit)
+        return dataset_of(
+            library,
+            [image for image in found if image.sha256 not in to_fit],
+            [image for image in found if image.sha256 in to_fit],
+        )
+
+    def source(self) -> Source:
+        """Return the images, all of them known to be good parts."""
+        from padim.records.library_data import source_of
+
+        return source_of(self._found()[1], known_good=True)
+
+    def _found(self) -> tuple[ImageLibrary, list[LibraryImage]]:
+        from padim.records.library import ImageLibrary, ImageQuery
+
+        library = ImageLibrary(self.root, self.model)
+        return library, library.images(ImageQuery(only=self.images))
+
+
 class Labeled(BaseModel):
     """Labelled images to compare configurations on.
 
@@ -53,7 +96,7 @@ class Labeled(BaseModel):
     """
 
     kind: Literal["labelled"] = "labelled"
-    at: Annotated[AtPath | Files, Field(discriminator="kind")]
+    at: Annotated[AtPath | Files | InLibrary, Field(discriminator="kind")]
     label: str
     beside: bool = False
     good_of: str | None = None
@@ -64,17 +107,19 @@ class Labeled(BaseModel):
         Raises:
             PadimError: the images cannot be divided into good parts and others, or there are too few.
         """
-        from padim.study.data import categories
+        from padim.study.data import categories, category
 
         if isinstance(self.at, AtPath):
             return categories(self.at.path, beside=self.beside)
+        if isinstance(self.at, InLibrary):
+            return (category(self.label, self.at.dataset()),)
         return categories_of_files(self.at.files, self.label)
 
 
-Images = Annotated[AtPath | Files | Labeled, Field(discriminator="kind")]
+Images = Annotated[AtPath | Files | InLibrary | Labeled, Field(discriminator="kind")]
 
 
-def open_images(given: AtPath | Files | Labeled) -> Source | Dataset:
+def open_images(given: AtPath | Files | InLibrary | Labeled) -> Source | Dataset:
     """Open the images of a request; they are read lazily.
 
     Raises:
@@ -83,6 +128,8 @@ def open_images(given: AtPath | Files | Labeled) -> Source | Dataset:
     from padim.data.opening import expand_uploads, open_source
     from padim.data.sub_folder import in_folder
 
+    if isinstance(given, InLibrary):
+        return given.source()
     if isinstance(given, AtPath | Files):
         source = open_source(given.path) if isinstance(given, AtPath) else expand_uploads(given.files)
         return source if given.folder is None else in_folder(source, given.folder)

@@ -146,6 +146,7 @@ class WorkerResult(BaseModel):
         failed: name and reason of every file that could not be used.
         revision: revision of the model as saved; empty if none was saved.
         passed_over: attributes of every :class:`padim.data.account.PassedOver`.
+        library_note: why the model's image library does not have all its images; empty if it has.
     """
 
     images: int = 0
@@ -157,6 +158,7 @@ class WorkerResult(BaseModel):
     failed: list[tuple[str, str]] = []
     revision: str = ""
     passed_over: list[tuple[str, str, bool, int]] = []
+    library_note: str = ""
 
     @property
     def files_passed_over(self) -> tuple[PassedOver, ...]:

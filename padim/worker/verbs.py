@@ -28,7 +28,10 @@ from padim.worker.messages import (
 if TYPE_CHECKING:
     from padim.config import PadimConfig
     from padim.data.account import AccountedFor
+    from padim.data.datasets import Dataset
     from padim.data.decode_budget import Cancel
+    from padim.data.sources import Source
+    from padim.model import Padim
     from padim.storage import resume
     from padim.storage.normals import Normal
 
@@ -105,7 +108,27 @@ def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> WorkerResult
     )
     store.save(request.model, model)
     resume.forget(work)
-    return WorkerResult(images=len(model.normals_), revision=model.revision, **_files(source, failed))
+    result = WorkerResult(images=len(model.normals_), revision=model.revision, **_files(source, failed))
+    return _with_originals(result, request, source, model, request.label, progress, cancel)
+
+
+def _with_originals(
+    result: WorkerResult,
+    request: Fit | Rebuild | Add,
+    source: Source | Dataset,
+    model: Padim,
+    label: str,
+    progress: ReportProgress,
+    cancel: Cancel,
+) -> WorkerResult:
+    """Keep the images of a saved model in its library; the result says if that was not possible."""
+    from padim.worker.images import InLibrary
+    from padim.worker.originals import keep_originals
+
+    if isinstance(request.images, InLibrary) and request.images.model == request.model:
+        return result
+    note = keep_originals(request.root, request.model, source, model.normals_, label, progress, cancel)
+    return result.model_copy(update={"library_note": note})
 
 
 def _kept_request(request: Fit, total: int) -> resume.Request:
@@ -159,7 +182,8 @@ def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> Work
         stale = model.state.fitted.calibration == "stale"
         model.working_set.rebuild(source, progress=progress, cancel=cancel, on_error=failed.append)
         progress(0, None, "Saving")
-    return WorkerResult(was_stale=stale, revision=model.revision, **_files(source, failed))
+    result = WorkerResult(was_stale=stale, revision=model.revision, **_files(source, failed))
+    return _with_originals(result, request, source, model, "", progress, cancel)
 
 
 def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
@@ -178,7 +202,8 @@ def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult
             raise PadimError("None of the images could be used.")
         parts = _parts(model.normals_) - parts_before
         progress(0, None, "Saving")
-    return WorkerResult(images=added, parts=parts, revision=model.revision, **_files(source, failed))
+    result = WorkerResult(images=added, parts=parts, revision=model.revision, **_files(source, failed))
+    return _with_originals(result, request, source, model, "", progress, cancel)
 
 
 def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, cancel: Cancel) -> WorkerResult:

@@ -1,4 +1,4 @@
-"""The workspace's database: its migrations lead to its tables, and what cannot be opened is said with a remedy."""
+"""The workspace's database: migrations lead to its tables, and what cannot be opened has a remedy."""
 
 from __future__ import annotations
 
@@ -67,9 +67,14 @@ def test_a_migration_is_done_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
 
 def test_a_transaction_that_fails_changes_nothing(tmp_path: Path) -> None:
     records = create(tmp_path)
-    with pytest.raises(ZeroDivisionError), records.writing() as connection:
-        connection.execute(IMAGES.insert().values(**ROW))
-        raise ZeroDivisionError
+
+    def failing() -> None:
+        with records.writing() as connection:
+            connection.execute(IMAGES.insert().values(**ROW))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
     with records.reading() as reading:
         assert reading is not None
         assert reading.execute(select(IMAGES)).all() == []

@@ -1,4 +1,4 @@
-"""A model's image library: every image once, labels and removals undone as wholes, and a limit that is said."""
+"""A model's image library: every image once, labels and removals undone as wholes, a limit said."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_adding_can_be_stopped(library: ImageLibrary) -> None:
 
 
 def test_memory_holds_one_batch(library: ImageLibrary) -> None:
-    stored = []
+    stored: list[int] = []
 
     def images() -> Iterator[NewImage]:
         for number in range(100):
@@ -256,7 +256,7 @@ def test_a_read_only_workspace_refuses_with_the_reason(library: ImageLibrary, tm
             lambda: library.set_label([digest("a")], "defect"),
             lambda: library.remove([digest("a")]),
         ):
-            with pytest.raises((StorageError, OSError), match="(?i)read-only"):
+            with pytest.raises((StorageError, OSError), match=r"(?i)read-only"):
                 change()
     assert shown(library) == [("a.png", "good", "")]
 
@@ -277,6 +277,10 @@ def test_identity_changes_with_what_is_there_and_with_labels(library: ImageLibra
     assert seen[-1] == seen[-3]
 
 
+# Images that are there, and labels.
+_State = tuple[set[str], dict[str, str]]
+
+
 class Model(RuleBasedStateMachine):
     """Any order of actions against the same on plain dictionaries."""
 
@@ -293,8 +297,8 @@ class Model(RuleBasedStateMachine):
         self.there: dict[str, None] = {}
         self.ever_removed: set[str] = set()
         self.labeled: dict[str, str] = {}
-        self.past: list[tuple[set[str], dict[str, str]]] = []
-        self.future: list[tuple[set[str], dict[str, str]]] = []
+        self.past: list[_State] = []
+        self.future: list[_State] = []
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
@@ -342,7 +346,7 @@ class Model(RuleBasedStateMachine):
     def redo(self) -> None:
         self._go(self.future, self.past, self.library.redo())
 
-    def _go(self, source: list, target: list, done: object) -> None:  # type: ignore[type-arg]
+    def _go(self, source: list[_State], target: list[_State], done: object) -> None:
         assert (done is not None) == bool(source)
         if source:
             target.append((set(self.there), dict(self.labeled)))

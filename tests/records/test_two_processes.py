@@ -1,4 +1,4 @@
-"""Several processes work on one library, or are killed in the middle: nothing is lost, and nothing is mixed."""
+"""Several processes work on one library, or are killed in the middle: nothing is lost or mixed."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _killed_before_the_rows(library: ImageLibrary) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         enter(*arguments, **more)  # type: ignore[arg-type]
 
-    adding.enter = kill  # type: ignore[assignment]
+    adding.enter = kill
     _add(library, range(80), "good")
 
 
@@ -114,7 +114,7 @@ def _killed_before_the_commit(library: ImageLibrary) -> None:
         if len(batches) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    adding.enter = kill  # type: ignore[assignment]
+    adding.enter = kill
     _add(library, range(80), "good")
 
 

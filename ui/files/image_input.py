@@ -20,6 +20,7 @@ from ui.widgets.panels import plain
 
 if TYPE_CHECKING:
     from padim.data.sources import Source
+    from padim.worker.images import InLibrary
     from ui.files.uploads import Named
 
 
@@ -33,6 +34,7 @@ class ImageSet:
         name: a short name, from which the names of models are made.
         files: the uploads behind the source, to be released once they are no longer needed.
         path: the folder or zip on the server behind the source; None for anything else.
+        in_library: the images of a model's library behind the source; None for anything else.
         folder: the folder in these files, or in this folder or zip, that the source is limited to; ``.`` if
             the user has said that all images are good parts; None for all of it.
     """
@@ -43,6 +45,7 @@ class ImageSet:
     files: list[Named] = field(default_factory=list)
     path: Path | None = None
     folder: str | None = None
+    in_library: InLibrary | None = None
 
     def inside(self, folder: str) -> ImageSet:
         """Return the images of one folder of these; ``.`` for all of them, known to be good parts.

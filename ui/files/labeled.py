@@ -25,6 +25,8 @@ def of(image_set: image_input.ImageSet) -> LabeledImages:
     from padim.data.datasets import UnlabeledError
     from padim.data.labeled_images import LabeledImages
 
+    if image_set.in_library is not None:
+        return LabeledImages.of_dataset(image_set.in_library.dataset(), image_set.label)
     try:
         found = _dataset(image_set, good_needed=False)
     except (UnlabeledError, ImageError):

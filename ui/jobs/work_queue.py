@@ -24,7 +24,7 @@ from ui.app.text import count
 
 if TYPE_CHECKING:
     from padim.storage.stopped_fits import StoppedFit
-    from padim.worker.images import AtPath, Files
+    from padim.worker.images import AtPath, Files, InLibrary
     from padim.worker.messages import Request, WorkerResult
     from padim.worker.process import OnCancel
     from padim.worker.verbs import ReportProgress
@@ -112,12 +112,13 @@ def run(kind: WorkKind, request: Request, job: Job[Any]) -> WorkerResult:
 
 
 @contextmanager
-def handed_over(image_set: ImageSet, job: Job[Any]) -> Iterator[AtPath | Files]:
+def handed_over(image_set: ImageSet, job: Job[Any]) -> Iterator[AtPath | Files | InLibrary]:
     """Provide the images to the worker process until the block ends.
 
-    A folder or zip on the server is read where it is. Uploads, which Streamlit keeps in memory, are written
-    to ``<workspace>/jobs/<id>/``. The lock ``<workspace>/jobs/<id>.lock`` is held as long as they are needed,
-    so that files left by a killed server can be recognized and removed.
+    A folder or zip on the server, and a model's image library, are read where they are. Uploads, which
+    Streamlit keeps in memory, are written to ``<workspace>/jobs/<id>/``. The lock
+    ``<workspace>/jobs/<id>.lock`` is held as long as they are needed, so that files left by a killed server
+    can be recognized and removed.
 
     Raises:
         StorageError: the images cannot be written: the disk is full, or the workspace is read-only.
@@ -125,6 +126,9 @@ def handed_over(image_set: ImageSet, job: Job[Any]) -> Iterator[AtPath | Files]:
     """
     from padim.worker.images import AtPath, Files
 
+    if image_set.in_library is not None:
+        yield image_set.in_library
+        return
     if image_set.path is not None:
         yield AtPath(path=image_set.path.resolve(), folder=image_set.folder)
         return
