@@ -314,7 +314,7 @@ def fit_once(bench: Bench, home: Path, *, cache: Path | None = None) -> Fit:
         page.locator('.stApp[data-test-script-state="notRunning"]').wait_for()
         begin = time.perf_counter()
         fit.click()
-        page.get_by_text("The least normal-looking").wait_for()
+        page.get_by_text("Most unusual good parts").wait_for()
         page.wait_for_function(
             "() => { const image = document.querySelector('.st-key-fit-normals img'); "
             "return image && image.complete && image.naturalWidth > 0; }"

@@ -269,7 +269,8 @@ def message(
         band: levels on either side of the threshold in which a verdict calls for a second look.
         held: the good parts' held-out scores and maps, or None.
         arranged: show a list of results in the given order, without the viewer's own filter and order.
-        regions: number of regions in each image's mask, by image id, for the list.
+        regions: number of regions in each image's mask, by image id, for the table of results; without
+            them there is no table, only the gallery.
         listing: show only the list until an image is chosen.
         follower: prefix of the keys of the page's containers about one image; while the server catches up,
             those about another image than the viewer shows are hidden.
@@ -313,14 +314,14 @@ def message(
                 "full": full.url("viewer-full") if full is not None and one is at else None,
             }
         )
+        if arranged:
+            items[-1]["mask_name"] = flat_name(one.name, "_mask.png", set())
         if regions is not None:
-            items[-1] |= {
-                "regions": regions[one.id],
-                "mask_name": flat_name(one.name, "_mask.png", set()),
-            }
+            items[-1]["regions"] = regions[one.id]
     return {
         "mode": mode,
         "arranged": arranged,
+        "table": regions is not None,
         "map_size": {"width": map_width, "height": map_height},
         "areas": areas,
         "roi": _roi(model),

@@ -159,7 +159,7 @@ def test_hostile_files_on_the_fit_page(server: served.Server, visit: Visit, home
     visitor.page.get_by_role("textbox", name="Name of the model").fill(f"Fit among {SCRIPT}")
     visitor.page.keyboard.press("Enter")
     go.click()
-    visitor.main.get_by_text("The least normal-looking").wait_for()
+    visitor.main.get_by_text("Most unusual good parts").wait_for()
     visitor.settle()
     visitor.until(lambda: visitor.model_id not in {"", *others}, "the address names the new model")
     see_nothing_was_run(visitor)

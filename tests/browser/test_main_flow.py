@@ -104,7 +104,7 @@ def fit_the_sample(visitor: Visitor) -> None:
     go.click()
     # While it fits, the page shows how far it is.
     visitor.page.locator("[class*='st-key-job-fit']").wait_for()
-    visitor.main.get_by_text("The least normal-looking").wait_for()
+    visitor.main.get_by_text("Most unusual good parts").wait_for()
     visitor.settle()
     visitor.until(lambda: bool(visitor.model_id), "the address names the model")
 

@@ -201,12 +201,12 @@ def test_a_model_is_fitted_on_located_parts_and_says_so(home: Path) -> None:
     assert "Reference part" in text
     assert "Not found:" in text
     assert "In 1 image of good parts the part was not found" in text
-    assert "Taken out of the fit" not in text
+    assert "Excluded from the fit" not in text
     # An image without a part is no good part: it then leaves the calibration too.
     page.click("lost-9")
     assert Workspace(home).open(entry.id).normals_[9].status == "not_good"
     assert "It was found in all images of good parts." in page.text
-    assert "Taken out of the fit" in page.text
+    assert "Excluded from the fit" in page.text
 
 
 def test_both_fits_are_compared_before_it_is_switched_on() -> None:

@@ -62,7 +62,7 @@ def test_taking_a_part_out_and_putting_it_back(add_model: AddModel, other: Padim
     page.click("kept_out-0")
     model = Workspace(home).open(entry.id)
     assert model.normals_[0].status == "kept_out"
-    assert "Taken out of the fit" in page.text
+    assert "Excluded from the fit" in page.text
     if other.config.trains:
         assert "the threshold has followed" in page.text
 

@@ -13,7 +13,7 @@ from ui.app import shell, workspace
 from ui.app.text import count, megabytes, runs_on
 from ui.files import image_input
 from ui.jobs import watch
-from ui.views import good_parts_review, layer_tuning
+from ui.views import good_parts_review, layer_tuning, unusual_parts
 from ui.views.changes import apply_change
 from ui.widgets import charts, costs, file_account, loss_chart, method_settings, normals, panels, resolution
 
@@ -65,7 +65,7 @@ def draw(entry: Entry, model: Padim) -> None:
     not_good = [item for item in good_parts.not_good(model) if not _not_found(model, item.index)]
     if not_good:
         good_parts_review.draw_excluded(entry, model, not_good, busy)
-    good_parts_review.draw_least_normal(entry, model, good_parts.ranked(model), busy)
+    unusual_parts.draw(entry, model, good_parts.ranked(model), busy)
     _features(entry, model, busy)
 
 

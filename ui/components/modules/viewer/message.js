@@ -79,6 +79,7 @@
  * @typedef {object} Message
  * @property {"calibrate" | "inspect"} mode
  * @property {boolean} arranged whether the images come filtered and in order
+ * @property {boolean} table whether they are listed in a table too
  * @property {import("./levels.js").MapSize} map_size of every level map
  * @property {number} areas the largest "smallest region" that scores are known for
  * @property {string | null} roi URL of the region of interest

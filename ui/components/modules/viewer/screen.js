@@ -78,13 +78,14 @@ export class Screen {
 
   /** Show the parts that belong to the page that the viewer is on. */
   layOut() {
-    const { mode, arranged } = this.store.message;
+    const { mode, arranged, table } = this.store.message;
     const calibrates = mode === "calibrate";
     this.host.dataset.mode = mode;
     for (const part of this.calibration) part.hidden = !calibrates;
     this.headline.labels.hidden = !calibrates;
     this.bar.host.hidden = arranged;
-    this.headline.files.hidden = this.results.host.hidden = !arranged;
+    this.headline.files.hidden = !arranged;
+    this.results.host.hidden = !table;
   }
 
   /**
@@ -173,8 +174,8 @@ export class Screen {
     const describe = (/** @type {Item} */ one) => this._describe(one);
     this.gallery.redraw(drawing, (one) => this.maps.of(one), describe);
     if (item) this.headline.draw(item, draft.now, arrangement.list, this.rows.first);
-    if (store.message.arranged) this.results.redraw(describe);
-    else {
+    if (store.message.table) this.results.redraw(describe);
+    if (!store.message.arranged) {
       this.bar.draw(draft.now);
       this.gallery.host.hidden = arrangement.list.length === 0;
     }
