@@ -56,7 +56,7 @@ def calibrate(visitor: Visitor) -> None:
 
 
 def good_parts(visitor: Visitor) -> None:
-    """The good parts after a fit, the least normal-looking first."""
+    """The good parts after a fit, the most unusual first."""
     visitor.go("Fit")
     visitor.main.get_by_role("radio", name="Normals of").click()
     visitor.main.locator(".js-plotly-plot .bars path").first.wait_for()

@@ -124,6 +124,7 @@ def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
     promise = model.false_reject_rate_.sentence
     visitor.main.get_by_text(promise).wait_for()
 
+    look_at_one(visitor, by_rank)
     worst = int(np.argmax(levels))
     name = by_rank[0]
     visitor.keyed(f"why-{worst}").get_by_role("button").click()
@@ -151,6 +152,21 @@ def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
         assert np.array_equal(again.state.gaussians.factor.files()[file], numbers), (
             f"{file} did not come back"
         )
+
+
+def look_at_one(visitor: Visitor, by_rank: list[str]) -> None:
+    """Open the second good part in the viewer by its image, go on to the third by a key, and close it."""
+    visitor.keyed("fit-normals").locator("[class*='st-key-fit-open-'] button").nth(1).click()
+    dialog = visitor.page.get_by_role("dialog", name="Good part")
+    name = dialog.locator(".headline .name")
+    name.get_by_text(by_rank[1], exact=True).wait_for()
+    dialog.locator('.row[data-drawn*=":"]').first.wait_for()
+    visitor.page.keyboard.press("ArrowRight")
+    name.get_by_text(by_rank[2], exact=True).wait_for()
+    visitor.settle()
+    visitor.page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    visitor.settle()
 
 
 # -- Calibrate -------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def draw(entry: Entry, model: Padim) -> None:
             [
                 ("Parts in the fit", f"{len({n.group for n in in_fit}):,}"),
                 ("Images", f"{len(in_fit):,}"),
-                ("Taken out", f"{sum(n.status in ('kept_out', 'not_good') for n in model.normals_):,}"),
+                ("Excluded", f"{sum(n.status in ('kept_out', 'not_good') for n in model.normals_):,}"),
                 ("Parts are compared", located_by(model.config.align)),
                 ("Method", method_settings.titles(model.config)),
                 ("Layers in use", f"{len(model.config.active_layers)} of {len(model.config.layers)}"),
@@ -181,7 +181,7 @@ def _more_images(entry: Entry, model: Padim, busy: bool) -> None:
                     "the same images",
                     partial(model_changes.start_rebuilding, entry),
                 )
-            st.caption("Until then nothing can be excluded or put back.")
+            st.caption("Until then nothing can be excluded or restored.")
 
 
 def _training(model: Padim) -> None:
@@ -235,14 +235,14 @@ def _features(entry: Entry, model: Padim, busy: bool) -> None:
         if not model.working_set.has_features:
             st.write(
                 "They were deleted. “Give the same images again”, above, brings them back; until then "
-                "nothing can be excluded or put back. The model scores without them."
+                "nothing can be excluded or restored. The model scores without them."
             )
             return
         few = len(model.normals_) <= len(model.state.channels)
         left = costs.checkpoint(model.config, len(model.normals_))
         st.write(
             f"The normals’ features take {megabytes(model.working_set.nbytes)} on this server. With them "
-            "parts can be excluded and put back, exactly and quickly. "
+            "parts can be excluded and restored, exactly and quickly. "
             "The model scores without them; to have them back "
             f"you need the same images. A checkpoint of {left} would stay: good parts can still be added, "
             + (

@@ -82,7 +82,7 @@ def draw_excluded(entry: Entry, model: Padim, items: list[RankedNormal], busy: b
         with grid.cell():
             why = normals.REASONS[_reason(model, item)]
             if limit > 0 and item.level is not None:
-                why = f"{multiple(item.value, limit)} threshold. {why}"
+                why = f"{multiple(item.value, limit)} threshold · {why}"
             if item.shots > 1:
                 why += f"; {item.shots} images of one part"
             unusual_parts.tile(entry, model, item, why, items if opens else None)

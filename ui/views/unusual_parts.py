@@ -150,11 +150,12 @@ def tile(
             f"Open {panels.plain(item.name)} in the viewer", key=f"fit-open-{item.index}"
         ):
             good_parts_review.review_state(entry).selected = good_parts_review.image_id(model, item.index)
-            _open(entry, model, opens_among, locked)
+            in_fit = model.normals_[item.index].status == "fit"
+            title = "Good part" if in_fit else "Excluded from the fit"
+            st.dialog(title, width="large")(_viewer)(entry, model, opens_among, locked)
 
 
-@st.dialog("Good part", width="large")
-def _open(entry: Entry, model: Padim, items: Sequence[RankedNormal], locked: bool) -> None:
+def _viewer(entry: Entry, model: Padim, items: Sequence[RankedNormal], locked: bool) -> None:
     shown = good_parts_review.images(entry, model, items)
     if not shown:
         st.caption("This image has no held-out map.")

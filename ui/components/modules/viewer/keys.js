@@ -38,7 +38,10 @@ export function listenToKeys(viewer) {
 function actOf(event, viewer) {
   const path = event.composedPath();
   const [target] = path;
-  const inside = path.includes(viewer.host);
+  const dialog = dialogOf(viewer);
+  // A dialog that has just opened has the focus itself.
+  const inside = path.includes(viewer.host) || (dialog !== null && target === dialog);
+  if (dialog && event.key === "Escape") return undefined; // it closes
   // Anything else that has the focus, a field or a list, goes first; on the bare page the arrows are ours.
   const bare = target === document.body || target === document.documentElement;
   if ((!inside && !bare) || event.altKey || event.defaultPrevented) return undefined;
@@ -53,6 +56,16 @@ function actOf(event, viewer) {
   }
   const acts = { ...stepActs(path, viewer), ...(inside ? insideActs(viewer) : {}) };
   return Object.hasOwn(acts, event.key) ? acts[event.key] : undefined;
+}
+
+/**
+ * The dialog that the viewer is in.
+ *
+ * @param {Viewer} viewer
+ */
+function dialogOf(viewer) {
+  const root = viewer.host.getRootNode();
+  return root instanceof ShadowRoot ? root.host.closest("[role=dialog]") : null;
 }
 
 /**
