@@ -14,7 +14,8 @@ from padim.storage import stopped_fits
 from padim.storage.holder import acting
 from ui import exports
 from ui import fit as fitting
-from ui.app import opened, shell, workspace
+from ui.app import next_step, opened, shell, tabs, workspace
+from ui.app.pages import page_of
 from ui.app.text import count
 from ui.widgets import leftover_files, panels
 
@@ -23,20 +24,36 @@ if TYPE_CHECKING:
     from padim.storage.stopped_fits import StoppedFit
 
 _STEPS = (
-    ("Fit", "Drag in images of good parts. The model learns what good looks like, place by place."),
-    ("Calibrate", "Set the threshold by the good parts’ own held-out scores, and read what it will cost."),
-    ("Inspect", "Drag in test images: original, heatmap, mask and overlay side by side, with a verdict."),
+    (
+        "pages/fit.py",
+        "images",
+        "Drag in images of good parts. The model learns what good looks like, place by place.",
+    ),
+    (
+        "pages/calibrate.py",
+        "threshold",
+        "Set the threshold by the good parts’ own held-out scores, and read what it will cost.",
+    ),
+    (
+        "pages/inspect.py",
+        None,
+        "Drag in test images: original, heatmap, mask and overlay side by side, with a verdict.",
+    ),
 )
 
 
-def _start(entries: list[Entry]) -> None:
-    steps = "".join(
-        f"<section><span>{i}</span><div><b>{escape(title)}</b><p>{escape(text)}</p></div></section>"
-        for i, (title, text) in enumerate(_STEPS, 1)
-    )
-    st.html(f'<div class="pv-steps">{steps}</div>')
+def _start(current: Entry | None) -> None:
+    # Each card is a link: its words are in the link's box, which the style stretches over the card.
+    columns = st.columns(len(_STEPS), gap="small")
+    for number, (column, (path, tab, text)) in enumerate(zip(columns, _STEPS, strict=True), 1):
+        with column, st.container(border=True, height="stretch", key=f"home-step-{number}"):
+            query = {**workspace.link(), **({tabs.PARAMETER: tab} if tab else {})}
+            st.page_link(path, label=f"{number} · {page_of(path).label}", query_params=query)
+            st.caption(text)
     with st.container(horizontal=True):
-        if st.button("Fit a model", type="primary", icon=":material/add:", key="home-fit"):
+        if st.button(
+            "Fit a model", type="secondary" if current else "primary", icon=":material/add:", key="home-fit"
+        ):
             fitting.start_afresh()
             shell.go_to("pages/fit.py", "images")
         if fitting.sample() is not None and st.button(
@@ -208,9 +225,10 @@ def _delete(entry: Entry, in_use: bool) -> None:
     st.rerun()
 
 
-_, current = shell.begin("home.py")
+page, current = shell.begin("home.py")
 leftover_files.sweep_once()
 saved = workspace.store().models()
-_start(saved)
+_start(current)
 _stopped_fits()
 _models(saved, current)
+next_step.draw(page, None, current)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ui.app import shell, tabs
+from ui.app import next_step, shell, tabs
 from ui.views import repeatability, threshold
 
 page, entry = shell.begin("pages/calibrate.py")
@@ -14,3 +14,4 @@ with place:
         threshold.draw(entry)
     else:
         repeatability.draw(entry)
+        next_step.draw(page, tab, entry)

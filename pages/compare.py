@@ -14,7 +14,7 @@ from padim.input_size import InputSize, as_shape, as_text
 from padim.methods.catalogue import METHODS
 from padim.network import backbone
 from ui import compare, measurement_page
-from ui.app import preload, shell
+from ui.app import next_step, preload, shell
 from ui.app.text import count, size
 from ui.files import image_input
 from ui.jobs import watch
@@ -434,6 +434,7 @@ def _page() -> None:
         _results(study)
 
 
-shell.begin("pages/compare.py")
+page, in_use = shell.begin("pages/compare.py")
 _page()
+next_step.draw(page, None, in_use)
 preload.up(preload.LIST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ui import fit
-from ui.app import shell, tabs
+from ui.app import next_step, shell, tabs
 from ui.app.pages import page_of
 from ui.views import fit_result, new_model, region
 
@@ -29,3 +29,4 @@ with place:
         fit_result.draw(entry)
     else:
         region.draw(entry)
+    next_step.draw(page, tab, entry)

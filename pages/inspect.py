@@ -9,7 +9,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui import exports, inspect, viewing
-from ui.app import preload, shell, workspace
+from ui.app import next_step, preload, progress, shell, workspace
 from ui.app.text import count, size
 from ui.components import viewer
 from ui.files import image_input
@@ -231,6 +231,7 @@ def _results(entry: Entry, model: Padim) -> None:
         if not running and not pile.answered:
             shell.empty("No images yet", "Drop test images above. The worst comes first.")
         return
+    progress.note(entry, "inspected")
     with st.container():
         if noted := sum(bool(row.item.notes) for row in found):
             st.caption(
@@ -313,10 +314,11 @@ def _bar(entry: Entry, model: Padim, review: Review, busy: bool) -> None:
             st.rerun()
 
 
-_, in_use = shell.begin("pages/inspect.py")
+page, in_use = shell.begin("pages/inspect.py")
 if in_use is None:
     shell.needs_model()
 else:
     _page(in_use)
+    next_step.draw(page, None, in_use)
     preload.up(preload.LIST)
     preload.table()

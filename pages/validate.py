@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ui.app import preload, shell, tabs
+from ui.app import next_step, preload, shell, tabs
 from ui.views import light_and_fixture, second_session, smallest_defect, test_set
 
 VIEWS = {
@@ -19,4 +19,5 @@ with place:
         shell.needs_model()
     else:
         VIEWS[tab](entry)
+        next_step.draw(page, tab, entry)
 preload.up(preload.LIST)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from padim.decision.basis import Basis
 from ui import viewing
-from ui.app import state, workspace
+from ui.app import progress, state, workspace
 from ui.app.text import count, in_hundred
 from ui.files import image_input
 from ui.reviews import Review, Reviews
@@ -95,6 +95,7 @@ def apply_draft(entry: Entry, draft: Draft) -> None:
             model.set_decision(value=draft.value, min_area=draft.min_area)
         else:
             model.set_decision(basis=draft.basis, percentile=draft.permille / 10, min_area=draft.min_area)
+    progress.note(entry, "calibrated")
     page = page_state(entry)
     page.draft = None
     labels.forget_kept(entry)

@@ -11,6 +11,7 @@ from padim import Workspace
 from tests.pages.session import AddModel, Session
 from tests.parts import defects
 from tests.refusing import refusing, tree
+from ui.app import progress
 from ui.app.shell import READ_ONLY
 from ui.calibrate import Draft
 from ui.widgets import labels
@@ -49,7 +50,11 @@ def test_inspect_scores(add_model: AddModel, home: Path) -> None:
     with refusing(home) as refused:
         page = Session("inspect", model=entry.id)
         page.upload(DEFECTS)
-    assert not refused
+    # Only the tick in the sidebar is to be stored; it then lasts as long as the session.
+    assert {one.rpartition("/")[2] for one in refused} == {".progress.json.lock"}
+    assert progress.of(entry).inspected is False
+    page.run()
+    assert "Done: images were inspected." in [link.proto.help for link in page.app.get("page_link")]
     assert {one["name"] for one in page.viewer["items"]} == {name for name, _ in DEFECTS}
 
 

@@ -14,8 +14,8 @@ import streamlit as st
 from padim.errors import PadimError, StorageError
 from padim.storage.atomic import explain_os_error, refuses_writing
 from ui import fit, model_changes
+from ui.app import model_header, progress, refusals, server, sessions, tabs, workspace
 from ui.app import opened as opened_models
-from ui.app import refusals, server, sessions, tabs, workspace
 from ui.app.pages import PAGES, AppPage, page_of
 from ui.app.text import count
 from ui.files import media
@@ -74,8 +74,11 @@ def begin(path: str) -> tuple[AppPage, Entry | None]:
         mine = change is not None and change.running and model_changes.is_mine(entry, change)
         opened_models.begin(entry, changing=mine)
         model_changes.collect_refused(entry)
+    now = None if entry is None else progress.of(entry)
+    if entry is not None and now is not None:
+        model_header.draw(entry, now)
     with st.sidebar:
-        _sidebar(entries, entry, page)
+        _sidebar(entries, entry, page, now)
     if asked is not None and entry is None:
         _not_here(asked, entries)
     if entry is not None:
@@ -121,10 +124,13 @@ def _others(entry: Entry) -> None:
         refusals.draw(entry, failure, change if change is not None and change.running else None)
 
 
-def _sidebar(entries: list[Entry], entry: Entry | None, page: AppPage) -> None:
+def _sidebar(entries: list[Entry], entry: Entry | None, page: AppPage, now: progress.Progress | None) -> None:
     st.html(f'<div class="pv-brand"><img src="{_mark_uri()}" alt=""><div>{PRODUCT}</div></div>')
     for one in PAGES:
-        st.page_link(one.path, label=one.label, icon=one.icon, query_params=workspace.link())
+        done = None if now is None else now.done(one.path)
+        # The style draws the tick, so that the link's words stay the page's name.
+        place = st.container(key=f"nav-{_slug(one)}-{'open' if done is None else 'done'}")
+        place.page_link(one.path, label=one.label, icon=one.icon, help=done, query_params=workspace.link())
     st.divider()
     usable = [e for e in entries if not e.broken]
     if not usable:
@@ -154,6 +160,10 @@ def _sidebar(entries: list[Entry], entry: Entry | None, page: AppPage) -> None:
         _work_elsewhere(entry)
     if server.reachable_from_elsewhere():
         st.caption(":material/lan: This server can be reached from other machines and has no accounts.")
+
+
+def _slug(page: AppPage) -> str:
+    return page.path.rpartition("/")[2].removesuffix(".py")
 
 
 def _work_elsewhere(entry: Entry | None) -> None:

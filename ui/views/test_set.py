@@ -9,7 +9,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui import evaluate, measurement_page
-from ui.app import shell, workspace
+from ui.app import progress, shell, workspace
 from ui.app.text import count, in_hundred
 from ui.files import folders, uploads
 from ui.jobs import watch
@@ -406,4 +406,6 @@ def draw(entry: Entry) -> None:
             evaluate.clear(entry)
             st.rerun()
     if found is not None:
+        if progress.note(entry, "validated"):
+            st.rerun()  # the header and the sidebar say so
         _results(entry, model, found)

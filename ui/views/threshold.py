@@ -8,7 +8,8 @@ import streamlit as st
 
 from padim.errors import CalibrationError, PadimError
 from ui import calibrate, viewing
-from ui.app import shell, workspace
+from ui.app import next_step, progress, shell, workspace
+from ui.app.pages import page_of
 from ui.app.text import count, share_of
 from ui.components import viewer
 from ui.files import image_input
@@ -17,6 +18,8 @@ from ui.views.changes import apply_change
 from ui.widgets import file_account, normals, panels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from padim.decision.operating_points import Costs, OperatingPoint
     from padim.model import Padim
     from padim.storage.model_folders import Entry
@@ -74,14 +77,7 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
             disabled=unchanged,
             icon=":material/check:",
         ):
-            apply_change(
-                entry,
-                calibrate.described(model, draft),
-                lambda now: calibrate.apply_draft(now, draft),
-                failed="The threshold was not saved.",
-                spinner="Saving",
-                done=_saved,
-            )
+            _use(entry, model, draft, done=_saved)
         # The key changes with every batch, so that the next popover starts closed.
         batch = len(review.job_keys)
         with st.popover(
@@ -314,6 +310,41 @@ def _draw(entry: Entry, model: Padim) -> None:
         if more is not None:
             st.caption(more)
     _points(entry, model, draft, images)
+    next_step.draw(
+        page_of("pages/calibrate.py"), "threshold", entry, first=lambda: _keep_and_go_on(entry, model, draft)
+    )
+
+
+def _keep_and_go_on(entry: Entry, model: Padim, draft: Draft) -> None:
+    """Draw the button that puts the threshold being tried to use, and opens the Validate page."""
+    unchanged = calibrate.same(model, draft, calibrate.saved(model))
+    label = "keep this threshold" if unchanged else "put this draft to use"
+    if not st.button(
+        f"Next: {label}, and validate it",
+        key=next_step.KEY,
+        type="primary",
+        icon=":material/arrow_forward:",
+    ):
+        return
+    if unchanged:
+        progress.note(entry, "calibrated")
+        _validate()
+    _use(entry, model, draft, done=_validate)
+
+
+def _validate() -> None:
+    shell.go_to("pages/validate.py", "test-set")
+
+
+def _use(entry: Entry, model: Padim, draft: Draft, done: Callable[[], None]) -> None:
+    apply_change(
+        entry,
+        calibrate.described(model, draft),
+        lambda now: calibrate.apply_draft(now, draft),
+        failed="The threshold was not saved.",
+        spinner="Saving",
+        done=done,
+    )
 
 
 def draw(entry: Entry) -> None:
