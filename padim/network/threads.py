@@ -46,7 +46,7 @@ def in_threads(work: Callable[[Block], T], blocks: Sequence[Block]) -> Iterator[
     if count == 1:
         yield from map(work, blocks)
         return
-    with _one_blas_thread, ThreadPoolExecutor(count) as pool:
+    with one_blas_thread, ThreadPoolExecutor(count) as pool:
         pending = [pool.submit(work, block) for block in blocks]
         try:
             for done in pending:
@@ -80,4 +80,4 @@ class _OneBlasThread:
                 self._limits.restore_original_limits()
 
 
-_one_blas_thread = _OneBlasThread()
+one_blas_thread = _OneBlasThread()
