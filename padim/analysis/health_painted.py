@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from padim.analysis.health_findings import Finding, Remedy
+from padim.analysis.health_findings import Finding, Grade, Remedy, Topic
 from padim.analysis.painted_check import CONTRAST, PaintedCheck, painted_check
 from padim.text import count
 
@@ -35,14 +35,14 @@ def painted_finding(
     Raises:
         Cancelled: the user stopped it.
     """
-    topic = "painted defects"
+    topic: Topic = "painted defects"
     found = painted_check(model, images, seed=seed, watch=watch)
     if found is None or not found.middle.of:
         return Finding(
             topic, "amber", _why_not(model, found), _MEASURE, {} if found is None else found.to_json()
         )
     share = found.middle.share
-    grade = "red" if share < _BLIND else "amber" if share < _WEAK else "green"
+    grade: Grade = "red" if share < _BLIND else "amber" if share < _WEAK else "green"
     return Finding(
         topic,
         grade,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from padim.analysis.health_findings import Finding, Remedy
+from padim.analysis.health_findings import Finding, Remedy, Topic
 from padim.analysis.locating_preview import advice, preview
 from padim.analysis.pose_spread import PoseSpread, good_images, pose_spread
 from padim.data.decode import decode
@@ -43,7 +43,8 @@ def position_finding(model: Padim, watch: Watch) -> Finding:
     Raises:
         Cancelled: the user stopped it.
     """
-    config, topic = model.config, "position"
+    config = model.config
+    topic: Topic = "position"
     used = set(config.methods_used)
     by_place = bool(used & set(_BY_PLACE)) or ("patchcore" in used and config.neighborhood > 0)
     spread = pose_spread(model, most=_IMAGES, progress=watch.progress, cancel=watch.cancel)

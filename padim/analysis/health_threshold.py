@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from padim.analysis.good_parts import ranked
-from padim.analysis.health_findings import Finding, Remedy
+from padim.analysis.health_findings import Finding, Remedy, Topic
 from padim.decision.calibration import image_threshold, odd_parts_tolerated, parts_needed
 from padim.text import count
 
@@ -25,7 +25,7 @@ _MOST_LOST = 0.05
 
 def threshold_finding(model: Padim) -> Finding:
     """Judge the threshold in use by the number of parts behind it."""
-    topic = "threshold"
+    topic: Topic = "threshold"
     threshold = model.current_threshold
     lost = [normal.name for normal in model.normals_ if normal.lost and normal.in_calibration]
     parts = len({normal.group for normal in model.normals_ if normal.in_calibration})
@@ -44,7 +44,7 @@ def threshold_finding(model: Padim) -> Finding:
             "images are rejected or reviewed.",
             Remedy("Look at these images, or locate the part in another way.", None, "review", tuple(lost)),
         )
-    figures = {"parts": parts, "needed": threshold.needed, "supported": threshold.supported}
+    figures: dict[str, Any] = {"parts": parts, "needed": threshold.needed, "supported": threshold.supported}
     if model.state.fitted.calibration == "stale":
         return Finding(
             topic,

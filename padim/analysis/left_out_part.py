@@ -156,7 +156,8 @@ class _ClosedForm:
         for column in around[positions].T:
             y = np.broadcast_to(vectors[None, :, column], (k, *vectors[:, column].shape))
             squared = left_out.squared_distances_of(members[:, positions], np.ascontiguousarray(y))[0]
-            np.minimum.at(best, (slice(None), column), np.sqrt(np.maximum(squared, 0)))
+            for row, own in zip(best, np.sqrt(np.maximum(squared, 0)), strict=True):
+                np.minimum.at(row, column, own)  # at the edge of the grid two positions have one neighbor
         return best[:, positions]
 
     def _without(self, positions: npt.NDArray[np.int64], size: int) -> LeaveOut:

@@ -12,6 +12,7 @@ from padim.cli import (
     align,
     backbones,
     calibrate,
+    check,
     doctor,
     evaluate,
     export,
@@ -33,9 +34,9 @@ Fit a model to images of good parts, and find the parts that differ from them.
 [bold]fit[/] fits a model to images of good parts and sets a threshold from their held-out scores;
 [bold]align[/] tries out locating the part, and [bold]adapt[/] fine-tunes the network on them first, if
 that improves detection;
-[bold]calibrate[/] moves the threshold and reports the false rejects to expect; [bold]score[/] scores
-images and decides; [bold]evaluate[/] measures a model on labelled images, [bold]study[/] compares
-configurations; [bold]sensitivity[/] finds the smallest defect that is caught,
+[bold]check[/] says when a model is blind; [bold]calibrate[/] moves the threshold and reports the false
+rejects to expect; [bold]score[/] scores images and decides; [bold]evaluate[/] measures a model on
+labelled images, [bold]study[/] compares configurations; [bold]sensitivity[/] finds the smallest defect that is caught,
 [bold]robustness[/] the largest change of light, camera or fixture that is tolerated;
 [bold]learning-curve[/] reports how many good parts are needed; [bold]doctor[/] checks the files on
 disk, [bold]app[/] starts the web application.
@@ -48,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 success · 1 rejected (with --fail-on-reject) or damaged (doctor) · "
+    epilog="Exit codes: 0 success · 1 rejected (with --fail-on-reject), red (check) or damaged (doctor) · "
     "2 an error, explained in one sentence · 130 stopped with Ctrl-C.",
 )
 
@@ -83,6 +84,7 @@ for module in (
     fit,
     align,
     adapt,
+    check,
     calibrate,
     score,
     evaluate,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from padim.cli import align_options, options, summary
+from padim.cli import align_options, check, options, summary
 from padim.cli.good_parts import good_parts_at
 from padim.cli.options import config_of, decide
 from padim.cli.resuming import (
@@ -28,9 +28,11 @@ from padim.errors import Cancelled, ImageError, PadimError
 from padim.output import to_json
 
 if TYPE_CHECKING:
+    from padim.analysis.health import Health
     from padim.config import PadimConfig
     from padim.data.account import FileAccount
     from padim.data.grouping import Rule
+    from padim.data.loading import Progress
     from padim.data.sources import Source
     from padim.data.survey import Survey
     from padim.model import Padim
@@ -84,6 +86,9 @@ def fit(
             "--keep-features",
             help="Keep the images' features in MODEL/work, so that images can be excluded or included later.",
         ),
+    ] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Skip the health check at the end, which takes seconds.")
     ] = False,
     preset: options.Preset = None,
     method: options.Method = None,
@@ -185,6 +190,7 @@ def fit(
             keep_features=keep_features,
             percentile=percentile,
             value=threshold,
+            health_check=not no_check,
             opened=None if force else revision_at_start,
         )
 
@@ -250,6 +256,7 @@ def _fit(
     keep_features: bool,
     percentile: float | None,
     value: float | None,
+    health_check: bool,
     opened: str | None,
 ) -> None:
     """Fit and save; ``opened`` is the revision that may be replaced, None for any."""
@@ -303,6 +310,8 @@ def _fit(
             progress(0, None, "Saving")
             _check_value(model, value, terminal)
             model.save(output, replaces=opened)
+            # Before the features are removed, from which some methods are fitted again without a few parts.
+            health = _health(model, source, progress, stop) if health_check else None
         if keep_features:
             _keep_features(partial, output / "work")
         else:
@@ -327,10 +336,26 @@ def _fit(
             _remove_quietly(partial)
         raise
     rows = [*summary.model_rows(model, output), ("files", account.text())]
-    terminal.result(_document(model, output, account), "", facts(rows, f"Fitted and saved: {output}"))
+    if health is not None:
+        rows += check.short_rows(health)
+    document = {
+        **_document(model, output, account),
+        "health": None if health is None else check.document_of(health),
+    }
+    terminal.result(document, "", facts(rows, f"Fitted and saved: {output}"))
     if hint:
         terminal.note(hint)
     terminal.files(account)
+
+
+def _health(model: Padim, source: Source, progress: Progress, stop: Stop) -> Health | None:
+    """Check the fitted model; None if the network is random, or the check is stopped: the model is saved."""
+    if summary.is_random(model):
+        return None
+    try:
+        return check.checked(model, source, progress, stop)
+    except Cancelled:
+        return None
 
 
 def _document(model: Padim, output: Path, account: FileAccount) -> dict[str, Any]:

@@ -43,6 +43,11 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> Padim:
     return fitted(any_pose(40, 3, shift=0.5, turn=0.5), tmp_path_factory.mktemp("aligned"))
 
 
+def decoded(content: bytes | RGB) -> RGB:
+    assert isinstance(content, bytes)
+    return decode(content, "good.png")
+
+
 def by_topic(health: Health) -> dict[str, Finding]:
     return {finding.topic: finding for finding in health.findings}
 
@@ -122,7 +127,7 @@ def test_the_closed_form_is_a_fit_without_the_part(tmp_path: Path, tolerance: in
     scorer = closed_form(model)
     assert scorer is not None
     index = 3
-    rgb = model.state.input_of(model.normals_[index], decode(images[index][1], "x"))
+    rgb = model.state.input_of(model.normals_[index], decoded(images[index][1]))
     painted = rgb.copy()
     painted[50:66, 60:76] = 20
     near = np.ones((128, 128), bool)
@@ -150,7 +155,7 @@ def test_one_refit_leaves_the_model_alone(tmp_path: Path) -> None:
     model = Padim(input_size=128, work_dir=tmp_path, method="shared").fit(images)
     before = model.state
     scorer = one_refit(model, [2, 7], Watch())
-    rgb = model.state.input_of(model.normals_[2], decode(images[2][1], "x"))
+    rgb = model.state.input_of(model.normals_[2], decoded(images[2][1]))
     painted = rgb.copy()
     painted[40:72, 50:82] = 10
     bare, marked = scorer.masks(2, [rgb, painted], np.ones((128, 128), bool))
