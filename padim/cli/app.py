@@ -36,8 +36,8 @@ Fit a model to images of good parts, and find the parts that differ from them.
 that improves detection;
 [bold]check[/] says when a model is blind; [bold]calibrate[/] moves the threshold and reports the false
 rejects to expect; [bold]score[/] scores images and decides; [bold]evaluate[/] measures a model on
-labelled images, [bold]study[/] compares configurations; [bold]sensitivity[/] finds the smallest defect that is caught,
-[bold]robustness[/] the largest change of light, camera or fixture that is tolerated;
+labelled images, [bold]study[/] compares configurations; [bold]sensitivity[/] finds the smallest defect
+that is caught, [bold]robustness[/] the largest change of light, camera or fixture that is tolerated;
 [bold]learning-curve[/] reports how many good parts are needed; [bold]doctor[/] checks the files on
 disk, [bold]app[/] starts the web application.
 The common options may be given before or after the command.
