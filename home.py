@@ -32,7 +32,7 @@ _STEPS = (
     (
         "pages/calibrate.py",
         "threshold",
-        "Set the threshold by the good parts’ own held-out scores, and read what it will cost.",
+        "Set the threshold by the scores of the good parts, and read what it costs.",
     ),
     (
         "pages/inspect.py",
@@ -133,7 +133,9 @@ def _row(entry: Entry, in_use: bool) -> None:
     if workspace.random_weights(entry):
         mark += '<span class="pv-tag pv-doubtful">random weights, for trials only</span>'
     st.html(f'<div class="pv-row"><b>{escape(entry.name)}</b>{mark}<div>{escape(detail)}</div></div>')
-    if not entry.broken and st.button("Open", key=f"open-{entry.id}", disabled=in_use):
+    if not entry.broken and st.button(
+        "In use" if in_use else "Select", key=f"open-{entry.id}", disabled=in_use
+    ):
         workspace.use(entry.id)
         st.rerun()
     # As the page showed it when the user clicked: others may have changed it since.

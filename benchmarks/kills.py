@@ -38,6 +38,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # set before ONNX Runtime is imported
 sys.path.insert(0, str(ROOT))
 SMALL = ("--input-size", "64", "--n-features", "20", "--smoothing", "2", "--min-area", "8")
 # Append-only files, which may lose their end in a power failure.
+_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _GROWING = {"features.f32", "records.txt", "batches.jsonl", "thumbnails.bin", "results.partial.jsonl"}
 _TAKES_SPACE = {"open", "os.mkdir", "os.fsync"}
 _EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.fsync"}
@@ -234,8 +235,9 @@ def _model(path: Path) -> Any:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
+    """Return the contents of files by name, without the times of the rows of results."""
     return {
-        str(path.relative_to(folder)): path.read_bytes()
+        str(path.relative_to(folder)): _TIME.sub(b"", path.read_bytes())
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != ".lock"
     }

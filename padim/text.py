@@ -34,6 +34,19 @@ def in_hundred(share: float, *, up: bool = False) -> str:
     return f"{max(1, rounded(round(share * 1000, 10)))} in 1,000"
 
 
+def percent(share: float, *, up: bool = False) -> str:
+    """Format a share in whole percent: "17 %", or in tenths below one percent: "0.4 %".
+
+    Args:
+        share: 0 to 1.
+        up: whether to round up, for an upper bound.
+    """
+    rounded = math.ceil if up else _half_up
+    if share * 100 >= 0.995 or share <= 0:
+        return f"{rounded(round(share * 100, 10))} %"
+    return f"{max(1, rounded(round(share * 1000, 10))) / 10:.1f} %"
+
+
 def _half_up(number: float) -> int:
     return math.floor(number + 0.5)
 

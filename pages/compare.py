@@ -262,7 +262,9 @@ def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:
         format="%.1f %%", help="Counted at the threshold that the fit itself sets."
     )
     config["Promised"] = number(
-        "… as promised", format="%.1f %%", help="What the good parts’ held-out scores had promised."
+        "… as promised",
+        format="%.1f %%",
+        help="What was expected from the good parts, each judged without itself.",
     )
     config["Defects caught"] = number(format="%.1f %%", help="Counted at the same threshold.")
     config["Time per image"] = number(
@@ -339,7 +341,8 @@ def _downloads(study: Study) -> None:
     from padim.study.report import csv_bytes, html_bytes
 
     name = study.categories[0][0] if len(study.categories) == 1 else f"{len(study.categories)} data sets"
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        downloads.csv_form()
         for kind, make, words in (
             ("csv", csv_bytes, "All figures (CSV)"),
             ("html", html_bytes, "Report (HTML)"),

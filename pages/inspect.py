@@ -60,6 +60,11 @@ def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
     }
     if model.decision.guard is None and not review:
         del labels["review"]
+    # Errors among images that are labelled, on Calibrate or in the library.
+    if wrong := sum(row.is_shown("false_reject") for row in found):
+        labels["false_reject"] = f":red[False rejects {wrong:,}]"
+    if missed := sum(row.is_shown("miss") for row in found):
+        labels["miss"] = f":red[Missed defects {missed:,}]"
     # Named checks of models that locate the part, if any fires.
     lost = sum(row.is_shown("lost") for row in found)
     displaced = sum(row.is_shown("displaced") for row in found)
@@ -188,7 +193,8 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
 def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -> None:
     """Draw the buttons that download files of the listed rows, created when they are clicked."""
     look = inspect.look()
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        downloads.csv_form()
         downloads.button(
             "Results (CSV)",
             partial(exports.csv_bytes, rows, model, entry, level, inspect.review(entry).pile),
@@ -240,6 +246,7 @@ def _results(entry: Entry, model: Padim) -> None:
                 "so; verdicts do not change."
             )
     _in_fit(found)
+    panels.strangers(model, [row.item for row in found])
     rows = _arrangement(model, found)
     if not rows:
         shell.empty("None of the images matches", "Show all, or search for something else.")

@@ -60,7 +60,7 @@ def good_parts(visitor: Visitor) -> None:
     visitor.go("Fit")
     visitor.main.get_by_role("radio", name="Normals of").click()
     visitor.main.locator(".js-plotly-plot .bars path").first.wait_for()
-    visitor.main.get_by_text("Held-out scores").first.scroll_into_view_if_needed()
+    visitor.main.get_by_text("Scores of good parts").first.scroll_into_view_if_needed()
 
 
 def region(visitor: Visitor) -> None:

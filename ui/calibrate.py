@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from padim.decision.basis import Basis
 from ui import viewing
 from ui.app import progress, state, workspace
-from ui.app.text import count, in_hundred
+from ui.app.text import count, percent
 from ui.files import image_input
 from ui.reviews import Review, Reviews
 from ui.scoring import areas_for
@@ -440,9 +440,9 @@ def outlook(rate: FalseRejectRate) -> str | None:
     if more is None:
         return None
     return (
-        f"Judged from {count(rate.n, 'part')}, the true share rejected may be as high as "
-        f"{in_hundred(rate.upper, up=True)}. "
-        f"If {more.parts} parts scored alike, that bound would be {in_hundred(more.upper, up=True)}; and a "
+        f"From {count(rate.n, 'part')}, false rejects (overkill) may be as many as "
+        f"{percent(rate.upper, up=True)}. "
+        f"If {more.parts} parts scored alike, that bound would be {percent(more.upper, up=True)}; and a "
         "model that has seen more good parts tells defects apart better."
     )
 
@@ -459,5 +459,5 @@ def unsupported(found: Threshold) -> str | None:
     why = ", because the part was not found in some of them" if lost else ""
     return (
         f"{found.permille / 10:g} % asks for at least {found.needed:,} {unit}{why}; there are {found.n:,}. "
-        f"The highest held-out score stands in for it. Fit with more, or choose a lower percentile."
+        f"The highest score of a good part stands in for it. Fit with more, or choose a lower percentile."
     )

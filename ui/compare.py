@@ -367,7 +367,7 @@ def rows(ranked: Sequence[Overall], study: Study) -> dict[str, list[Any]]:
     columns[by.title] = values(by.name)
     columns["95 % interval"] = [_between(one.standings.get(by.name)) for one in ranked]
     columns["Against the best"] = [against(one.standings.get(by.name)) for one in ranked]
-    columns["Good parts rejected"] = [_percent(one.false_rejects) for one in ranked]
+    columns["False rejects (overkill)"] = [_percent(one.false_rejects) for one in ranked]
     columns["Promised"] = [None if one.promised is None else one.promised * 100 for one in ranked]
     columns["Defects caught"] = [_percent(one.caught) for one in ranked]
     columns["Time per image"] = [one.milliseconds for one in ranked]

@@ -17,6 +17,7 @@ from ui.files import folders, image_input, labeled, uploads
 from ui.files.media import ServedImage
 from ui.jobs import watch
 from ui.widgets.panels import Thumb
+from ui.widgets.tables import Cell
 
 if TYPE_CHECKING:
     from padim.analysis.metrics import EvaluationReport, Figure
@@ -39,13 +40,17 @@ ChecksShown = Literal["all", "lost", "displaced"]
 CHECKED: dict[ChecksShown, str] = {"all": "All", "lost": "Part not found", "displaced": "Displaced"}
 
 CELLS: dict[Outcome, str] = {
-    "false_reject": "Good, rejected",
+    "false_reject": "False rejects",
     "good_review": "Good, in review",
-    "miss": "Defect, accepted",
+    "miss": "Missed defects",
     "defect_review": "Defect, in review",
     "caught": "Defect, rejected",
     "passed": "Good, accepted",
 }
+
+
+# The cells that are errors of the inspection, as they are named on an image.
+ERRORS: dict[Outcome, str] = {"false_reject": "False reject", "miss": "Missed defect"}
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ RANKING = (
         "threshold does better on them, a new batch may do worse.",
     ),
     (
-        "False rejects at zero miss",
+        "False rejects with no missed defect",
         "zero_miss",
         "The share of good parts rejected once the threshold is low enough to catch every one of these "
         "defects. Lower is better.",
@@ -241,11 +246,11 @@ def table(found: EvaluationReport, at_threshold: bool, band: bool) -> list[tuple
     if at_threshold:
         lines += [
             (
-                "Good parts rejected",
+                "False rejects (overkill)",
                 *rate_text(found.false_rejects),
                 f"{_WHERE[band]} The interval is exact for a share that was counted.",
             ),
-            ("Defects accepted" if band else "Defects missed", *rate_text(found.misses), _WHERE[band]),
+            ("Missed defects (escapes)", *rate_text(found.misses), _WHERE[band]),
         ]
         if band:
             lines += [
@@ -255,7 +260,31 @@ def table(found: EvaluationReport, at_threshold: bool, band: bool) -> list[tuple
     return lines
 
 
-def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> list[Thumb]:
+def cell_text(cell: Outcome, n: int) -> str:
+    """Return the name of a cell with its number of images, in red if these are errors."""
+    text = f"{CELLS[cell]}: {n:,}"
+    return f":red[{text}]" if n and cell in ERRORS else text
+
+
+def errors_by_type(report: EvaluationReport) -> tuple[list[str], list[list[Cell]]]:
+    """Return head and rows of the table of missed defects by their type, the worst type first."""
+    rows = []
+    for kind in sorted(report.kinds, key=lambda one: (one.caught.share, one.name)):
+        rate, review = kind.caught, kind.verdicts.review
+        missed = rate.of - rate.count
+        share = f"{(1 - rate.high) * 100:.0f} to {(1 - rate.low) * 100:.0f} %" if rate.of else ""
+        rows.append(
+            [
+                Cell(kind.name, strong=True),
+                Cell(f"{missed:,} of {rate.of:,}", f"95 %: {share}", error=missed > 0),
+                Cell(f"{review:,}" if review else "–"),
+                Cell(f"{kind.verdicts.reject:,}"),
+            ]
+        )
+    return ["Defect type", "Missed defects (escapes)", "In review", "Rejected"], rows
+
+
+def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int, cell: Outcome) -> list[Thumb]:
     """Return gallery tiles of the first images of a cell, with the outlines of their masks."""
     value = model.state.fitted.quantizer.to_value
     return [
@@ -263,6 +292,7 @@ def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> l
             _outlined(image, model, level) if score > level else ServedImage(image.thumbnail or b""),
             image.name,
             "; ".join(image.fired(model, level)) or f"{multiple(value(score), value(level))} threshold",
+            error=ERRORS.get(cell, ""),
         )
         for image, score in pairs[:GALLERY_SIZE]
     ]

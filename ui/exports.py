@@ -40,6 +40,7 @@ def csv_bytes(
         model,
         name=entry.name,
         identity=entry.id,
+        revision=entry.revision,
         level=level,
         refused=() if pile is None else pile.failed,
         passed_over=() if pile is None else pile.passed_over,

@@ -10,6 +10,7 @@ from ui.app import state
 from ui.files import image_input
 from ui.reviews import Review, Reviews
 from ui.scoring import ScoredUpload
+from ui.widgets import labels
 
 if TYPE_CHECKING:
     from padim.decision.guard_band import Verdict
@@ -24,7 +25,7 @@ ORDERS: dict[Order, str] = {
     "name": "Name",
     "arrival": "As they came",
 }
-Show = Literal["all", "reject", "review", "accept", "lost", "displaced"]
+Show = Literal["all", "reject", "review", "accept", "false_reject", "miss", "lost", "displaced"]
 
 
 class InspectState(Reviews):
@@ -69,6 +70,7 @@ class Row:
         in_fit: whether the model was fitted on it, so that it scores it lower than a new image.
         joint: what decides: the score, or a displacement that weighs more; a level, for the order.
         checks: the named checks that fire: the part was not found, or lies too far from the reference.
+        label: what a user has said that it shows; None if nothing.
     """
 
     item: ScoredUpload
@@ -78,11 +80,16 @@ class Row:
     in_fit: bool = False
     joint: int = 0
     checks: tuple[str, ...] = ()
+    label: labels.Label | None = None
 
     def is_shown(self, show: Show) -> bool:
         """Whether the row is among those to show."""
         if show in ("lost", "displaced"):
             return bool(self.checks) and bool(self.item.lost) == (show == "lost")
+        if show == "false_reject":
+            return self.label == "good" and self.verdict == "reject"
+        if show == "miss":
+            return self.label == "defect" and self.verdict == "accept"
         return show in ("all", self.verdict)
 
 
@@ -92,6 +99,7 @@ def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
 
     found = []
     area, known = model.config.min_area, KnownImages.of(model)
+    of = labels.labels(entry)
     for item in review(entry).pile.items:
         score = item.score(model, area)
         if level is None:
@@ -100,7 +108,9 @@ def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
         regions = item.regions(model, level, area)
         verdict = item.verdict(model, level, area)
         joint, fired = item.joint(model, area), item.fired(model, level)
-        found.append(Row(item, score, verdict, regions, known.in_fit(item), joint, fired))
+        found.append(
+            Row(item, score, verdict, regions, known.in_fit(item), joint, fired, of.get(item.sha256))
+        )
     return found
 
 
@@ -196,7 +206,7 @@ def message(
         },
         selected=viewing.test_id(shown.item),
         look=look(),
-        labels={},
+        labels=labels.labels(entry),
         kept=set(),
         handled=review(entry).handled,
         band=band_levels(model.decision.guard, model.state.fitted.quantizer),

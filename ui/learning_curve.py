@@ -112,7 +112,7 @@ def percent(found: Spread | None, *, strong: bool = False) -> Cell:
 
 def rows(curve: LearningCurve) -> tuple[list[str], list[list[Cell]]]:
     """Return the head and the rows of the table, one row for each number of parts."""
-    head = ["Good parts", "Subsets", "Threshold", "Promised false rejects", "Left-out parts rejected"]
+    head = ["Good parts", "Subsets", "Threshold", "Expected false rejects", "Left-out parts rejected"]
     if curve.defects is not None:
         head.insert(2, "Defects caught" if curve.defects == "labelled" else "Painted defects caught")
     lines = []

@@ -149,7 +149,7 @@ def rows(found: Compared) -> list[tuple[str, str, str]]:
     """Return the figures of both fits: what it is, without, and with locating."""
     trial, comparison = found.trial, found.comparison
     one, other = trial.without.false_rejects, trial.located.false_rejects
-    lines = [("Good parts rejected", f"{one.above:,} of {one.n:,}", f"{other.above:,} of {other.n:,}")]
+    lines = [("False rejects (overkill)", f"{one.above:,} of {one.n:,}", f"{other.above:,} of {other.n:,}")]
     lines.append(("Promised at most", f"{one.upper:.1%}", f"{other.upper:.1%}"))
     if comparison.aurocs is not None:
         lines.append(("AUROC", *(f"{value:.3f}" for value in comparison.aurocs)))  # type: ignore[arg-type]

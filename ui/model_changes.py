@@ -140,7 +140,7 @@ def collect_refused(entry: Entry) -> bool:
 
 
 def start_rebuilding(entry: Entry, image_set: ImageSet) -> None:
-    """Read the model's own images again, so that normals can be excluded and put back."""
+    """Read the model's own images again, so that normals can be excluded and restored."""
     title, what = "Reading the model’s images again", "read its images again"
     again = partial(start_rebuilding, image_set=image_set)
     _begin(entry, title, what, again, partial(rebuild, image_set=image_set))
@@ -249,7 +249,7 @@ def rebuild(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> Change
     with work_queue.handed_over(image_set, job) as images:
         request = Rebuild(**_about(entry, "reading its images again"), images=images)
         done = work_queue.run("change", request, job)
-    summary = "The working features are back: parts can be excluded and put back again."
+    summary = "The working features are back: parts can be excluded and restored again."
     if done.was_stale:
         summary += " The calibration is up to date."
     return ChangeResult(summary, done.unusable, done.files_passed_over, done.revision)
@@ -312,9 +312,9 @@ def exclude(entry: Entry, index: int, reason: Reason, job: Job[ChangeResult]) ->
     """
     from padim.worker.messages import Exclude
 
-    request = Exclude(**_about(entry, "taking a part out of the fit"), index=index, reason=reason)
+    request = Exclude(**_about(entry, "excluding a part from the fit"), index=index, reason=reason)
     done = work_queue.run("change", request, job)
-    return ChangeResult("The part was taken out, and the threshold has followed.", revision=done.revision)
+    return ChangeResult("The part was excluded, and the threshold has followed.", revision=done.revision)
 
 
 def include(entry: Entry, index: int, job: Job[ChangeResult]) -> ChangeResult:

@@ -413,12 +413,9 @@ def no_map_text(found: FalseAlarmMap | None, model: Padim) -> str | None:
 
 def rejects(rate: FalseRejectRate) -> tuple[str, str]:
     """Return the number of rejected good parts as text, and a note with the rate to expect and its bound."""
-    from ui.app.text import in_hundred
+    from padim.decision.promise import shares
 
-    return (
-        f"{rate.above:,} of {count(rate.n, 'part')}",
-        f"about {in_hundred(rate.expected)} to expect, at most {in_hundred(rate.upper, up=True)}",
-    )
+    return f"{rate.above:,} of {count(rate.n, 'part')}", f"expected {shares(rate)}"
 
 
 def threshold_note(model: Padim) -> str:

@@ -278,7 +278,7 @@ def tolerated_changes(result: Robustness, margin: float) -> str:
         parts.append(f"fewer than {margin * 100:g} in 100 defects are lost")
     text = f"Tolerated means: {', and '.join(parts)}."
     fewest = min(number for number in (result.good, result.defects) if number)
-    return text if fewest >= _FEW else f"{text} On so few images one more or less decides."
+    return text if fewest >= _FEW else f"{text} Where a single image would decide, no limit is stated."
 
 
 def tolerated(tolerance: Tolerance, kind: ChangeKind) -> str:
@@ -286,10 +286,21 @@ def tolerated(tolerance: Tolerance, kind: ChangeKind) -> str:
     from padim.analysis.image_changes import words
 
     if tolerance.severity is None:
-        return "–"
+        return "Too few to say" if tolerance.why.startswith("too few") else "–"
     if tolerance.severity == 0:
         return "not even the mildest"
     return words(kind, tolerance.severity) + (" or more" if tolerance.at_least else "")
+
+
+def interval(tolerance: Tolerance, kind: ChangeKind) -> str:
+    """Describe between which severities 95 % of resampled images put the limit; empty without an interval."""
+    from padim.analysis.image_changes import words
+
+    if tolerance.severity is None or tolerance.low is None or tolerance.high is None:
+        return ""
+    ends = (tolerance.low, tolerance.high)
+    low, high = (words(kind, one) if one else "not even the mildest" for one in ends)
+    return f"95 %: {low}" if low == high else f"95 %: {low} to {high}"
 
 
 def table(result: Robustness, margin: float) -> tuple[list[str], list[list[Cell]]]:
@@ -301,10 +312,12 @@ def table(result: Robustness, margin: float) -> tuple[list[str], list[list[Cell]
         why = found.why
         if found.at_least:
             why = "nothing, up to the harshest that was tried"
+        if found.note:
+            why = f"{why}; {found.note}"
         rows.append(
             [
                 Cell(change.name, change.about),
-                Cell(tolerated(found, series.kind), strong=True),
+                Cell(tolerated(found, series.kind), interval(found, series.kind), strong=True),
                 Cell(f"{why[:1].upper()}{why[1:]}."),
             ]
         )
@@ -329,6 +342,10 @@ def summary(result: Robustness, margin: float) -> str:
         text.append(f"Tolerated within limits: {_listed(names['some'])}.")
     if names["all"]:
         text.append(f"No trouble up to the harshest tried: {_listed(names['all'])}.")
+    if not text and all(
+        series.tolerance(result.limit, margin).why.startswith("too few") for series in result.series
+    ):
+        return "Too few images to say which changes are tolerated: one of them more or less would decide it."
     return " ".join(text) or "Nothing can be said: already the unchanged images fail."
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from ui import model_changes
 from ui.app import state, workspace
-from ui.app.text import count, in_hundred
+from ui.app.text import count, in_hundred, percent
 from ui.files import image_input
 from ui.files.media import ServedImage
 from ui.reviews import Review, Reviews, unknown
@@ -104,23 +104,23 @@ def _fingerprint(_thumb: ServedImage, sha256: str) -> npt.NDArray[np.float32]:
 def verdict(check: SessionCheck) -> str:
     """Describe in a sentence whether the false rejects of the session agree with the expected rate."""
     realized = f"{check.rejected:,} of {count(check.n, 'good part')} {'is' if check.rejected == 1 else 'are'}"
-    promised = f"about {in_hundred(check.expected)}"
+    promised = percent(check.expected)
     if check.disagrees == "more":
         return (
-            f"**More good parts are rejected than promised.** {realized} rejected where {promised} were "
-            f"promised; chance alone brings that about in {_chance(check.p_more)} such sessions. Something "
+            f"**More false rejects than expected.** {realized} rejected where {promised} are "
+            f"expected; chance alone brings that about in {_chance(check.p_more)} such sessions. Something "
             "differs from what the model was fitted on: light, camera, position or the parts themselves. "
             "Until that is put right, or these parts are in the fit, the promise does not hold."
         )
     if check.disagrees == "fewer":
         return (
-            f"**Fewer good parts are rejected than promised.** {realized} rejected where {promised} were "
-            f"promised; chance alone brings that about in {_chance(check.p_fewer)} such sessions. These "
+            f"**Fewer false rejects than expected.** {realized} rejected where {promised} are "
+            f"expected; chance alone brings that about in {_chance(check.p_fewer)} such sessions. These "
             "parts are more alike than those the model was fitted on: the promise is too high for them, and "
             "a lower threshold might do."
         )
     return (
-        f"{realized} rejected where {promised} were promised: no further apart than chance explains. As far "
+        f"{realized} rejected where {promised} are expected: no further apart than chance explains. As far "
         f"as {count(check.n, 'part')} can tell, the promise holds for this session."
     )
 

@@ -324,6 +324,8 @@ def message(
         "table": regions is not None,
         "map_size": {"width": map_width, "height": map_height},
         "areas": areas,
+        "map_pixel_area": _map_pixel_area(model),
+        "pixel_mm": model.config.pixel_size_mm,
         "roi": _roi(model),
         "quantizer": {
             "offset": model.state.fitted.quantizer.offset,
@@ -406,6 +408,14 @@ def _full(_item: ScoredUpload, sha256: str, bit_depth: int | None) -> ServedImag
 
 
 # -- messages from the viewer -------------------------------------------------------------------------------
+
+
+def _map_pixel_area(model: Padim) -> float:
+    """Return how many original pixels a map pixel shows."""
+    from padim.analysis.resolution import model_resolution
+
+    found = model_resolution(model)
+    return found.down * found.across
 
 
 def event_value(key: str, name: str) -> object:

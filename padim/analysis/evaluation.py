@@ -102,7 +102,7 @@ class Evaluation:
             notes.append(f"{left_out(self.known, self.known + len(self.images))}.")
         if self.calibrated:
             notes.append(
-                f"{count(self.calibrated, 'good part')} kept out of the fit took part in the calibration: "
+                f"{count(self.calibrated, 'good part')} excluded from the fit took part in the calibration: "
                 "scored as unseen and counted, but no evidence about the promised rate."
             )
         if self.conflicts:

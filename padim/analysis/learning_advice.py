@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from padim.decision.calibration import odd_parts_tolerated, parts_needed
-from padim.text import count, in_hundred
+from padim.text import count, percent
 
 if TYPE_CHECKING:
     from padim.analysis.learning_figures import LearningCurve, Size
@@ -129,10 +129,7 @@ def _caught_all(size: Size) -> bool:
 
 def _bound(curve: LearningCurve) -> str:
     upper = curve.sizes[-1].promised_at_most.mean
-    return (
-        "They would still narrow what is known of false rejects: now at most "
-        f"{in_hundred(upper, up=True)} good parts."
-    )
+    return f"They would still narrow what is known of false rejects: now at most {percent(upper, up=True)}."
 
 
 def _steadiness(curve: LearningCurve) -> str:

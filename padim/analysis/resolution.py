@@ -125,6 +125,12 @@ class Resolution:
         mm = "" if self.smallest_mm is None else f" ({self.smallest_mm:.2g} mm)"
         return f"about {_rounded(self.smallest_original)} original pixels across{mm}"
 
+    def region_text(self, min_area: int) -> str:
+        """Return an area of the map in the image: "180 px² of the image, 0.45 mm²" (words.js has it too)."""
+        pixels = min_area * self.down * self.across
+        mm = "" if self.mm_per_pixel is None else f", {_short(pixels * self.mm_per_pixel**2)} mm²"
+        return f"{_short(pixels)} px² of the image{mm}"
+
     @property
     def sentences(self) -> tuple[str, ...]:
         """The resolution in sentences for users, without the warnings."""
@@ -227,6 +233,11 @@ def resolution_of(
             input_shape_for([(round(usual[0]), round(usual[1]))], math.prod(config.input_shape))
         ),
     )
+
+
+def _short(number: float) -> str:
+    """Format with two significant digits below 100, else in whole numbers, half up as in the browser."""
+    return f"{float(f'{number:.2g}'):g}" if number < 100 else f"{math.floor(number + 0.5):,}"
 
 
 def _rounded(pixels: float) -> str:

@@ -7,7 +7,7 @@ not accepted: rejected or, with a guard band, in review.
 
 The *tolerance* of a model for a kind of change is the largest severity tried such that, at it and at all
 smaller ones, the share of good parts rejected does not exceed the upper bound that the threshold promises,
-and the share of defects caught falls by less than a given margin.
+and the share of defects caught falls by less than a given margin (:mod:`padim.analysis.tolerated_change`).
 
 The changes are those of :mod:`padim.analysis.image_changes`, one at a time.
 """
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from padim.analysis.fit_overlap import ContentHashes, KnownImages
 from padim.analysis.image_changes import KINDS, MOST, SEVERITIES, ChangeKind, alter, words
 from padim.analysis.robustness_examples import ChangedExampleKeeper, ChangedExamples
+from padim.analysis.tolerated_change import Outcomes, Tolerance, tolerated_change
 from padim.data.datasets import GOOD
 from padim.data.decode import decode
 from padim.data.loading import RGB, Cancel, Image, OnError, Progress, Watch, content_hash
@@ -50,22 +51,6 @@ STAGE = "Scoring altered images"
 
 
 @dataclass(frozen=True)
-class Tolerance:
-    """The tolerance of a model for one kind of change.
-
-    Attributes:
-        severity: the largest severity tried that is tolerated, as are all smaller ones; 0 if not even the
-            smallest is; None if it cannot be determined.
-        at_least: whether all severities tried are tolerated, so that the tolerance may be larger.
-        why: what fails at the next severity, or why the tolerance cannot be determined.
-    """
-
-    severity: float | None
-    at_least: bool
-    why: str
-
-
-@dataclass(frozen=True)
 class Series:
     """The counts as a function of the severity of one kind of change.
 
@@ -75,6 +60,7 @@ class Series:
         false_rejects: the share of good images rejected at each severity.
         caught: the share of defective images not accepted at each severity: rejected or in review.
         by_defect: the shares of each kind of defect.
+        outcomes: by good image and by defective image, what the shares count; None: not kept.
     """
 
     kind: ChangeKind
@@ -82,12 +68,12 @@ class Series:
     false_rejects: tuple[Rate, ...]
     caught: tuple[Rate, ...]
     by_defect: Mapping[str, tuple[Rate, ...]]
+    outcomes: tuple[Outcomes, Outcomes] | None = None
 
     def tolerance(self, limit: float | None, margin: float = MARGIN) -> Tolerance:
         """Return the largest severity that neither rejects too many good parts nor misses too many defects.
 
-        The counted shares are compared, not the ends of their intervals, so that with few images a
-        single one can decide.
+        It is read from monotone estimates of the shares, see :mod:`padim.analysis.tolerated_change`.
 
         Args:
             limit: the largest acceptable share of good images rejected; None without a promise.
@@ -96,27 +82,17 @@ class Series:
         Raises:
             ValueError: ``limit`` or ``margin`` is not a share, or ``margin`` is 0.
         """
-        if not (limit is None or 0 <= limit <= 1) or not 0 < margin <= 1:
-            raise ValueError(f"limit must be a share and margin a share above 0, got {limit} and {margin}")
-        good = limit is not None and self.false_rejects[0].of > 0
-        bad = self.caught[0].of > 0
-        if not good and not bad:
-            lacking = "the threshold promises nothing" if limit is None else "there are no new good parts"
-            return Tolerance(None, False, f"{lacking}, and there are no defects")
-        tolerated = None
-        for severity, rejects, caught in zip(self.severities, self.false_rejects, self.caught, strict=True):
-            why = []
-            # Shares are quotients of counts, and rounding must not decide a tie.
-            if good and limit is not None and rejects.share > limit + 1e-12:
-                why.append(f"{rejects.count} of {rejects.of} good parts are rejected")
-            if bad and self.caught[0].share - caught.share >= margin - 1e-12:
-                why.append(f"{caught.count} of {caught.of} defects are caught, not {self.caught[0].count}")
-            if why and tolerated is None:
-                return Tolerance(None, False, f"too much already as it is: {why[0]}")
-            if why:
-                return Tolerance(tolerated, False, f"at {words(self.kind, severity)} {' and '.join(why)}")
-            tolerated = severity
-        return Tolerance(tolerated, len(self.severities) > 1, "")
+        return tolerated_change(
+            self.severities,
+            [rate.count for rate in self.false_rejects],
+            self.false_rejects[0].of,
+            [rate.count for rate in self.caught],
+            self.caught[0].of,
+            limit=limit,
+            margin=margin,
+            in_words=[words(self.kind, severity) for severity in self.severities],
+            outcomes=self.outcomes,
+        )
 
 
 @dataclass(frozen=True)
@@ -196,8 +172,7 @@ def measure(
     # The first setting is the unaltered image, which is severity 0 of every kind.
     settings: list[tuple[ChangeKind, float]] = [(next(iter(chosen)), 0.0)]
     settings += [(kind, severity) for kind, of in chosen.items() for severity in of]
-    rejected: dict[str, npt.NDArray[np.int64]] = {}
-    tried: dict[str, int] = {}
+    rejected: dict[str, list[npt.NDArray[np.bool_]]] = {}
     in_fit = done = 0
     total = len(images) * len(settings) if isinstance(images, Sized) else None
     size = model.network.extractor.batch_size()
@@ -226,7 +201,7 @@ def measure(
         inputs = _inputs(state, rgb, settings, own, keeper)
         image_size = rgb.shape[0], rgb.shape[1]
         limit = limits.reject_above if kind == GOOD else limits.accept_up_to
-        above = np.zeros(len(settings), np.int64)
+        above = np.zeros(len(settings), bool)
         for start, batch in _chunks(inputs, size):
             watch.step(done + start, total, STAGE)
             shown = [state.shown(one.placement, image_size) for one in batch]
@@ -239,10 +214,9 @@ def measure(
                 above[place] = score > limit or displaced > limits.threshold
                 if keeper is not None:
                     keeper.scored(min(max(score, displaced), MAX_LEVEL), q, one.placement)
-        rejected[kind] = rejected.get(kind, np.zeros(len(settings), np.int64)) + above
-        tried[kind] = tried.get(kind, 0) + 1
+        rejected.setdefault(kind, []).append(above)
         done += len(settings)
-    if not tried:
+    if not rejected:
         raise PadimError(
             f"none of the images can be counted: the model was fitted on {in_fit} of them, and it "
             "rejects fewer of those than of new ones; give good parts it has not seen, or labelled defects"
@@ -251,9 +225,9 @@ def measure(
         )
     watch.step(done, done, STAGE)
     return Robustness(
-        series=tuple(_series(chosen, settings, rejected, tried)),
-        good=tried.get(GOOD, 0),
-        defects=sum(n for kind, n in tried.items() if kind != GOOD),
+        series=tuple(_series(chosen, settings, rejected)),
+        good=len(rejected.get(GOOD, ())),
+        defects=sum(len(of) for kind, of in rejected.items() if kind != GOOD),
         in_fit=in_fit,
         limit=None if model.state.fitted.calibration == "none" else model.false_reject_rate_.upper,
         threshold=level,
@@ -316,22 +290,25 @@ def _chunks(items: Iterator[Cut], size: int) -> Iterator[tuple[int, list[Cut]]]:
 def _series(
     chosen: Mapping[ChangeKind, Sequence[float]],
     settings: Sequence[tuple[ChangeKind, float]],
-    rejected: Mapping[str, npt.NDArray[np.int64]],
-    tried: Mapping[str, int],
+    rejected: Mapping[str, Sequence[npt.NDArray[np.bool_]]],
 ) -> Iterator[Series]:
-    nothing = np.zeros(len(settings), np.int64)
-    defects = [kind for kind in tried if kind != GOOD]
-    any_defect = sum((rejected[kind] for kind in defects), nothing)
+    good = rejected.get(GOOD, ())
+    by_defect = {kind: rejected[kind] for kind in sorted(rejected) if kind != GOOD}
+    defects = [one for of in by_defect.values() for one in of]
     for kind, severities in chosen.items():
         rows = [0, *(i for i, (of, severity) in enumerate(settings) if of == kind and severity > 0)]
 
-        def rates(counts: npt.NDArray[np.int64], of: int, rows: list[int] = rows) -> tuple[Rate, ...]:
-            return tuple(Rate.counted(int(counts[row]), of) for row in rows)
+        def rates(images: Sequence[npt.NDArray[np.bool_]], rows: list[int] = rows) -> tuple[Rate, ...]:
+            return tuple(Rate.counted(sum(bool(one[row]) for one in images), len(images)) for row in rows)
+
+        def outcomes(images: Sequence[npt.NDArray[np.bool_]], rows: list[int] = rows) -> Outcomes:
+            return tuple(sorted(tuple(map(bool, one[rows])) for one in images))
 
         yield Series(
             kind,
             (0.0, *severities),
-            rates(rejected.get(GOOD, nothing), tried.get(GOOD, 0)),
-            rates(any_defect, sum(tried[defect] for defect in defects)),
-            {defect: rates(rejected[defect], tried[defect]) for defect in sorted(defects)},
+            rates(good),
+            rates(defects),
+            {defect: rates(of) for defect, of in by_defect.items()},
+            (outcomes(good), outcomes(defects)),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class StoredScore:
         grid: float32 ``(grid, grid)``, the distances.
         notes: what is unlike the good parts in the image, see :attr:`padim.Prediction.notes`.
         input_sha256: the SHA-256 of the pixels that the network saw; empty if not known.
+        scored_at: when it was scored.
         pose, placement, lost: where the part lies, see :class:`padim.Prediction`.
     """
 
@@ -44,6 +46,7 @@ class StoredScore:
     grid: npt.NDArray[np.float32]
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     input_sha256: str = field(default="", kw_only=True)
+    scored_at: datetime = field(default_factory=lambda: datetime.now(UTC), kw_only=True)
     pose: Pose | None = field(default=None, kw_only=True)
     placement: Placement | None = field(default=None, kw_only=True)
     lost: str = field(default="", kw_only=True)

@@ -263,7 +263,8 @@ def _shown(
     arms = trial.without, trial.located
     table.add_row("threshold", *("none" if arm.threshold is None else f"{arm.threshold:.4g}" for arm in arms))
     table.add_row(
-        "good parts rejected", *(f"{arm.false_rejects.above:,} of {arm.false_rejects.n:,}" for arm in arms)
+        "false rejects (overkill)",
+        *(f"{arm.false_rejects.above:,} of {arm.false_rejects.n:,}" for arm in arms),
     )
     table.add_row("at most, with 95 % confidence", *(f"{arm.false_rejects.upper:.1%}" for arm in arms))
     if found.aurocs is not None:

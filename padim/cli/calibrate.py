@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from padim.analysis.percentile_table import PercentileRow
     from padim.model import Padim
 
-_LEGEND = "[dim]expected, at most: share of good parts rejected, the latter with 95 % confidence[/]"
+_LEGEND = "[dim]expected, at most: false rejects (overkill), the latter with 95 % confidence[/]"
 _LEGEND_OF_BAND = (
     "[dim]rejected: the share of good parts to expect above the guard band around the threshold; "
     "rejected or in review: above its lower end; at most: with 95 % confidence[/]"
@@ -61,8 +61,8 @@ def calibrate(
 ) -> None:
     """Show the false rejects expected at each threshold, and choose a threshold.
 
-    All numbers come from the good parts' held-out scores: every part was scored by the model fitted without
-    it. Nothing is saved without [b]--write[/], nor if someone else has saved the model meanwhile.
+    All numbers come from the scores of the good parts, each judged without itself: by the model fitted on
+    the others. Nothing is saved without [b]--write[/], nor if someone else has saved the model meanwhile.
     """
     from padim.decision.calibration import FEWEST_PARTS
     from padim.model import Padim
@@ -117,7 +117,7 @@ def calibrate(
     renderables: list[Any] = [table, "", _LEGEND_OF_BAND if band else _LEGEND] if rows else []
     if not all(row["supported"] for row in rows):
         renderables.append(
-            "[dim]* too few parts to support that percentile: the highest held-out score is used[/]\n"
+            "[dim]* too few parts to support that percentile: the highest score of a good part is used[/]\n"
         )
     renderables.append(
         facts(

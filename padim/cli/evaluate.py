@@ -171,7 +171,7 @@ def _shown(report: EvaluationReport, model: Padim, evaluation: Evaluation, path:
         ("image AUROC", figure_text(report.image_auroc)),
         ("image average precision", figure_text(report.image_ap)),
         ("best F1 of any threshold", figure_text(report.image_f1, at(None if best is None else best.level))),
-        ("false rejects at zero miss", figure_text(report.zero_miss, at(report.zero_miss_level))),
+        ("false rejects, no missed defect", figure_text(report.zero_miss, at(report.zero_miss_level))),
         ("pixel AUROC", figure_text(report.pixel_auroc)),
         ("pixel average precision", figure_text(report.pixel_ap)),
         ("pixel AUPRO (up to 30 %)", figure_text(report.aupro)),
@@ -182,8 +182,8 @@ def _shown(report: EvaluationReport, model: Padim, evaluation: Evaluation, path:
     decision = [
         ("threshold", summary.threshold_text(model)),
         ("promised", promised),
-        ("good parts rejected", rate_of(report.false_rejects)),
-        ("defects accepted" if band else "defects missed", rate_of(report.misses)),
+        ("false rejects (overkill)", rate_of(report.false_rejects)),
+        ("missed defects (escapes)", rate_of(report.misses)),
     ]
     if band:
         for what, counts in (("good parts", report.good), ("defects", report.defects)):

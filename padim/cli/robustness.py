@@ -128,7 +128,8 @@ def _shown(found: Robustness, model: Padim, path: Path, margin: float) -> list[A
         ("scored", f"{count(found.good, 'good image')} and {count(found.defects, 'defect')}"),
         ("tolerated", f"up to {limit}, and fewer than {margin * 100:g} in 100 defects lost"),
     ]
-    tolerance = columns([("change", False), ("tolerated", False), ("what fails beyond it", False)])
+    heads = ("change", "tolerated", "95 %", "what fails beyond it")
+    tolerance = columns([(head, False) for head in heads])
     table = columns(
         [
             *(("change", False), ("severity", False)),
@@ -138,10 +139,13 @@ def _shown(found: Robustness, model: Padim, path: Path, margin: float) -> list[A
     )
     for series in found.series:
         tolerated = series.tolerance(found.limit, margin)
+        low, high = (words(series.kind, severity or 0) for severity in (tolerated.low, tolerated.high))
+        interval = "" if tolerated.severity is None or tolerated.low is None else f"{low} to {high}"
         tolerance.add_row(
             series.kind,
             _tolerance_text(tolerated, words(series.kind, tolerated.severity or 0)),
-            tolerated.why,
+            interval,
+            "; ".join(text for text in (tolerated.why, tolerated.note) if text),
         )
         for severity, rejects, caught in zip(
             series.severities, series.false_rejects, series.caught, strict=True
@@ -156,7 +160,7 @@ def _shown(found: Robustness, model: Padim, path: Path, margin: float) -> list[A
 
 def _tolerance_text(tolerated: Tolerance, text: str) -> str:
     if tolerated.severity is None:
-        return "–"
+        return "[yellow]too few to say[/]" if tolerated.why.startswith("too few") else "–"
     if tolerated.severity == 0:
         return "[yellow]not even the mildest change tested[/]"
     return f"[bold]{text}[/]" + (" or more" if tolerated.at_least else "")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -72,6 +72,13 @@ def score(
             "not count.",
         ),
     ] = False,
+    csv_form: Annotated[
+        Literal["comma", "semicolon"],
+        typer.Option(
+            "--csv",
+            help="Form of results.csv: comma with decimal points, or semicolon with decimal commas.",
+        ),
+    ] = "comma",
     percentile: options.Percentile = None,
     threshold: options.Threshold = None,
     min_area: options.MinArea = None,
@@ -89,6 +96,7 @@ def score(
     results, which are marked as interrupted.
     """
     from padim.analysis.fit_overlap import marked
+    from padim.analysis.other_product import Strangers
     from padim.data.account import FileAccount, nothing_to_read
     from padim.data.opening import open_source
     from padim.model import Padim
@@ -110,7 +118,7 @@ def score(
         raise nothing_to_read(str(images), source, "give a folder or a zip with images to score")
     shown_side = panel_side if panels else 0
     shared = {
-        **model_columns(model, path.resolve().name, identity),
+        **model_columns(model, path.resolve().name, identity, identity, level),
         "backbone": model.config.backbone,
         "random_weights": summary.is_random(model),
     }
@@ -136,7 +144,7 @@ def score(
         unreadable: list[ImageError] = []
         worst: list[dict[str, Any]] = []
         stop = exits.enter_context(Stop(terminal))
-        results = exits.enter_context(Results(output, shared, header, journal))
+        results = exits.enter_context(Results(output, shared, header, journal, csv_form=csv_form))
         try:
             with terminal.progress() as progress:
                 for row in _rows(model, pending, results, output, shown_side, masks, size, stop):
@@ -158,6 +166,8 @@ def score(
     if pending.n_reused:
         terminal.note(f"{count(pending.n_reused, 'image')} scored before: results reused")
     _show_results(terminal, results, worst, output)
+    if text := Strangers(tuple(pending.strangers), pending.judged).sentence:
+        terminal.warn(text)
     if results.lost:
         terminal.note(f"the part was not found in {count(results.lost, 'image')}; the column lost says why")
     if results.noted:
@@ -194,9 +204,10 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of every file, after its panel and mask are written and ``results`` has the row."""
     from padim.analysis.fit_overlap import KnownImages
+    from padim.analysis.other_product import is_stranger, stranger_limit
     from padim.output.results import decision_document, place_of
 
-    known = KnownImages.of(model)
+    known, limit = KnownImages.of(model), stranger_limit(model)
 
     def rows_without_scoring() -> Iterator[dict[str, Any]]:
         for order, row in pending.unusable():
@@ -227,6 +238,9 @@ def _rows(
             file.stem, file.content, scored, decision, output, panel_side, masks, model.config.bit_depth
         )
         results.add(row, file.order)
+        pending.judged += 1
+        if is_stranger(scored, limit):
+            pending.strangers.append(scored.name)
         yield row
     yield from rows_without_scoring()
 
@@ -271,7 +285,8 @@ class _PendingFiles:
         self._order = self._reported = 0
         self._unusable: list[tuple[int, dict[str, Any]]] = []
         self._reused: list[tuple[int, int]] = []
-        self.n_reused = 0
+        self.n_reused = self.judged = 0
+        self.strangers: list[str] = []
         self.failed: list[ImageError] = []
 
     def __len__(self) -> int:

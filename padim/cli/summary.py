@@ -11,6 +11,7 @@ from padim.output import to_json
 from padim.text import count, megabytes, size
 
 if TYPE_CHECKING:
+    from padim.analysis.resolution import Resolution
     from padim.config import PadimConfig
     from padim.model import Padim
 
@@ -185,9 +186,14 @@ def resolution_rows(model: Padim) -> Facts:
     found = model_resolution(model)
     return [
         ("map pixel", found.map_pixel_text),
+        ("smallest region", _region_text(found, model.config.min_area)),
         ("smallest defect", f"{found.smallest_text}, if it differs clearly"),
         *(("warning", f"[yellow]{escape(warning)}[/]") for warning in found.warnings),
     ]
+
+
+def _region_text(found: Resolution, min_area: int) -> str:
+    return f"{min_area:,} px² of the map, {found.region_text(min_area)}"
 
 
 def is_random(model: Padim) -> bool:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.special import betaincinv
 
 from padim.decision.basis import Basis
-from padim.text import count, in_hundred
+from padim.decision.promise import promise
 
 Levels = npt.NDArray[np.integer]
 
@@ -99,11 +99,8 @@ class FalseRejectRate:
 
     @property
     def sentence(self) -> str:
-        """Sentence such as "About 5 in 100 good parts; at most 12 in 100 with 95 % confidence; ..."."""
-        return (
-            f"About {in_hundred(self.expected)} good parts; at most {in_hundred(self.upper, up=True)} "
-            f"with 95 % confidence; judged from {count(self.n, 'part')}."
-        )
+        """What it promises, such as "Expected false rejects (overkill) 5 %, at most 12 % with ..."."""
+        return promise(self)
 
 
 def to_permille(percentile: float) -> int:

@@ -16,7 +16,7 @@ from padim.decision.anomaly_map import Quantizer
 from padim.decision.calibration import FalseRejectRate
 from padim.decision.guard_band import VerdictLimits
 from padim.decision.part_scores import PartScores
-from padim.text import count, in_hundred
+from padim.decision.promise import promise, promise_by_verdict
 
 __all__ = ["VerdictCounts", "VerdictRates", "count_verdicts", "verdict_rates"]
 
@@ -81,19 +81,14 @@ class VerdictRates:
 
     @property
     def sentence(self) -> str:
-        """Sentence on the rates; with a guard band it names both and the limit that each speaks of.
-
-        For example "About 3 in 100 good parts rejected (above 12.40), at most 9 in 100 with 95 % confidence;
-        about 8 in 100 rejected or in review (above 9.80), at most 16 in 100; judged from 60 parts."
-        """
+        """What the threshold promises; with a guard band it names both limits (:mod:`.promise`)."""
         if not self.has_review:
-            return self.rejected.sentence
-        rejected, not_accepted = self.rejected, self.not_accepted
-        return (
-            f"About {in_hundred(rejected.expected)} good parts rejected (above {self.reject_above:.2f}), at "
-            f"most {in_hundred(rejected.upper, up=True)} with 95 % confidence; about "
-            f"{in_hundred(not_accepted.expected)} rejected or in review (above {self.review_above:.2f}), at "
-            f"most {in_hundred(not_accepted.upper, up=True)}; judged from {count(rejected.n, 'part')}."
+            return promise(self.rejected)
+        return promise_by_verdict(
+            self.rejected,
+            self.not_accepted,
+            review_above=self.review_above,
+            reject_above=self.reject_above,
         )
 
 

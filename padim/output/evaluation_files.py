@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from padim.analysis.scored_dataset import ScoredDataset
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from padim.model import Padim
 
 __all__ = ["FIGURES", "figures_csv", "images_csv"]
+
+IMAGE_COLUMNS = (
+    *("name", "kind", "score", "threshold", "above_threshold", "verdict"),
+    *("score_over_threshold", "review_above", "reject_above", "scoring_identity", "written_at"),
+    *("error", "file"),
+)
+"""Columns of :func:`images_csv`."""
 
 FIGURES = (
     "image_auroc",
@@ -92,17 +100,21 @@ def images_csv(found: ScoredDataset, model: Padim, level: int | None) -> bytes:
         The file's bytes, UTF-8 with a byte order mark.
     """
     lines: list[Iterable[object]] = []
-    lines.append(("name", "kind", "score", "threshold", "above_threshold", "verdict", "error", "file"))
+    lines.append(IMAGE_COLUMNS)
     value = model.state.fitted.quantizer.to_value
+    about = (model.state.identity, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     area = model.config.min_area
     for image in found.images:
         score = image.score(model, area)
-        at: tuple[str, ...] = ("", "", "")
+        at: tuple[str, ...] = ("", "", "", "", "", "")
         if level is not None:
             above = "yes" if score > level else "no"
-            at = (f"{value(level):.6g}", above, image.verdict(model, level, area))
-        lines.append((image.name, image.kind, f"{value(score):.6g}", *at, "", results.USED))
+            limits = model.verdict_limits(level)
+            band = (f"{value(max(0, end)):.6g}" for end in (limits.accept_up_to, limits.reject_above))
+            ratio = f"{score / level:.6g}" if level else ""
+            at = (f"{value(level):.6g}", above, image.verdict(model, level, area), ratio, *band)
+        lines.append((image.name, image.kind, f"{value(score):.6g}", *at, *about, "", results.USED))
     account = found.evaluation.account
     for row in results.unused_rows(account.refused, account.passed_over):
-        lines.append((row["name"], "", "", "", "", "", row["error"], row["file"]))
+        lines.append((row["name"], *[""] * (len(IMAGE_COLUMNS) - 3), row["error"], row["file"]))
     return results.csv_file(lines)

@@ -31,6 +31,7 @@ def results_csv(
     *,
     name: str,
     identity: str,
+    revision: str,
     level: int | None,
     refused: Iterable[ImageError] = (),
     passed_over: Iterable[PassedOver] = (),
@@ -42,6 +43,7 @@ def results_csv(
         model: the model that scored them.
         name: the model's name.
         identity: the model's id.
+        revision: the seal of the saved model.
         level: the threshold as a level; None leaves the verdict columns empty.
         refused: files that could not be used; each gets a line after the images, with the reason.
         passed_over: files that are no images of the user's; each gets a last line, with the reason.
@@ -50,7 +52,8 @@ def results_csv(
         The file's bytes, UTF-8 with the byte order mark that spreadsheets need to recognize it.
     """
     area = model.config.min_area
-    shared = {**results.model_columns(model, name, identity), "random_weights": model.network.random_weights}
+    columns = results.model_columns(model, name, identity, revision, level)
+    shared = {**columns, "random_weights": model.network.random_weights}
     known = KnownImages.of(model)
     lines = [results.csv_line(CSV_COLUMNS)]
     for image in images:
@@ -70,6 +73,7 @@ def results_csv(
             in_fit=known.in_fit(image),
             place=results.place_of(model, image),
             pixel_size_mm=model.config.pixel_size_mm,
+            scored_at=image.scored_at,
         )
         lines.append(
             results.csv_line(results.csv_cells({**facts, **shared, "file": results.USED}, CSV_COLUMNS))

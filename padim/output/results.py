@@ -7,19 +7,19 @@ command line have additional ones.
 from __future__ import annotations
 
 import codecs
-import csv
 import json
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from io import StringIO
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
 from padim.analysis.fit_overlap import IN_FIT
+from padim.output.csv_form import CsvForm, form_line
 from padim.output.scoring_journal import Journal
 from padim.storage.atomic import write_atomic
 
@@ -67,6 +67,10 @@ CSV_COLUMNS = (
     "largest_region_width_mm",
     "largest_region_height_mm",
     "largest_region_area_mm2",
+    "scored_at",
+    "model_revision",
+    "review_above",
+    "reject_above",
 )
 # Additional columns in the CSV of the command line, after the others.
 MORE_COLUMNS = ("error", "panel", "mask", "backbone", "random_weights", "regions_json", "file")
@@ -87,6 +91,7 @@ def decision_document(
     in_fit: bool,
     place: Mapping[str, Any] | None = None,
     pixel_size_mm: float | None = None,
+    scored_at: datetime | None = None,
 ) -> dict[str, Any]:
     """Build the row of one image, with scores in map units and regions in image pixels.
 
@@ -104,6 +109,7 @@ def decision_document(
         in_fit: whether the model was fitted on the image, so that it scores it lower than a new one.
         place: where the part lies, see :func:`place_of`; None for models that do not locate it.
         pixel_size_mm: side of a pixel of the image in mm, for lengths and areas in mm; None: not known.
+        scored_at: when the image was scored; default: now.
 
     Returns:
         The row as plain JSON.
@@ -123,6 +129,7 @@ def decision_document(
         "sha256": sha256,
         "notes": [*notes, *([IN_FIT] if in_fit else [])],
         "in_fit": in_fit,
+        "scored_at": f"{(scored_at or datetime.now(UTC)).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         **(place or {}),
     }
     if pixel_size_mm is not None and row.get("shift") is not None:
@@ -210,13 +217,26 @@ def unused_rows(refused: Iterable[ImageError], passed_over: Iterable[PassedOver]
         yield {"name": one.name, "error": one.reason, "file": PASSED_OVER}
 
 
-def model_columns(model: Padim, name: str, identity: str) -> dict[str, Any]:
-    """Build the columns that are the same for all rows of one run: model, id and settings."""
+def model_columns(model: Padim, name: str, identity: str, revision: str, level: int | None) -> dict[str, Any]:
+    """Build the columns that are the same for all rows of one run: the model, its state and its settings.
+
+    Args:
+        model: the model.
+        name, identity: its name and id.
+        revision: the seal of the saved model, which every saved change of it changes.
+        level: the threshold as a level; None leaves ``review_above`` and ``reject_above`` empty. With a guard
+            band these are its ends in map units, without one both are the threshold.
+    """
+    to_value = model.state.fitted.quantizer.to_value
+    limits = None if level is None else model.verdict_limits(level)
     return {
         "model": name,
         "model_id": identity,
         "min_area": model.config.min_area,
         "scoring_identity": model.state.identity,
+        "model_revision": revision,
+        "review_above": None if limits is None else _short(to_value(max(0, limits.accept_up_to))),
+        "reject_above": None if limits is None else _short(to_value(limits.reject_above)),
         "pixel_size_mm": model.config.pixel_size_mm,
     }
 
@@ -236,11 +256,9 @@ def csv_cells(row: Mapping[str, Any], columns: tuple[str, ...] = CSV_COLUMNS) ->
     return [_cell(known.get(column)) for column in columns]
 
 
-def csv_line(cells: Iterable[object]) -> str:
+def csv_line(cells: Iterable[object], form: CsvForm = "comma") -> str:
     """Format one line of CSV, with text escaped by :func:`spelt`; used for all CSV files of the program."""
-    out = StringIO()
-    csv.writer(out).writerow([spelt(cell) if isinstance(cell, str) else cell for cell in cells])
-    return out.getvalue()
+    return form_line([spelt(cell) if isinstance(cell, str) else cell for cell in cells], form)
 
 
 def csv_file(lines: Iterable[Iterable[object]]) -> bytes:
@@ -347,6 +365,8 @@ class Results:
         shared: Mapping[str, Any],
         about: Mapping[str, Any],
         journal: Journal | None = None,
+        *,
+        csv_form: CsvForm = "comma",
     ) -> None:
         """
         Args:
@@ -354,6 +374,7 @@ class Results:
             shared: columns that are the same in every row.
             about: values at the top of the JSON.
             journal: the journal of the scoring, which may be a resumed one; default: a new journal.
+            csv_form: the form of results.csv.
         """
         self.folder = folder
         self.counts: Counter[str] = Counter()
@@ -365,6 +386,7 @@ class Results:
         self._shared = dict(shared)
         self._about = dict(about)
         self._journal = journal
+        self._form = csv_form
         # Of each row: its position among the images, and its byte offset in the journal.
         self._positions: list[tuple[int, int]] = []
 
@@ -435,17 +457,17 @@ class Results:
     def _write_csv(self, file: BinaryIO) -> None:
         # File names may contain undecodable bytes, which must not end the run: hence "replace".
         columns = (*CSV_COLUMNS, *MORE_COLUMNS)
-        file.write(codecs.BOM_UTF8 + csv_line(columns).encode("utf-8", "replace"))
+        file.write(codecs.BOM_UTF8 + csv_line(columns, self._form).encode("utf-8", "replace"))
         for row in self._rows():
             became = REFUSED if row.get("error") else USED
             cells = csv_cells({**row, **self._shared, "file": became}, columns)
-            file.write(csv_line(cells).encode("utf-8", "replace"))
+            file.write(csv_line(cells, self._form).encode("utf-8", "replace"))
         for row in unused_rows((), self.passed_over):
-            file.write(csv_line(csv_cells(row, columns)).encode("utf-8", "replace"))
+            file.write(csv_line(csv_cells(row, columns), self._form).encode("utf-8", "replace"))
         if self.interrupted is not None:
             # A CSV has no header for this, so the mark is a last row without name and verdict.
             last = {"name": "", "error": f"interrupted: {self.interrupted}"}
-            file.write(csv_line(csv_cells(last, columns)).encode("utf-8", "replace"))
+            file.write(csv_line(csv_cells(last, columns), self._form).encode("utf-8", "replace"))
 
     def _write_json(self, file: BinaryIO) -> None:
         head = json.dumps(self._about, indent=1, ensure_ascii=False).removesuffix("}").rstrip()

@@ -173,7 +173,7 @@ def test_a_good_part_kept_out_is_counted_and_said_to_be_in_the_calibration(
     assert [known.status(normal) for normal in model.normals_[1:5]] == ["fit", "kept_out", "not_good", "fit"]
     found = evaluate_dataset(model, dataset(tmp_path / "set", good=[*NEW, *FIT[1:4]], dent=BAD))
     assert (found.known, found.calibrated, len(found.images)) == (1, 1, len(NEW) + 2 + len(BAD))
-    assert found.overlap_notes[1].startswith("1 good part kept out of the fit took part in the calibration")
+    assert found.overlap_notes[1].startswith("1 good part excluded from the fit took part in the calibration")
 
 
 def test_a_part_of_the_fit_labeled_as_a_defect_is_named(small_model: Padim, tmp_path: Path) -> None:

@@ -292,7 +292,7 @@ def test_a_late_answer_does_not_move_the_threshold_back(
     for name in live.names():
         live.show(name)
         visitor.page.keyboard.press("d")
-    point = visitor.keyed("point-zero_false_reject").get_by_role("button", name="Try this threshold")
+    point = visitor.keyed("point-zero_false_reject").get_by_role("button", name="Select")
     point.wait_for()
     visitor.settle()
     wire.hold()

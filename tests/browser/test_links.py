@@ -25,7 +25,7 @@ def server(start: Start, small_entry: Entry) -> served.Server:
         ("/fit?tab=result", "Fit", "Parts in the fit"),
         ("/region", "Fit", "False-alarm map"),
         ("/checks", "Calibrate", "No guard band is in use"),
-        ("/calibrate", "Calibrate", "judged from 22 parts"),
+        ("/calibrate", "Calibrate", "from 22 parts"),
         ("/inspect", "Inspect", "Drop test images here"),
     ],
 )

@@ -229,9 +229,7 @@ def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
 
 
 def promise(model: Padim, level: int) -> str:
-    return model.state.false_rejects(level, model.config.min_area).sentence.replace(
-        "good parts;", "good parts rejected;"
-    )
+    return model.state.false_rejects(level, model.config.min_area).sentence
 
 
 def see_caught(live: Live, scored: list[Prediction], level: int) -> None:

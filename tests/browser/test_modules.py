@@ -147,13 +147,11 @@ def test_changed_files_have_other_urls(
     calibrating(visitor, small_entry)
     before = loaded.files("viewer")
     words = tmp_path / "ui" / "components" / "modules" / "viewer" / "words.js"
-    words.write_text(
-        words.read_text("utf-8").replace("good parts rejected;", "good parts thrown away;"), "utf-8"
-    )
+    words.write_text(words.read_text("utf-8").replace("Expected false rejects", "Expected waste"), "utf-8")
     loaded.answers.clear()
     visitor.page.reload()
     Live(visitor).ready()
-    visitor.main.locator(".promise").get_by_text("good parts thrown away;").wait_for()
+    visitor.main.locator(".promise").get_by_text("Expected waste").wait_for()
     after = loaded.files("viewer")
     assert set(after) == set(before)
     assert {*after.values()}.isdisjoint(before.values())

@@ -186,7 +186,7 @@ def test_drawing_undoing_and_saving(
     sent = wire.sent
     editor.visitor.button("Discard the draft").click()
     wire.wait_answered(sent + 1)
-    editor.visitor.button("Score everywhere").click()
+    editor.visitor.button("Inspect the whole image").click()
     question = editor.visitor.keyed("region-remove").get_by_role("button")
     question.wait_for()
     asked = question.element_handle()

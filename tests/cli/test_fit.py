@@ -45,7 +45,7 @@ def test_a_fit_is_the_engines(run: Run, good: Path, tmp_path: Path, small_model:
     assert done.code == 0, done.err
     same(Padim.load(tmp_path / "m"), small_model)
     assert "22 parts, 22 images" in done.out
-    assert "About 4 in 100 good parts; at most" in done.out
+    assert "Expected false rejects (overkill) 4 %, at most" in done.out
     assert done.out.index("memory") < done.out.index("Fitted and saved")
     assert sorted(place.name for place in tmp_path.iterdir()) == ["m"]
 

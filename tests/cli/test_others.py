@@ -33,7 +33,7 @@ def test_info_of_a_model(run: Run, saved_model: Path, small_model: Padim) -> Non
     )
     assert document["provider"] == "cpu"
     done = run("info", saved_model)
-    for words in ("network", "good parts", "threshold", "About", "runs on", "size"):
+    for words in ("network", "good parts", "threshold", "Expected", "runs on", "size"):
         assert words in done.out
 
 

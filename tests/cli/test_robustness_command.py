@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,7 @@ def test_the_document_holds_the_engines_counts(
         assert [rate["count"] for rate in change["caught"]] == [rate.count for rate in series.caught]
         assert set(change["caught_by_defect"]) == {"chip", "scratch"}
         tolerated = series.tolerance(found.limit, 0.3)
-        assert change["tolerance"] == {
-            "severity": tolerated.severity,
-            "at_least": tolerated.at_least,
-            "why": tolerated.why,
-        }
+        assert change["tolerance"] == asdict(tolerated)
 
 
 def test_people_get_tables(run: Run, labeled: Path, saved_model: Path) -> None:

@@ -131,5 +131,6 @@ def test_the_upper_bound_leaves_one_in_twenty_below_its_count() -> None:
 def test_a_rate_as_a_sentence() -> None:
     rate = FalseRejectRate(above=1, n=40, expected=2 / 41, upper=0.1134)
     assert rate.sentence == (
-        "About 5 in 100 good parts; at most 12 in 100 with 95 % confidence; judged from 40 parts."
+        "Expected false rejects (overkill) 5 %, at most 12 % with 95 % confidence, from 40 parts; "
+        "in this sample 1 of 40."
     )

@@ -63,6 +63,7 @@ def test_the_sentence_names_both_shares_and_their_limits() -> None:
     limits = verdict_limits(15, Guard(1.0, 1.0, 1, 2, 1), QUANTIZER)  # 4 levels on either side
     rates = verdict_rates(np.arange(24), limits, QUANTIZER)
     assert rates.sentence == (
-        "About 20 in 100 good parts rejected (above 5.25), at most 35 in 100 with 95 % confidence; about "
-        "56 in 100 rejected or in review (above 3.00), at most 72 in 100; judged from 24 parts."
+        "Expected false rejects (overkill, above 5.25) 20 %, at most 35 % with 95 % confidence, from 24 "
+        "parts; in this sample 4 of 24. Review: about 40 in 100 good parts go to a person, in this sample "
+        "9 of 24; rejected or in review (above 3.00) 56 %, at most 72 %."
     )

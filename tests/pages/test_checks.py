@@ -268,12 +268,12 @@ def test_another_light_breaks_it_and_the_parts_join_the_fit(add_model: AddModel,
     page = drop(Session("second-session", model=entry.id), "second", BRIGHT)
     rejected = [scored.name for scored in model.predict(BRIGHT) if model.decide(scored).rejected]
     assert len(rejected) > 3  # otherwise this would test nothing
-    assert "More good parts are rejected than promised." in page.text
+    assert "More false rejects than expected." in page.text
     assert all(f'title="{name}"' in page.text for name in rejected)
     page.click("checks-second-fit")
     assert "6 images added" in page.text
     assert "the list was cleared" in page.text
-    assert "rejected than promised" not in page.text  # of a model that contains them
+    assert "false rejects than expected" not in page.text  # of a model that contains them
     joined = Workspace(home).open(entry.id)
     assert [normal.name for normal in joined.normals_][-6:] == [name for name, _ in BRIGHT]
     # Another day starts afresh.

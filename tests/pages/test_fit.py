@@ -53,7 +53,7 @@ def test_uploads_become_a_model_in_use(home: Path) -> None:
     assert [n.name for n in model.normals_] == [name for name, _ in GOOD]
     assert model.config.input_size == 128
     assert model.config.n_features == 10
-    assert "Held-out scores" in page.text
+    assert "Scores of good parts" in page.text
     assert "About" in page.text
     assert "good parts; at most" in page.text
 
@@ -331,7 +331,7 @@ def test_deleted_features_end_exclusion_but_not_the_model(add_model: AddModel, h
     page.click("fit-delete-features")
     assert not Workspace(home).open(entry.id).working_set.has_features
     assert "They were deleted" in page.text
-    assert "Held-out scores" in page.text
+    assert "Scores of good parts" in page.text
 
 
 def normals_of(model_id: str) -> Session:

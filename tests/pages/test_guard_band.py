@@ -129,14 +129,14 @@ def test_evaluate_counts_alike_in_shell_page_and_files(guarded: tuple[Entry, Pad
     # The page.
     page = Session("evaluate", model=entry.id).upload([("set.zip", packed(root))])
     assert page.app.segmented_control(key="evaluate-cell").options == [
-        f"Good, rejected: {counts['good']['reject']}",
+        f"False rejects: {counts['good']['reject']}",
         f"Good, in review: {counts['good']['review']}",
-        f"Defect, accepted: {counts['defects']['accept']}",
+        f"Missed defects: {counts['defects']['accept']}",
         f"Defect, in review: {counts['defects']['review']}",
         f"Defect, rejected: {counts['defects']['reject']}",
         f"Good, accepted: {counts['good']['accept']}",
     ]
-    assert f"Good parts rejected {counts['good']['reject']} of 12" in page.text
+    assert f"False rejects (overkill) {counts['good']['reject']} of 12" in page.text
     assert f"defects accepted {counts['defects']['accept']} of 12" in page.text
     # Its files.
     from padim.analysis.scored_dataset import score_dataset
@@ -184,7 +184,7 @@ def test_inspect_and_score_name_the_same_verdicts(guarded: tuple[Entry, Padim, P
         for one in model.predict(open_dataset(root))
     ]
     level = model.threshold_level
-    lines = lines_of(results_csv(scored, model, name="m", identity="i", level=level))
+    lines = lines_of(results_csv(scored, model, name="m", identity="i", revision="r", level=level))
     assert {line["name"]: line["verdict"] for line in lines} == verdicts
     contents = ((one, (root / one.name).read_bytes()) for one in scored)
     with ZipFile(io.BytesIO(panels_zip(contents, model, level, colormap="inferno", opacity=0.5))) as archive:

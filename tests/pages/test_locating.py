@@ -214,7 +214,7 @@ def test_both_fits_are_compared_before_it_is_switched_on() -> None:
     page.set("radio", METHOD, "outline").click("locate-try")
     assert "Does it earn its place?" in page.text
     page.click("locate-compare")
-    assert "Good parts rejected" in page.text
+    assert "False rejects (overkill)" in page.text
     assert "an indication only" in page.text
     assert "of other settings" not in page.text
     # Labelled defects take the place of painted ones; those that are no defects are refused.

@@ -47,7 +47,7 @@ def test_the_good_parts_are_reviewed_and_the_training_shown(add_model: AddModel,
     entry = add_model("Another way", other)
     page = Session("fit", model=entry.id)
     page.tab("result")
-    assert "Held-out scores" in page.text
+    assert "Scores of good parts" in page.text
     labels = [expander.label for expander in page.app.expander]
     assert ("How the training went" in labels) == bool(other.state.fitted.losses)
     # Layers can be attributed only if a distance is a sum over them.

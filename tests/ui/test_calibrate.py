@@ -15,9 +15,7 @@ def test_more_parts_promise_a_tighter_bound_at_the_same_rate(n: int, more: int) 
     phrase = calibrate.outlook(rate)
     assert phrase is not None
     assert f"If {more} parts scored alike" in phrase
-    bounds = [
-        int(text.split(" in 100")[0].rsplit(" ", 1)[1]) for text in (phrase, phrase.split("would be")[1])
-    ]
+    bounds = [int(text.split(" %")[0].rsplit(" ", 1)[1]) for text in (phrase, phrase.split("would be")[1])]
     # Tighter, but never below the rate to expect itself.
     assert rate.expected * 100 <= bounds[1] < bounds[0]
 

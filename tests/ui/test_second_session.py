@@ -69,7 +69,7 @@ def test_picked_images_are_a_source_of_just_those(small_model: Padim) -> None:
 @pytest.mark.parametrize(
     ("rejected", "n", "says"),
     [
-        (12, 20, "More good parts are rejected than promised."),
+        (12, 20, "More false rejects than expected."),
         (2, 20, "no further apart than chance explains"),
         (1, 1, "1 of 1 good part is rejected"),
     ],
@@ -78,10 +78,10 @@ def test_the_verdict_in_words(rejected: int, n: int, says: str) -> None:
     held_out = np.arange(100)
     check = check_session(held_out, np.array([99] * rejected + [0] * (n - rejected)), 89)
     assert says in second_session.verdict(check)
-    assert "about 11 in 100" in second_session.verdict(check)
+    assert "11 % are expected" in second_session.verdict(check)
 
 
 def test_too_few_rejected_is_reported_as_well() -> None:
     check = check_session(np.arange(100), np.zeros(40, np.int64), 49)
-    assert "Fewer good parts are rejected than promised." in second_session.verdict(check)
+    assert "Fewer false rejects than expected." in second_session.verdict(check)
     assert "fewer than 1 in 1,000" in second_session.verdict(check)

@@ -52,7 +52,8 @@ def draw(entry: Entry, model: Padim) -> None:
     _training(model)
     if model.state.fitted.calibration == "none":
         st.warning(
-            "There is no threshold yet: held-out scores take at least 3 good parts in the fit. "
+            "There is no threshold yet: scores of good parts, each judged without itself, take at least 3 in "
+            "the fit. "
             "Add more good parts, or set a threshold by hand on the Calibrate page.",
             icon=":material/warning:",
         )
@@ -203,12 +204,16 @@ def _calibration(model: Padim) -> None:
     from padim.analysis import good_parts
 
     values, kept_out = good_parts.part_values(model)
-    st.subheader("Held-out scores")
+    limit = 0.0 if level is None else model.state.fitted.quantizer.to_value(level.level)
+    scale = limit if limit > 0 else 1.0
+    st.subheader("Scores of good parts")
+    st.caption("Each judged without itself: by the model fitted on the others.")
     st.plotly_chart(
         charts.score_histogram(
-            values,
-            threshold=None if level is None else model.state.fitted.quantizer.to_value(level.level),
-            kept_out=kept_out,
+            [value / scale for value in values],
+            threshold=None if level is None else 1.0,
+            kept_out=[value / scale for value in kept_out],
+            unit="score" if level is None else "score, as a multiple of the threshold",
         ),
         config=charts.CONFIG,
         key="fit-histogram",
@@ -220,11 +225,11 @@ def _calibration(model: Padim) -> None:
     both = good_parts.both_promises(model)
     if both is None:
         if level is not None:
-            st.markdown(f"**Good parts rejected.** {model.verdict_rates_.sentence}")
+            st.markdown(model.verdict_rates_.sentence)
         return
     st.markdown(
-        f"**Good parts rejected.** {both.all_good.sentence} This counts the "
-        f"{count(both.kept_out_parts, 'good part')} kept out of the fit.\n\n"
+        f"{both.all_good.sentence} This counts the "
+        f"{count(both.kept_out_parts, 'good part')} excluded from the fit.\n\n"
         f"Without {'it' if both.kept_out_parts == 1 else 'them'} it would read: "
         f"{both.fit_only.sentence} That holds only if such parts never come again."
     )

@@ -58,7 +58,7 @@ def _shares_of_good_parts(entry: Entry, model: Padim) -> None:
     st.caption(
         "Every good part is scored by a model without it, as always. A layer with a large share here that "
         "never shows on your defects (on the Inspect page, “Which layer saw it”) mostly adds noise.",
-        help="Mean over the images in the fit of each layer’s Shapley value of the squared held-out "
+        help="Mean over the images in the fit of each layer’s Shapley value of the squared distance "
         "distance, at up to 256 places spread over the image.",
     )
 

@@ -165,7 +165,8 @@ def _results(entry: Entry, model: Padim, found: CurveRun) -> None:
     if curve.passed_over:
         st.caption(f"{count(curve.passed_over, 'image')} passed over: good parts of the model.")
     st.html(tables.table(*learning_curve.rows(curve)))
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        downloads.csv_form()
         downloads.button(
             "Figures (CSV)",
             partial(learning_curve.figures_csv, found, entry),

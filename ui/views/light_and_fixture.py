@@ -161,8 +161,8 @@ def _tolerance(found: RobustnessRun, margin: float) -> None:
     st.caption(
         robustness.tolerated_changes(found.result, margin),
         help="A change is tolerated up to the largest severity tried at which, and at every milder one, this "
-        "holds. The counted shares are compared, not their intervals: on few images one more or less "
-        "decides.",
+        "holds. The shares are estimated as never falling with the severity. The 95 % interval is from "
+        "resampled images; where a single image would decide, no limit is stated.",
     )
     if found.result.guard is not None:
         from padim.analysis.robustness import BAND_NOTE
@@ -177,7 +177,7 @@ def _small_multiples(found: RobustnessRun, margin: float) -> None:
     st.subheader("Against severity", anchor=False)
     legend = []
     if result.good:
-        legend.append(panels.Bar("Good parts rejected", "", 0, robustness_charts.REJECTED))
+        legend.append(panels.Bar("False rejects", "", 0, robustness_charts.REJECTED))
     if result.defects:
         legend.append(panels.Bar("Defects caught", "", 0, robustness_charts.CAUGHT))
     if result.limit is not None and result.good:
@@ -228,7 +228,8 @@ def _examples(found: RobustnessRun) -> None:
 
 
 def _downloads(found: RobustnessRun, entry: Entry, margin: float) -> None:
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        downloads.csv_form()
         downloads.button(
             "Figures (CSV)",
             partial(robustness.figures_csv, found, entry),

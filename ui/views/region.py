@@ -137,7 +137,7 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
         # stays open whatever else changes; removing the region closes it.
         nothing = model.decision.roi is None
         with st.popover(
-            "Score everywhere",
+            "Inspect the whole image",
             icon=":material/select_all:",
             disabled=nothing,
             key="region-everywhere-already" if nothing else "region-everywhere",

@@ -68,7 +68,7 @@ def draw(entry: Entry) -> None:
             persist_state="session",
         )
     if source == "normals":
-        st.caption("By held-out scores: no shot of a part was in the model that scored it.")
+        st.caption("Each part judged without itself: no shot of it was in the model that scored it.")
         _band(entry, model, of_normals)
     else:
         _repeat_shots(entry, model, review)
@@ -220,7 +220,7 @@ def _band_facts(model: Padim, band: Band) -> None:
     inside = under_review(model, band.guard)
     if inside is not None:
         text += (
-            f" Of the model’s own {count(inside.of, 'good part')} (held-out), "
+            f" Of the model’s own {count(inside.of, 'good part')} (each judged without itself), "
             f"**{inside.count:,} would fall into review**"
         )
         if inside.count:

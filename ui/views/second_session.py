@@ -9,7 +9,7 @@ import streamlit as st
 from padim.errors import BusyError, ChangedSinceOpenedError
 from ui import model_changes, second_session
 from ui.app import shell
-from ui.app.text import in_hundred, multiple, share_of
+from ui.app.text import multiple, percent, share_of
 from ui.files import image_input
 from ui.jobs import watch
 from ui.reviews import unknown
@@ -105,10 +105,10 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
     low, high = clopper_pearson(verdicts.reject, n)
     facts = [
         ("Parts", f"{n:,}" if n == found.images else f"{n:,}, in {found.images:,} images"),
-        ("Rejected in this session (95 % interval)", share_of(verdicts.reject, n, low, high)),
+        ("False rejects in this session (95 % interval)", share_of(verdicts.reject, n, low, high)),
     ]
     if check is not None:
-        facts.append(("Promised rejected, leave-one-out", f"about {in_hundred(check.expected)}"))
+        facts.append(("Expected false rejects, from the good parts of the fit", percent(check.expected)))
     if model.decision.guard is not None:
         facts.append(("In review, within the guard band", f"{verdicts.review:,} of {n:,}"))
     facts.append(("Threshold in use", f"{model.state.fitted.quantizer.to_value(level):.2f}"))
@@ -119,7 +119,8 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
         )
     if check is None:
         st.warning(
-            "There is no promise to compare this with: held-out scores take at least 3 parts in the fit.",
+            "There is nothing to compare this with: scores of good parts, each judged without itself, take "
+            "at least 3 in the fit.",
             icon=":material/warning:",
         )
     elif check.disagrees is None:

@@ -30,7 +30,7 @@ def _choose_images(entry: Entry) -> None:
         entry,
         sensitivity.UPLOADER,
         "images of good parts",
-        note="Good parts that the model was **not** fitted on: new ones, or those kept out of the fit. "
+        note="Good parts that the model was **not** fitted on: new ones, or those excluded from the fit. "
         "Ten are a beginning, two dozen are plenty. Of labelled images only the good ones are used.",
         sample="Good parts that the sample’s model has not seen.",
         sample_folder=lambda part: part / "test" / "good",
@@ -169,7 +169,7 @@ def _about(found: SensitivityRun) -> None:
             text
             for number, text in (
                 (result.in_fit, "the model was fitted on"),
-                (result.not_good, "were taken out as not good"),
+                (result.not_good, "were excluded as not good"),
             )
             if number
         ]
@@ -283,7 +283,8 @@ def _examples(found: SensitivityRun, kind: DefectKind | None, unit: Unit) -> Non
 
 
 def _downloads(found: SensitivityRun, entry: Entry) -> None:
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        downloads.csv_form()
         downloads.button(
             "Figures (CSV)",
             partial(sensitivity.figures_csv, found, entry),

@@ -10,13 +10,13 @@ import streamlit as st
 from padim.errors import PadimError
 from ui import evaluate, measurement_page
 from ui.app import progress, shell, workspace
-from ui.app.text import count, in_hundred
+from ui.app.text import count, percent
 from ui.files import folders, uploads
 from ui.jobs import watch
-from ui.widgets import charts, downloads, file_account, folder_uses, panels
+from ui.widgets import charts, downloads, file_account, folder_uses, panels, tables
 
 if TYPE_CHECKING:
-    from padim.analysis.scored_dataset import Outcome
+    from padim.analysis.scored_dataset import LabeledScore, Outcome
     from padim.model import Padim
     from padim.storage.model_folders import Entry
     from ui.evaluate import Evaluated
@@ -92,7 +92,7 @@ def _on_server(entry: Entry, model: Padim) -> bool:
 # -- results ---------------------------------------------------------------------------------------------
 
 
-def _about(found: Evaluated) -> None:
+def _about(found: Evaluated, model: Padim) -> None:
     evaluation = found.scored.evaluation
     kinds = evaluation.kinds
     good = sum(item.good for item in found.scored.images)
@@ -111,6 +111,7 @@ def _about(found: Evaluated) -> None:
     )
     for note in evaluation.overlap_notes:
         st.warning(panels.plain(note), icon=":material/warning:")
+    panels.strangers(model, found.scored.images)
     folder_uses.draw(evaluation.folders, evaluation.mask_account)
     file_account.draw(evaluation.failed, evaluation.passed_over)
 
@@ -257,7 +258,7 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
     chosen: Outcome = st.segmented_control(
         "Images",
         list(cells),
-        format_func=lambda cell: f"{evaluate.CELLS[cell]}: {len(cells[cell]):,}",
+        format_func=lambda cell: evaluate.cell_text(cell, len(cells[cell])),
         default=next((cell for cell in cells if cells[cell]), "passed"),
         required=True,
         wrap=True,
@@ -267,10 +268,10 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
     )
     report = found.scored.report(model, level)
     wrong = [
-        f"{what} {rate.count} of {rate.of} ({in_hundred(rate.share)})"
+        f"{what} {rate.count} of {rate.of} ({percent(rate.share)})"
         for what, rate in (
-            ("good parts rejected", report.false_rejects),
-            ("defects accepted" if band else "defects missed", report.misses),
+            ("false rejects (overkill)", report.false_rejects),
+            ("missed defects (escapes)", report.misses),
         )
         if rate.of
     ]
@@ -280,7 +281,9 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
         )
     text = ", ".join(wrong)
     st.caption(f"{text[:1].upper()}{text[1:]}. The threshold is set on the Calibrate page.")
-    pairs = cells[chosen]
+    if report.kinds:
+        st.html(tables.table(*evaluate.errors_by_type(report)))
+    pairs = _of_type(cells[chosen])
     if text := evaluate.checks_text(pairs, model, level):
         st.caption(f":material/my_location: {text}")
         show: evaluate.ChecksShown = st.segmented_control(
@@ -300,7 +303,8 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
         return
     st.html(
         panels.gallery(
-            evaluate.thumbs(pairs, model, level), more=len(pairs) - min(len(pairs), evaluate.GALLERY_SIZE)
+            evaluate.thumbs(pairs, model, level, chosen),
+            more=len(pairs) - min(len(pairs), evaluate.GALLERY_SIZE),
         )
     )
     worst = {
@@ -314,10 +318,30 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
     st.caption(worst[chosen])
 
 
+def _of_type(pairs: list[tuple[LabeledScore, int]]) -> list[tuple[LabeledScore, int]]:
+    """Let the user choose one type of defect, where there are several; return the images of that type."""
+    types = sorted({image.kind for image, _ in pairs} - {"good"})
+    if len(types) < 2:
+        return pairs
+    chosen = st.selectbox(
+        "Defect type",
+        ["", *types],
+        format_func=lambda name: (
+            f"{name}: {sum(one.kind == name for one, _ in pairs):,}" if name else "All types"
+        ),
+        key="evaluate-type",
+        persist_state="session",
+        width=240,
+        label_visibility="collapsed",
+    )
+    return [pair for pair in pairs if not chosen or pair[0].kind == chosen]
+
+
 def _downloads(found: Evaluated, entry: Entry, model: Padim, level: int | None) -> None:
     from padim.output import evaluation_files
 
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        downloads.csv_form()
         downloads.button(
             "Figures (CSV)",
             partial(
@@ -348,7 +372,7 @@ def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
         st.rerun()
     level = None if model.current_threshold is None else model.current_threshold.level
     with st.container():
-        _about(found)
+        _about(found, model)
     with st.container(key="evaluate-halves"):
         left, right = st.columns([5, 6], gap="large")
     with left:

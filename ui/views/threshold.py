@@ -35,7 +35,7 @@ _ORIGINS: dict[KnownLabel, str] = {
 }
 _POINTS = {
     "best_f1": ("Best F1", "The best balance of defects found and good parts spared, on these images."),
-    "zero_miss": ("No miss", "The highest threshold that misses none of these defects."),
+    "zero_miss": ("No missed defect", "The highest threshold that misses none of these defects."),
     "zero_false_reject": ("No false reject", "The lowest threshold that rejects none of these good parts."),
     "lowest_cost": ("Lowest cost", "The lowest cost to expect, for the costs stated above."),
 }
@@ -108,6 +108,7 @@ def _in_fit(model: Padim, review: Review) -> None:
     known, items = KnownImages.of(model), review.pile.items
     if number := sum(map(known.in_fit, items)):
         st.warning(f"Of the test images, {left_out(number, len(items))}.", icon=":material/warning:")
+    panels.strangers(model, items)
 
 
 def _problems(model: Padim, review: Review) -> None:
@@ -157,7 +158,7 @@ def _costs() -> Costs | None:
 
     with st.container(horizontal=True, vertical_alignment="bottom", key="calibrate-costs"):
         miss = st.number_input(
-            "Cost of a miss",
+            "Cost of a missed defect",
             min_value=0.0,
             value=100.0,
             key="calibrate-cost-miss",
@@ -198,11 +199,11 @@ def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft, foun
     facts = [
         ("Threshold", f"{value:.2f}"),
         (
-            "Defects up to it" if band else "Missed defects",
+            "Defects up to it" if band else "Missed defects (escapes)",
             share_of(point.misses.count, point.misses.of, point.misses.low, point.misses.high),
         ),
         (
-            "Good parts above it" if band else "False rejects",
+            "Good parts above it" if band else "False rejects (overkill)",
             share_of(
                 point.false_rejects.count,
                 point.false_rejects.of,
@@ -222,7 +223,7 @@ def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft, foun
         st.html(panels.facts(facts))
         current = calibrate.same(model, draft, calibrate.draft_at(model, point.level, draft.min_area))
         st.button(
-            "Being tried" if current else "Try this threshold",
+            "Selected" if current else "Select",
             key=f"try-{point.kind}",
             disabled=current,
             on_click=calibrate.set_draft,
@@ -234,11 +235,11 @@ def _points(entry: Entry, model: Padim, draft: Draft, images: list[viewing.Viewe
     found = calibrate.known(entry, model, images, draft.min_area)
     for index in found.doubted:
         _doubted(entry, model, index)
-    st.subheader("Thresholds worth trying")
+    st.subheader("Suggested thresholds")
     if not len(found.defect):
         st.caption(
             "They need defects: add images of defects above, or label images as defects. With good parts "
-            "and defects there are four, each with what it misses and what it rejects in vain."
+            "and defects there are four, each with its missed defects and its false rejects."
         )
         return
     if not len(found.good):
@@ -264,13 +265,13 @@ def _doubted(entry: Entry, model: Padim, index: int) -> None:
     name = panels.plain(model.normals_[index].name)
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"doubted-{index}"):
         st.markdown(f"**{name}** is here as a good part, and was labelled as a defect.")
-        if st.button("Take it out of the fit", key=f"doubted-out-{index}"):
+        if st.button("Exclude from the fit", key=f"doubted-out-{index}"):
             apply_change(
                 entry,
-                f"take {model.normals_[index].name} out of the fit",
+                f"exclude {model.normals_[index].name} from the fit",
                 lambda now: normals.exclude(now, model.normals_[index].sha256, "not_good"),
-                failed="The part was not taken out.",
-                spinner="Taking the part out of the fit",
+                failed="The part was not excluded.",
+                spinner="Excluding the part from the fit",
             )
 
 
@@ -295,7 +296,7 @@ def _draw(entry: Entry, model: Padim) -> None:
     except (CalibrationError, ValueError) as error:
         shell.failure("There is no threshold yet.", error)
         # An impossible draft must not lock the page: dropping it brings the controls back.
-        if calibrate.discard_draft(entry) and st.button("Back to the threshold in use", key="calibrate-back"):
+        if calibrate.discard_draft(entry) and st.button("Revert to saved", key="calibrate-back"):
             st.rerun()
         return
     _tests(entry, model, review, draft)

@@ -63,7 +63,7 @@ def score_histogram(
     figure = go.Figure()
     for values, name, color, pattern in (
         (normals, "Good parts", GOOD, ""),
-        (kept_out, "Good, kept out of the fit", KEPT_OUT, "/"),
+        (kept_out, "Good, excluded from the fit", KEPT_OUT, "/"),
         (defects, "Defect images", DEFECT, "x"),
     ):
         if len(values):

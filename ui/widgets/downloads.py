@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from padim.output.csv_form import CSV_FORMS, CsvForm, in_form
 from padim.output.file_names import flat_name
 
 _MIME = {
@@ -15,6 +16,24 @@ _MIME = {
     "png": "image/png",
     "zip": "application/zip",
 }
+
+
+_FORM = "csv-form"
+
+
+def csv_form() -> None:
+    """Draw the choice between commas and semicolons, for all CSV files of this session."""
+    st.selectbox(
+        "CSV",
+        list(CSV_FORMS),
+        format_func=lambda form: CSV_FORMS[form],
+        key=_FORM,
+        persist_state="session",
+        label_visibility="collapsed",
+        width=165,
+        help="What separates the columns, and the decimal mark: semicolons with decimal commas for "
+        "spreadsheets set to German, French and others.",
+    )
 
 
 def button(
@@ -38,9 +57,10 @@ def button(
         disabled: whether there is nothing to download.
         help: the tooltip.
     """
+    form: CsvForm = st.session_state.get(_FORM, "comma")
     st.download_button(
         words,
-        make,
+        (lambda: in_form(make(), form)) if suffix.endswith(".csv") and form != "comma" else make,
         file_name=flat_name(name, suffix, set()),
         mime=_MIME[suffix.rpartition(".")[2]],
         on_click="ignore",

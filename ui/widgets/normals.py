@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Reason = Literal["not_good", "kept_out"]
 REASONS: dict[Reason, str] = {
     "not_good": "Not a good part",
-    "kept_out": "Good, but kept out of the fit",
+    "kept_out": "Good, but excluded from the fit",
 }
 
 
@@ -78,7 +78,7 @@ def exclude(entry: Entry, sha256: str, reason: Reason) -> None:
         sha256: hash of an image of the part.
         reason: why it is excluded.
     """
-    with workspace.edit(entry, what="taking a part out of the fit") as model:
+    with workspace.edit(entry, what="excluding a part from the fit") as model:
         model.exclude(find(model, sha256)[0], reason)
 
 

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from ui.files.media import ServedImage
 
 if TYPE_CHECKING:
+    from padim.analysis.stored_score import StoredScore
     from padim.decision.guard_band import Verdict
+    from padim.model import Padim
 
 # All characters that can start Markdown or one of Streamlit's own directives (":red[...]", "$...$").
 _MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
@@ -23,13 +25,17 @@ _MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
 
 @dataclass(frozen=True)
 class Thumb:
-    """One thumbnail of a gallery; ``note`` is plain text below the name, ``full`` opens on a click."""
+    """One thumbnail of a gallery; ``note`` is plain text below the name, ``full`` opens on a click.
+
+    ``error`` names the error that the verdict is, such as "Missed defect"; empty if it is none.
+    """
 
     image: ServedImage
     name: str
     note: str = ""
     verdict: Verdict | None = None
     full: ServedImage | None = None
+    error: str = ""
 
 
 def plain(text: str) -> str:
@@ -42,6 +48,16 @@ def literal(text: str) -> str:
     text = " ".join(text.split())
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence} {text} {fence}"
+
+
+def strangers(model: Padim, images: Sequence[StoredScore]) -> None:
+    """Warn of images that do not look like the model's parts."""
+    import streamlit as st
+
+    from padim.analysis.other_product import strangers as found_in
+
+    if text := found_in(model, images).sentence:
+        st.warning(plain(text), icon=":material/help_center:")
 
 
 def badge(verdict: Verdict) -> str:
@@ -67,10 +83,12 @@ def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> s
             image = f'<a href="{full}" target="_blank" rel="noopener" title="Open full size">{image}</a>'
         # Badge and note share a line, so that all tiles in a row have the same height.
         line = badge(thumb.verdict) if thumb.verdict else ""
+        if thumb.error:
+            line += f'<span class="pv-verdict pv-reject">{escape(thumb.error)}</span>'
         if thumb.note:
             line += f'<span title="{escape(thumb.note, quote=True)}">{escape(thumb.note)}</span>'
         note = f'<div class="pv-note">{line}</div>' if line else ""
-        kind = f" pv-is-{thumb.verdict}" if thumb.verdict else ""
+        kind = f" pv-is-{thumb.verdict}" if thumb.verdict else " pv-is-error" if thumb.error else ""
         tiles.append(
             f'<figure class="pv-tile{kind}">{image}'
             f'<figcaption><b title="{name}">{name}</b>{note}</figcaption></figure>'

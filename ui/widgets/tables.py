@@ -15,11 +15,13 @@ class Cell:
         text: the value.
         note: a smaller line below it.
         strong: whether to emphasize the value.
+        error: whether the value counts errors, and is to look like it.
     """
 
     text: str
     note: str = ""
     strong: bool = False
+    error: bool = False
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
@@ -39,5 +41,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
 
 def _cell(cell: Cell) -> str:
     text = f"<b>{escape(cell.text)}</b>" if cell.strong else escape(cell.text)
+    if cell.error:
+        text = f'<b class="pv-error">{escape(cell.text)}</b>'
     note = f"<small>{escape(cell.note)}</small>" if cell.note else ""
     return f"<td>{text}{note}</td>"

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim import text
+from padim.analysis.resolution import Resolution
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import MAX_LEVEL, Quantizer
 from padim.decision.back_projection import mask_on_original
@@ -184,6 +185,10 @@ def _joint(random: np.random.Generator, guard: Guard | None) -> dict[str, Any]:
     }
 
 
+def _resolution(per_pixel: float, mm: float | None) -> Resolution:
+    return Resolution((64 * per_pixel, 64.0), (64, 64), 1, 1.0, 1.0, 3.0, mm)
+
+
 def _words() -> dict[str, Any]:
     shares = [0.0, 1e-6, 0.0004, 0.0005, 0.00949, 0.00995, 0.01, 0.0149, 0.015, 0.0451, 0.5, 0.9951, 1.0]
     pairs = [(score, 2.0) for score in (0.0, 1.0, 1.9999, 2.0, 2.0001, 7.123)] + [(3.0, 0.0), (3.0, -1.0)]
@@ -192,6 +197,13 @@ def _words() -> dict[str, Any]:
         "in_hundred": [
             [share, up, text.in_hundred(share, up=up)] for share in shares for up in (False, True)
         ],
+        "areas": [
+            [area, per_pixel, mm, _resolution(per_pixel, mm).region_text(area)]
+            for area in (1, 8, 40, 1234)
+            for per_pixel in (0.5, 1.0, 7.3)
+            for mm in (None, 0.05)
+        ],
+        "percent": [[share, up, text.percent(share, up=up)] for share in shares for up in (False, True)],
         "multiple": [[score, threshold, text.multiple(score, threshold)] for score, threshold in pairs],
         "count": [[n, text.count(n, "part")] for n in counts],
     }

@@ -6,7 +6,7 @@
 /** @typedef {import("./message.js").Verdict} Verdict */
 /** @typedef {import("./store.js").Item} Item */
 /** @typedef {import("./store.js").Store} Store */
-/** @typedef {"all" | "changes" | Verdict} Filter */
+/** @typedef {"all" | "changes" | "false_reject" | "miss" | Verdict} Filter */
 /** @typedef {"near" | "worst" | "best" | "name" | "given"} Order */
 
 /** @type {Record<Order, string>} */
@@ -87,6 +87,9 @@ export class Arrangement {
     if (this.group !== "every" && this.store.groupOf(item) !== this.group) return false;
     if (this.filter === "all") return true;
     if (this.filter === "changes") return this.isChange(item, decision);
+    if (this.filter === "false_reject" || this.filter === "miss") {
+      return this.store.errorOf(item, decision) === this.filter;
+    }
     return this.store.verdictOf(item, decision) === this.filter;
   }
 

@@ -11,8 +11,8 @@ import { whole } from "./words.js";
 /** @type {Record<Group, string>} */
 const GROUPS = {
   normal: "Good parts in the fit",
-  kept: "Good, kept out of the fit",
-  good: "Good, tested",
+  kept: "Good parts, excluded from the fit",
+  good: "Good parts, tested",
   defect: "Defects",
   unknown: "Not labelled",
 };
@@ -22,9 +22,16 @@ const FILTERS = [
   ["reject", "Reject"],
   ["review", "Review"],
   ["accept", "Accept"],
-  ["changes", "Changes"],
+  ["false_reject", "False rejects"],
+  ["miss", "Missed defects"],
+  ["changes", "Verdict changes"],
 ];
-const CHANGES_TITLE = "Only images whose verdict would change against the threshold in use, nearest first";
+/** @type {Partial<Record<Filter, string>>} */
+const TITLES = {
+  changes: "Only images whose verdict would change against the threshold in use, nearest first",
+  false_reject: "Good parts that are rejected (overkill)",
+  miss: "Images labelled as defects that are accepted (escapes)",
+};
 
 export class Bar {
   /**
@@ -71,7 +78,7 @@ export class Bar {
   draw(decision) {
     const { store, arrangement } = this;
     /** @type {Record<Filter, number>} */
-    const counts = { all: 0, reject: 0, review: 0, accept: 0, changes: 0 };
+    const counts = { all: 0, reject: 0, review: 0, accept: 0, false_reject: 0, miss: 0, changes: 0 };
     /** @type {Set<Group>} */
     const groups = new Set();
     for (const item of store.items.values()) {
@@ -80,9 +87,11 @@ export class Bar {
       if (arrangement.group !== "every" && group !== arrangement.group) continue;
       counts.all++;
       counts[store.verdictOf(item, decision)]++;
+      const error = store.errorOf(item, decision);
+      if (error) counts[error]++;
       if (arrangement.isChange(item, decision)) counts.changes++;
     }
-    this._drawFilters(counts);
+    this._drawFilters(counts, groups);
     this._drawGroups(groups);
     this.order.disabled = arrangement.filter === "changes";
     this.nothing.hidden = arrangement.list.length > 0;
@@ -93,14 +102,20 @@ export class Bar {
         : "None of the images is of this kind.";
   }
 
-  /** @param {Record<Filter, number>} counts */
-  _drawFilters(counts) {
+  /**
+   * @param {Record<Filter, number>} counts
+   * @param {Set<Group>} groups of which there are images
+   */
+  _drawFilters(counts, groups) {
     const { band, mode } = this.store.message;
     const { filter } = this.arrangement;
     const filters = FILTERS.filter(
-      ([name]) => (name !== "review" || band) && (name !== "changes" || mode === "calibrate"),
+      ([name]) =>
+        (name !== "review" || band) &&
+        (name !== "changes" || mode === "calibrate") &&
+        (name !== "miss" || groups.has("defect")),
     );
-    const key = JSON.stringify([counts, filter, filters.length]);
+    const key = JSON.stringify([counts, filter, filters.map(([name]) => name)]);
     if (key === this._drawn) return;
     this._drawn = key;
     // The buttons stay: one of them may have the focus.
@@ -110,7 +125,8 @@ export class Bar {
       const [name, text] = filters[i];
       button.dataset.filter = name;
       button.textContent = `${text} ${whole.format(counts[name])}`;
-      button.title = name === "changes" ? CHANGES_TITLE : "";
+      button.title = TITLES[name] ?? "";
+      button.classList.toggle("errors", (name === "false_reject" || name === "miss") && counts[name] > 0);
       button.setAttribute("aria-pressed", String(name === filter));
     });
   }

@@ -16,9 +16,9 @@ export const BINS = 60;
 export const GROUP_TITLES = [
   ["unknown", "Not labelled"],
   ["defect", "Defects"],
-  ["good", "Good, tested"],
-  ["kept", "Good, kept out of the fit"],
-  ["normal", "Good parts, held out"],
+  ["good", "Good parts, tested"],
+  ["kept", "Good parts, excluded from the fit"],
+  ["normal", "Good parts, each judged without itself"],
 ];
 
 /**

@@ -5,6 +5,15 @@ import { element, find } from "../dom.js";
 import { GROUP_TITLES } from "./bins.js";
 import { whole } from "./words.js";
 
+/**
+ * The class of a cell; a count of errors looks like one.
+ *
+ * @param {boolean} wrong whether such a verdict is an error
+ * @param {number} n
+ * @param {string} name
+ */
+const error = (wrong, n, name) => (wrong && n ? `${name} error` : name);
+
 export class CountsTable {
   /** @param {HTMLTableElement} table */
   constructor(table) {
@@ -40,9 +49,9 @@ export class CountsTable {
       ...rows.map(({ group, title, accept, review, reject, n }) =>
         element("tr", { "data-kind": group },
           element("th", {}, element("i", { class: `swatch ${group}` }), title),
-          element("td", { class: "below" }, whole.format(accept)),
+          element("td", { class: error(group === "defect", accept, "below") }, whole.format(accept)),
           ...(band ? [element("td", { class: "review" }, whole.format(review))] : []),
-          element("td", { class: "above" }, whole.format(reject)),
+          element("td", { class: error(group !== "defect" && group !== "unknown", reject, "above") }, whole.format(reject)),
           element("td", { class: "share-above" }, share(reject, n)),
           ...(band ? [element("td", { class: "share-not-accepted" }, share(reject + review, n))] : []))),
     );

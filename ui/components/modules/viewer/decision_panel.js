@@ -11,7 +11,7 @@ import { NumberField } from "./fields.js";
 import { Histogram } from "./histogram.js";
 import { MAX_LEVEL } from "./levels.js";
 import { limitsOf } from "./verdicts.js";
-import { howExpected, promised, promisedByVerdict, whole } from "./words.js";
+import { areaInImage, howExpected, promised, promisedByVerdict, whole } from "./words.js";
 
 /** @typedef {import("./draft.js").Decision} Decision */
 /** @typedef {import("./message.js").Basis} Basis */
@@ -43,6 +43,7 @@ export class DecisionPanel {
     this.store = store;
     this.draft = draft;
     this.actions = actions;
+    this.areaSize = find(root, ".area-size", HTMLElement);
     this.areaSlide = find(root, ".area-slide", HTMLInputElement);
     this.undo = find(root, ".undo", HTMLButtonElement);
     this.redo = find(root, ".redo", HTMLButtonElement);
@@ -186,13 +187,16 @@ export class DecisionPanel {
     fields.percentile.fill(rate ? (percentile / 10).toFixed(1) : "", !held.n);
     fields.threshold.fill(store.quantizer.toValue(level).toFixed(2));
     // The field sets the threshold itself, around which the band lies.
-    this.shareLabel.textContent = store.message.band ? "Good parts above the threshold" : "False rejects to expect";
+    this.shareLabel.textContent = store.message.band ? "Good parts above the threshold" : "Expected false rejects";
     fields.share.fill(rate ? (100 * rate.expected).toFixed(1) : "", !held.n);
     fields.area.fill(String(minArea));
     if (this.root.activeElement !== areaSlide || !areaSlide.matches(":active")) {
       areaSlide.value = String(nearestStop(this.stops, minArea));
     }
-    areaSlide.setAttribute("aria-valuetext", `${minArea} px²`);
+    const { map_pixel_area: perPixel, pixel_mm: mm } = store.message;
+    const size = areaInImage(minArea, perPixel, mm);
+    if (this.areaSize.textContent !== size) this.areaSize.textContent = size;
+    areaSlide.setAttribute("aria-valuetext", `${minArea} px² of the map, ${size}`);
     for (const button of this.bases) {
       button.setAttribute("aria-pressed", String(button.dataset.basis === basis));
       button.disabled =
@@ -221,7 +225,7 @@ export class DecisionPanel {
         : promised(rejected)
       : store.message.held.url
         ? "Reading the good parts’ scores …"
-        : "Nothing can be promised for this threshold: held-out scores take at least 3 good parts.";
+        : "Nothing can be promised for this threshold: scores of good parts, each judged without itself, take at least 3.";
     if (this._announcement !== null) {
       spoken.textContent = [this._announcement, promise.textContent].filter(Boolean).join(" ");
       this._announcement = null;
@@ -232,6 +236,7 @@ export class DecisionPanel {
     warning.textContent =
       `${permille / 10} % asks for at least ${whole.format(partsNeeded(permille, held.lost))} good parts` +
       `${held.lost ? ", because the part was not found in some of them" : ""}; there are ` +
-      `${whole.format(held.n)}. The highest held-out score stands in for it. Fit with more, or choose a lower percentile.`;
+      `${whole.format(held.n)}. The highest score of a good part stands in for it. ` +
+      "Fit with more, or choose a lower percentile.";
   }
 }

@@ -11,7 +11,7 @@ import { SmallMap } from "./small_map.js";
 
 /** @typedef {import("./levels.js").LevelMap} LevelMap */
 /** @typedef {import("./store.js").Item} Item */
-/** @typedef {{ verdict: string, note: string, label: string | null }} TileText written on a tile */
+/** @typedef {{ verdict: string, note: string, label: string | null, error: string | null }} TileText written on a tile */
 
 /**
  * @typedef {object} Tile
@@ -194,12 +194,13 @@ export class Gallery {
  * @param {TileText} text
  */
 function write(tile, text) {
-  const { verdict, note, label } = text;
+  const { verdict, note, label, error } = text;
   const now = tile.text;
   if (now && now.verdict === verdict && now.note === note && now.label === label) return;
   tile.root.dataset.verdict = verdict;
   tile.note.textContent = note;
   tile.root.dataset.label = label ?? "";
+  tile.root.dataset.error = error ?? "";
   tile.text = text;
 }
 

@@ -3,7 +3,7 @@
 
 import { dataOf, find } from "../dom.js";
 import { shownRatio } from "./sight.js";
-import { VERDICT_WORDS } from "./verdicts.js";
+import { ERROR_WORDS, VERDICT_WORDS } from "./verdicts.js";
 import { counted, IN_FIT, multipleOf, whole } from "./words.js";
 
 /** @typedef {import("./store.js").Item} Item */
@@ -60,7 +60,9 @@ export class Headline {
     this.badge.textContent = VERDICT_WORDS[verdict];
     this.badge.dataset.verdict = verdict;
     const times = `${multipleOf(quantizer.toValue(score), quantizer.toValue(level))} threshold`;
-    const details = item.lost ? [] : [times];
+    const error = this.store.errorOf(item, decision);
+    this.badge.dataset.error = error ?? "";
+    const details = [...(error ? [ERROR_WORDS[error]] : []), ...(item.lost ? [] : [times])];
     if (verdict === "review" && !item.lost) details.push(`${score > level ? "above" : "below"} it, within repeatability`);
     details.push(...this.store.checksOf(item, level));
     if (item.in_fit) details.push(IN_FIT);

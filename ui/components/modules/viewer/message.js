@@ -82,6 +82,8 @@
  * @property {boolean} table whether they are listed in a table too
  * @property {import("./levels.js").MapSize} map_size of every level map
  * @property {number} areas the largest "smallest region" that scores are known for
+ * @property {number} map_pixel_area original pixels that a map pixel shows
+ * @property {number | null} pixel_mm side of an original pixel in mm, where it is known
  * @property {string | null} roi URL of the region of interest
  * @property {{ offset: number, step: number }} quantizer
  * @property {SentDecision} decision

@@ -7,7 +7,8 @@ import { library } from "./library.js";
 import { IN_FIT } from "./words.js";
 
 /** @typedef {import("./store.js").Item} Item */
-/** @typedef {{ verdict: string, words: string, times: string, checks: string }} LineText written in a line */
+/** What is written in a line.
+ * @typedef {{ verdict: string, words: string, times: string, checks: string, error: string | null }} LineText */
 
 /**
  * @typedef {object} Line
@@ -144,6 +145,7 @@ export class ResultTable {
     for (const { root, item, score, verdict, checks, regions } of this.lines.values()) {
       const text = this._describe(item);
       root.dataset.verdict = text.verdict;
+      root.dataset.error = text.error ?? "";
       setText(score, text.times);
       setText(verdict, text.words);
       setText(checks, text.checks);

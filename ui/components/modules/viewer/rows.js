@@ -155,6 +155,6 @@ export class ImageRows {
     if (!at) return `${text} · outside the frame`;
     const { quantizer } = this.store;
     const value = quantizer.toValue(map.levels[at.row * map.width + at.column]);
-    return `${text} · ${value.toFixed(2)} · ${multipleOf(value, quantizer.toValue(this.draft.now.level))} threshold`;
+    return `${text} · ${multipleOf(value, quantizer.toValue(this.draft.now.level))} threshold (${value.toFixed(2)})`;
   }
 }

@@ -12,7 +12,7 @@ import { Scratch } from "./paint.js";
 import { Runs } from "./regions.js";
 import { ResultTable } from "./results.js";
 import { ImageRows } from "./rows.js";
-import { VERDICT_WORDS } from "./verdicts.js";
+import { ERROR_WORDS, VERDICT_WORDS } from "./verdicts.js";
 import { IN_FIT, multipleOf } from "./words.js";
 
 /** @typedef {import("./store.js").Item} Item */
@@ -190,11 +190,12 @@ export class Screen {
   _describe(item) {
     const { store, draft } = this;
     const verdict = store.verdictOf(item, draft.now);
-    const words = VERDICT_WORDS[verdict];
+    const error = store.errorOf(item, draft.now);
+    const words = error ? `${VERDICT_WORDS[verdict]}, ${ERROR_WORDS[error]}` : VERDICT_WORDS[verdict];
     const value = store.quantizer.toValue(store.jointOf(item, draft.now.minArea));
     const times = item.lost ? "not found" : multipleOf(value, store.quantizer.toValue(draft.now.level));
     const note = [words, times, ...(item.in_fit ? [IN_FIT] : [])].join(" · ");
     const checks = store.checksOf(item, draft.now.level).join("; ");
-    return { verdict, words, times, note, checks, label: item.kept ? "kept" : item.label };
+    return { verdict, words, times, note, checks, error, label: item.kept ? "kept" : item.label };
   }
 }

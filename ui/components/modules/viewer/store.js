@@ -157,6 +157,20 @@ export class Store {
   }
 
   /**
+   * Which error a verdict is: a good part rejected, a defect accepted; null if it is none or nothing is known.
+   *
+   * @param {Item} item
+   * @param {Pick<Decision, "level" | "minArea">} decision
+   * @returns {"false_reject" | "miss" | null}
+   */
+  errorOf(item, decision) {
+    const group = this.groupOf(item);
+    const verdict = this.verdictOf(item, decision);
+    if (group === "defect") return verdict === "accept" ? "miss" : null;
+    return group !== "unknown" && verdict === "reject" ? "false_reject" : null;
+  }
+
+  /**
    * Joint levels by group: of the good parts one a part, else one an image.
    *
    * @param {number} minArea

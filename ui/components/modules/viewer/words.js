@@ -1,5 +1,5 @@
 // @ts-check
-// Numbers in words: the same sentences as padim/text.py and padim/decision/calibration.py write.
+// Numbers in words: the same sentences as padim/text.py and padim/decision/promise.py write.
 
 /** What is said beside a test image that the model was fitted on. */
 export const IN_FIT = "was in the fit";
@@ -32,19 +32,36 @@ export function inHundred(share, up = false) {
 }
 
 /**
- * The sentence that a threshold promises.
+ * A share in percent: "17 %", or "0.4 %" below one; half up, and up for a bound (padim.text.percent).
  *
- * @param {Pick<import("./calibration.js").Rate, "expected" | "upper" | "n">} rate
+ * @param {number} share
+ * @param {boolean} [up]
  */
-export function promised({ expected, upper, n }) {
+export function percent(share, up = false) {
+  const round = up ? Math.ceil : Math.round;
+  const tidy = (/** @type {number} */ x) => Number(x.toFixed(10));
+  if (share * 100 >= 0.995 || share <= 0) return `${round(tidy(share * 100))} %`;
+  return `${(Math.max(1, round(tidy(share * 1000))) / 10).toFixed(1)} %`;
+}
+
+/** @param {Pick<import("./calibration.js").Rate, "expected" | "upper">} rate */
+const shares = ({ expected, upper }) => `${percent(expected)}, at most ${percent(upper, true)} with 95 % confidence`;
+
+/**
+ * The sentence that a threshold promises (padim.decision.promise.promise).
+ *
+ * @param {import("./calibration.js").Rate} rate
+ */
+export function promised(rate) {
+  const { above, n } = rate;
   return (
-    `About ${inHundred(expected)} good parts rejected; at most ${inHundred(upper, true)} with 95 % ` +
-    `confidence; judged from ${counted(n, "part")}.`
+    `Expected false rejects (overkill) ${shares(rate)}, from ${counted(n, "part")}; ` +
+    `in this sample ${whole.format(above)} of ${whole.format(n)}.`
   );
 }
 
 /**
- * The sentence that a threshold with a guard band promises (padim.decision.verdicts.VerdictRates).
+ * The sentence that a threshold with a guard band promises (padim.decision.promise.promise_by_verdict).
  *
  * @param {import("./calibration.js").Rate} rejected the share of good parts above the band
  * @param {import("./calibration.js").Rate} notAccepted the share above its lower end
@@ -52,11 +69,37 @@ export function promised({ expected, upper, n }) {
  */
 export function promisedByVerdict(rejected, notAccepted, { rejectAbove, reviewAbove }) {
   return (
-    `About ${inHundred(rejected.expected)} good parts rejected (above ${rejectAbove.toFixed(2)}), at most ` +
-    `${inHundred(rejected.upper, true)} with 95 % confidence; about ${inHundred(notAccepted.expected)} rejected or in ` +
-    `review (above ${reviewAbove.toFixed(2)}), at most ${inHundred(notAccepted.upper, true)}; judged from ` +
-    `${counted(rejected.n, "part")}.`
+    `Expected false rejects (overkill, above ${rejectAbove.toFixed(2)}) ${shares(rejected)}, from ` +
+    `${counted(rejected.n, "part")}; in this sample ${whole.format(rejected.above)} of ${whole.format(rejected.n)}. ` +
+    `${labor(notAccepted.above - rejected.above, rejected.n)}; rejected or in review (above ` +
+    `${reviewAbove.toFixed(2)}) ${percent(notAccepted.expected)}, at most ${percent(notAccepted.upper, true)}.`
   );
+}
+
+/**
+ * The review as labor (padim.decision.promise.labor).
+ *
+ * @param {number} review good parts in review
+ * @param {number} n good parts
+ */
+export function labor(review, n) {
+  return (
+    `Review: about ${inHundred((review + 1) / (n + 1))} good parts go to a person, ` +
+    `in this sample ${whole.format(review)} of ${whole.format(n)}`
+  );
+}
+
+/**
+ * An area of the map in pixels of the image, and in mm² where their size is known (Resolution.region_text).
+ *
+ * @param {number} area map pixels
+ * @param {number} perPixel original pixels that a map pixel shows
+ * @param {number | null} mm side of an original pixel
+ */
+export function areaInImage(area, perPixel, mm) {
+  const short = (/** @type {number} */ n) => (n < 100 ? String(Number(n.toPrecision(2))) : whole.format(Math.round(n)));
+  const pixels = area * perPixel;
+  return `${short(pixels)} px² of the image${mm ? `, ${short(pixels * mm * mm)} mm²` : ""}`;
 }
 
 /**
