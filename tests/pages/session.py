@@ -128,6 +128,12 @@ class Session:
         return self.run()
 
     @property
+    def open_tab(self) -> str | None:
+        """Return the tab that the URL names."""
+        value = self.app.query_params.get("tab")
+        return value[0] if isinstance(value, list) else value
+
+    @property
     def model(self) -> str | None:
         """Return the model that the URL names."""
         value = self.app.query_params.get("model")

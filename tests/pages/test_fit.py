@@ -460,7 +460,7 @@ def test_a_calibration_out_of_date_is_shown_on_every_page_until_it_is_repaired(
     page.go("inspect")
     page.app.button(key="stale-fit").click().run()  # leads to the remedy
     page.go("fit")
-    assert page.app.query_params["tab"] == ["result"]
+    assert page.open_tab == "result"
     assert expected in page.text
     give(page, "rebuild", [*FITTED, *MORE])
     assert "The calibration is up to date." in page.text

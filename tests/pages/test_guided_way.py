@@ -22,12 +22,6 @@ def name_of(path: str, tab: str | None) -> str:
     return tab or path.rpartition("/")[2].removesuffix(".py")
 
 
-def open_tab(page: Session) -> str:
-    """The tab that the address names."""
-    value = page.app.query_params["tab"]
-    return value[0] if isinstance(value, list) else value
-
-
 def again(entry: Entry) -> Entry:
     """The model as it is saved now."""
     return Workspace(entry.path.parents[1]).get(entry.id)
@@ -57,15 +51,15 @@ def test_the_next_step_is_taken(add_model: AddModel) -> None:
     entry = add_model("Plate")
     page = Session("images", model=entry.id)
     page.click(next_step.KEY)  # another tab of the same page
-    assert open_tab(page) == "result"
+    assert page.open_tab == "result"
     page.click("next-deeper")
-    assert open_tab(page) == "region"
+    assert page.open_tab == "region"
     page.click(next_step.KEY)  # another page
-    assert open_tab(page) == "threshold"
+    assert page.open_tab == "threshold"
     assert page.model == entry.id
     assert not progress.of(entry).calibrated
     page.go("threshold").click(next_step.KEY)
-    assert open_tab(page) == "test-set"
+    assert page.open_tab == "test-set"
     assert progress.of(entry).calibrated, "a threshold that is kept is put to use"
     assert "calibrated, not validated yet" in page.text
 
@@ -78,7 +72,7 @@ def test_the_next_step_puts_a_draft_to_use(add_model: AddModel) -> None:
     page.decide(entry.id, Draft("image", 800, None, 8))
     assert page.app.button(key=next_step.KEY).label == "Next: put this draft to use, and validate it"
     page.click(next_step.KEY)
-    assert open_tab(page) == "test-set"
+    assert page.open_tab == "test-set"
     assert again(entry).manifest["config"]["min_area"] == 8
     assert progress.of(again(entry)).calibrated
 

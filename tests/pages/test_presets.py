@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from padim import Workspace
+from padim.network import registry
 from padim.presets import settings
 from tests.pages.session import Session
 from tests.pages.test_fit import GOOD
 from tests.parts import part, png
+from ui.widgets import layer_range
 
 LITE = "fit-layers-efficientnet_lite0"
 
@@ -50,6 +52,29 @@ def test_a_custom_setting_is_labelled_and_undone_by_a_preset() -> None:
     page.set("segmented_control", "fit-preset", "fine")
     assert preset(page) == "fine"
     assert not page.app.button(key="fit-go").disabled
+
+
+def test_layers_are_chosen_by_a_range_from_finest_to_coarsest() -> None:
+    page = Session("fit").upload(GOOD)
+    ends = page.app.select_slider(key=f"{LITE}-range")
+    assert tuple(ends.value) == (4, 16)
+    ends.set_range(8, 16)
+    page.run()
+    assert page.app.pills(key=LITE).value == ["blocks.4", "blocks.10"]
+    # The chips decide: a gap between them stays, and the slider shows what they span.
+    page.app.pills(key=LITE).set_value(["blocks.0", "blocks.10"])
+    page.run()
+    assert tuple(page.app.select_slider(key=f"{LITE}-range").value) == (2, 16)
+    assert page.app.pills(key=LITE).value == ["blocks.0", "blocks.10"]
+
+
+def test_a_range_takes_the_usual_layer_of_each_stride() -> None:
+    lite = registry.get("efficientnet_lite0")
+    assert layer_range.within(lite, 4, 16) == list(lite.default_layers)
+    assert layer_range.within(lite, 2, 8) == ["blocks.0", "blocks.2", "blocks.4"]
+    assert layer_range.within(lite, 32, 32) == ["blocks.15"]
+    joined = registry.get("efficientnet_lite0+resnet18")
+    assert set(layer_range.within(joined, 4, 16)) == set(joined.default_layers)
 
 
 def test_the_choice_outlives_a_visit_to_another_page() -> None:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 def draw(entry: Entry, model: Padim) -> None:
     """Draw the section for this model."""
-    from padim.network.runtime import threads
-
     file_account.draw(fit.memory().failed, fit.memory().passed_over)
     busy = _change_under_way(entry)
     in_fit = [n for n in model.normals_ if n.status == "fit"]
@@ -38,8 +36,6 @@ def draw(entry: Entry, model: Padim) -> None:
                 ("Parts are compared", located_by(model.config.align)),
                 ("Method", method_settings.titles(model.config)),
                 ("Layers in use", f"{len(model.config.active_layers)} of {len(model.config.layers)}"),
-                ("Working features on disk", _features_on_disk(model)),
-                ("Runs on", runs_on(model.network.extractor.provider, threads())),
             ]
         )
     )
@@ -236,7 +232,17 @@ def _calibration(model: Padim) -> None:
 
 
 def _features(entry: Entry, model: Padim, busy: bool) -> None:
-    with st.expander("Working features"):
+    from padim.network.runtime import threads
+
+    with st.expander("Expert: working features", key="fit-expert", icon=":material/memory:"):
+        st.html(
+            panels.facts(
+                [
+                    ("Working features on disk", _features_on_disk(model)),
+                    ("Runs on", runs_on(model.network.extractor.provider, threads())),
+                ]
+            )
+        )
         if not model.working_set.has_features:
             st.write(
                 "They were deleted. “Give the same images again”, above, brings them back; until then "

@@ -166,6 +166,8 @@ def _settings(
                 icon=":material/warning:",
             )
         _costs_and_start(survey, parts, name, config, located, running, known)
+    if config is not None:
+        _expert(config, len(survey.seen))
 
 
 def _compare(
@@ -226,18 +228,12 @@ def _costs_and_start(
 
     n_parts = len(set(parts.values()))
     if config is not None:
-        with st.container(key="fit-costs"):
-            frame = None if config.align is None else located.frame
-            sizes = survey.sizes.elements()
-            finely = resolution_of(config, sizes, frame=frame, mm_per_pixel=config.pixel_size_mm)
-            place = ("Parts are compared", located_by(config.align))
-            st.html(panels.facts([*costs.facts(config, len(survey.seen)), place, *resolution.facts(finely)]))
-            resolution.warnings(finely)
-        st.caption(
-            costs.note(config, len(survey.seen)),
-            help="The working features let you exclude images and put them back. If you delete them, the "
-            "checkpoint takes their place: with it, more good parts can still be added.",
-        )
+        frame = None if config.align is None else located.frame
+        sizes = survey.sizes.elements()
+        finely = resolution_of(config, sizes, frame=frame, mm_per_pixel=config.pixel_size_mm)
+        place = ("Parts are compared", located_by(config.align))
+        st.html(panels.facts([place, *resolution.facts(finely)]))
+        resolution.warnings(finely)
     if n_parts < 3:
         st.warning(
             f"{count(n_parts, 'part')} can show heat, but a threshold with a false-reject rate takes at "
@@ -289,3 +285,15 @@ def _costs_and_start(
             shell.failure("The fit did not start.", error)
         else:
             st.rerun()
+
+
+def _expert(config: PadimConfig, images: int) -> None:
+    """Draw what the settings take of memory and disk."""
+    with st.expander("Expert: memory and disk", key="fit-expert", icon=":material/memory:"):
+        with st.container(key="fit-costs"):
+            st.html(panels.facts(costs.facts(config, images)))
+        st.caption(
+            costs.note(config, images),
+            help="The working features let you exclude images and put them back. If you delete them, the "
+            "checkpoint takes their place: with it, more good parts can still be added.",
+        )

@@ -35,7 +35,12 @@ _RAMP = ("#8fd0bd", "#5db8ae", "#3f9fae", "#4283ad", "#5469a6", "#6c5196", "#824
 
 def sees(layer: Layer) -> str:
     """Describe a layer in plain words: "fine detail, 4 px"."""
-    return f"{_SEES.get(layer.stride, 'detail')}, {layer.stride} px"
+    return sees_at(layer.stride)
+
+
+def sees_at(stride: int) -> str:
+    """Describe what layers of a stride, in pixels, see best."""
+    return f"{_SEES.get(stride, 'detail')}, {stride} px"
 
 
 def colors(count: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
@@ -11,8 +11,7 @@ from padim import presets
 from padim.methods import catalogue
 from padim.network import backbone as backbones
 from padim.network.registry import JOIN, own_layers
-from ui.widgets import input_sizes, method_settings, networks, preset_control, resolution
-from ui.widgets.layers import sees
+from ui.widgets import input_sizes, layer_range, method_settings, networks, preset_control, resolution
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
@@ -57,9 +56,9 @@ def form(sizes: Mapping[tuple[int, int], int], located: tuple[int, int] | None =
     chosen["backbone"] = name
     # Filled in later, because its text on the weights depends on a widget further down.
     about = st.container()
-    with st.expander("Layers, input size and grid", key="fit-closely", icon=":material/tune:"):
-        chosen.update(_closeness(backbone, name, sizes if located is None else [located]))
-    picked = chosen["layers"]
+    picked = layer_range.choose(backbone, name, presets.settings("standard", name)["layers"])
+    with st.expander("Input size, grid and features", key="fit-closely", icon=":material/tune:"):
+        chosen.update(_closeness(backbone, name, picked, sizes if located is None else [located]))
     # What is cut out where the part lies has one shape, which the input size follows.
     chosen["fit"] = _shape(mixed) if located is None else "stretch"
     with st.expander("Advanced"):
@@ -71,7 +70,7 @@ def form(sizes: Mapping[tuple[int, int], int], located: tuple[int, int] | None =
         chosen["weights"] = _weights()
     with about:
         for part in backbone.parts:
-            own = own_layers(part, picked or backbone.default_layers) if backbone.joins else picked
+            own = own_layers(part, tuple(picked) or backbone.default_layers) if backbone.joins else picked
             status = networks.status(part, chosen["weights"])
             networks.panel(part, own or backbones.get(part).default_layers, status)
     config = None
@@ -104,30 +103,16 @@ def _shape(mixed: bool) -> str:
     )
 
 
-def _closeness(backbone: Backbone, name: str, sizes: Iterable[tuple[int, int]]) -> dict[str, Any]:
-    """Draw the individual settings that presets set, and return their values.
+def _closeness(
+    backbone: Backbone, name: str, picked: Sequence[str], sizes: Iterable[tuple[int, int]]
+) -> dict[str, Any]:
+    """Draw the other settings that presets set than the layers, and return the values of all.
 
     Their defaults are stored in the session, not passed to the widgets, because presets set them there too.
     """
     standard = presets.settings("standard", name)
-    chosen: dict[str, Any] = {}
     layers = {layer.name: layer for layer in backbone.layers}
-    key = preset_control.layers_key(name)
-    st.session_state.setdefault(key, list(standard["layers"]))
-    picked = st.pills(
-        "Layers",
-        list(layers),
-        selection_mode="multi",
-        wrap=True,
-        format_func=lambda key: f"{key} · {sees(layers[key])} · {layers[key].channels} ch",
-        key=key,
-        persist_state="session",
-        help="Each layer by the network’s own name, what it sees best, the distance between two of its "
-        "places (its stride) and how many features it gives at each (its channels, ch). Early layers see "
-        "texture and scratches, late ones shape and missing parts. A deeper layer makes every image take "
-        "longer.",
-    )
-    chosen["layers"] = tuple(picked)
+    chosen: dict[str, Any] = {"layers": tuple(picked)}
     pair = st.grid(min_column_width=_NARROWEST, gap="small", key="fit-size-and-grid")
     with pair.cell():
         chosen["input_size"] = input_sizes.choose(sizes)

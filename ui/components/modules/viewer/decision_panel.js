@@ -10,6 +10,7 @@ import { decisionOf } from "./draft.js";
 import { NumberField } from "./fields.js";
 import { Histogram } from "./histogram.js";
 import { MAX_LEVEL } from "./levels.js";
+import { PercentileSlider } from "./percentile_slider.js";
 import { limitsOf } from "./verdicts.js";
 import { areaInImage, howExpected, promised, promisedByVerdict, whole } from "./words.js";
 
@@ -58,6 +59,7 @@ export class DecisionPanel {
     this.histogram = new Histogram(find(root, ".hist-host", HTMLElement), (level, done) =>
       actions.change({ basis: "manual", level }, done),
     );
+    this.slider = new PercentileSlider(root, (percent) => actions.change(this._at(percent), false), actions.commit);
     this.fields = this._fields();
     this._listen();
     /** @type {number[]} sizes that the slider of the smallest region offers */
@@ -85,10 +87,7 @@ export class DecisionPanel {
         draw: actions.draw,
       });
     return {
-      percentile: field(".percentile", (value) => ({
-        basis: draft.now.basis === "manual" ? "image" : draft.now.basis,
-        permille: permilleOf(value),
-      })),
+      percentile: field(".percentile", (value) => this._at(value)),
       share: field(".share", (value) => ({ basis: "image", permille: permilleOf(100 - value) })),
       threshold: field(".threshold", (value) => ({
         basis: "manual",
@@ -98,6 +97,15 @@ export class DecisionPanel {
         minArea: Math.min(store.message.areas, Math.max(1, Math.round(value))),
       })),
     };
+  }
+
+  /**
+   * @param {number} percent
+   * @returns {Partial<Decision>} the threshold at a percentile; one set by hand becomes one by parts
+   */
+  _at(percent) {
+    const { basis } = this.draft.now;
+    return { basis: basis === "manual" ? "image" : basis, permille: permilleOf(percent) };
   }
 
   _listen() {
@@ -185,6 +193,7 @@ export class DecisionPanel {
     const rate = held.n ? held.falseRejects(level, minArea) : null;
     const percentile = rate && basis === "manual" ? held.permille(rate.above) : permille;
     fields.percentile.fill(rate ? (percentile / 10).toFixed(1) : "", !held.n);
+    this.slider.show(rate ? percentile : null);
     fields.threshold.fill(store.quantizer.toValue(level).toFixed(2));
     // The field sets the threshold itself, around which the band lies.
     this.shareLabel.textContent = store.message.band ? "Good parts above the threshold" : "Expected false rejects";
