@@ -261,9 +261,10 @@ def _results(entry: Entry, model: Padim) -> None:
         shown = rows[inspect.position(entry, rows)]
         # While the first images arrive, the worst one changes all the time, so the viewer is not drawn yet.
         # Once drawn, it stays.
-        review.drawn = review.drawn or not running or inspect.chosen(entry, rows)
-        _viewer(entry, model, rows, shown, listing=not review.drawn)
-        if review.drawn:
+        view = review.view
+        view.drawn = view.drawn or not running or inspect.chosen(entry, rows)
+        _viewer(entry, model, rows, shown, listing=not view.drawn)
+        if view.drawn:
             _which_layer(entry, model, shown, level)
     _downloads(entry, model, rows, level)
 

@@ -106,7 +106,7 @@ def apply_draft(entry: Entry, draft: Draft) -> None:
 
 @dataclass
 class CalibrateState:
-    """The state of the Calibrate page for one model in this session.
+    """The state of the Calibrate page for one model in this session and, after a reload, the next.
 
     Attributes:
         draft: the threshold being tried; None until it is first changed, which means the one in use.
@@ -127,10 +127,15 @@ class _CalibrateStates:
 
     of: dict[str, CalibrateState] = field(default_factory=dict)
 
+    def begin_page(self) -> None:
+        """Keep the drafts for a page that was loaded again; its viewer counts its actions anew."""
+        for page in self.of.values():
+            page.handled = viewing.HandledCounts()
+
 
 def page_state(entry: Entry) -> CalibrateState:
     """Return this session's state of the Calibrate page for this model."""
-    return state.of(_CalibrateStates).of.setdefault(entry.id, CalibrateState())
+    return state.lasting(_CalibrateStates).of.setdefault(entry.id, CalibrateState())
 
 
 def draft_of(entry: Entry, model: Padim) -> Draft:
@@ -227,14 +232,14 @@ def decision_in_use(model: Padim) -> dict[str, Any] | None:
 
 
 class Tests(Reviews):
-    """The test images on which this session tries thresholds, by model."""
+    """The test images on which this browser tries thresholds, by model."""
 
     kind = "known"
 
 
 def tests(entry: Entry) -> Review:
-    """Return this session's test images for this model."""
-    return state.of(Tests).of(entry)
+    """Return this browser's test images for this model."""
+    return state.of_browser(Tests).of(entry)
 
 
 def take(entry: Entry, model: Padim, image_set: image_input.ImageSet, origin: KnownLabel) -> None:

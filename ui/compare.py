@@ -85,7 +85,7 @@ def estimate(variants: Sequence[Variant], categories: Sequence[Category]) -> str
 
 def memory() -> Comparing:
     """Return this session's state of the page."""
-    return state.of(Comparing)
+    return state.lasting(Comparing)
 
 
 def take(image_set: image_input.ImageSet) -> None:

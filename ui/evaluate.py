@@ -80,13 +80,13 @@ class _Sessions:
 
 def job(entry: Entry) -> Job[Evaluated] | None:
     """Return this session's evaluation of this model, running or ended, or None."""
-    key = state.of(_Sessions).keys.get(entry.id)
+    key = state.lasting(_Sessions).keys.get(entry.id)
     return None if key is None else watch.find(key)
 
 
 def clear(entry: Entry) -> None:
     """Drop this session's evaluation of this model; stop it if it is still running."""
-    key = state.of(_Sessions).keys.pop(entry.id, None)
+    key = state.lasting(_Sessions).keys.pop(entry.id, None)
     if key is not None:
         watch.registry().discard(key)
 
@@ -95,7 +95,7 @@ def start(entry: Entry, model: Padim, dataset: Dataset, label: str) -> None:
     """Score a data set in the background, and drop the last evaluation of this model."""
     clear(entry)
     key = f"evaluate:{uuid.uuid4().hex}"
-    state.of(_Sessions).keys[entry.id] = key
+    state.lasting(_Sessions).keys[entry.id] = key
     identity = workspace.scoring_identity(entry)
     watch.start(key, f"Evaluating {label}", lambda job: _evaluated(model, dataset, label, identity, job))
 

@@ -42,7 +42,7 @@ class SettingsOfModel:
 
 @dataclass
 class FitState:
-    """The state of the Fit page in one session.
+    """The state of the Fit page in one session and, after a reload, the next.
 
     Attributes:
         image_set: the chosen images; None until there are some.
@@ -74,6 +74,14 @@ class FitState:
     tried: PadimConfig | None = None
     like: SettingsOfModel | None = None
 
+    def held_bytes(self) -> int:
+        """Return the bytes of the chosen uploads."""
+        return 0 if self.image_set is None else sum(file.size for _, file in self.image_set.files)
+
+    def release(self) -> None:
+        """Drop the chosen images."""
+        self.image_set = None
+
 
 @dataclass(frozen=True)
 class FitOutcome:
@@ -88,7 +96,7 @@ class FitOutcome:
 
 def memory() -> FitState:
     """Return this session's state of the Fit page."""
-    return state.of(FitState)
+    return state.lasting(FitState)
 
 
 def sample() -> image_input.SampleParts | None:

@@ -29,14 +29,14 @@ Show = Literal["all", "reject", "review", "accept", "false_reject", "miss", "los
 
 
 class InspectState(Reviews):
-    """The Inspect page's state in one session: a list of images for every model in use."""
+    """The Inspect page's state in one browser: a list of images for every model in use."""
 
     kind = "inspect"
 
 
 def review(entry: Entry) -> Review:
-    """Return this session's images for this model."""
-    return state.of(InspectState).of(entry)
+    """Return this browser's images for this model."""
+    return state.of_browser(InspectState).of(entry)
 
 
 def take(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:
@@ -133,13 +133,13 @@ def arranged(found: list[Row], order: Order, show: Show, search: str) -> list[Ro
 
 def chosen(entry: Entry, arranged_rows: list[Row]) -> bool:
     """Whether the user has selected one of these images."""
-    number = review(entry).selected
+    number = review(entry).view.selected
     return any(row.item.number == number for row in arranged_rows)
 
 
 def position(entry: Entry, arranged_rows: list[Row]) -> int:
     """Return the index of the selected image in the list, or 0 if it is not in the list."""
-    number = review(entry).selected
+    number = review(entry).view.selected
     return next((i for i, row in enumerate(arranged_rows) if row.item.number == number), 0)
 
 
@@ -148,14 +148,14 @@ def position(entry: Entry, arranged_rows: list[Row]) -> int:
 
 @dataclass
 class _Looks:
-    """This session's display of the heatmap, which never changes a verdict."""
+    """This page's display of the heatmap, which never changes a verdict."""
 
     look: dict[str, Any] = field(default_factory=lambda: {"opacity": 0.45, "colormap": "inferno"})
 
 
 def look() -> dict[str, Any]:
     """Return the heatmap's opacity and colormap, which the exports use too."""
-    return state.of(_Looks).look
+    return state.lasting(_Looks).look
 
 
 def on_selected(entry: Entry, value: object) -> None:
@@ -164,10 +164,11 @@ def on_selected(entry: Entry, value: object) -> None:
     if event is None:
         return
     found = review(entry)
-    found.handled.selected = max(found.handled.selected, event.count)
+    view = found.view
+    view.handled.selected = max(view.handled.selected, event.count)
     item = next((one for one in found.pile.items if viewing.test_id(one) == event.id), None)
     if item is not None:
-        found.selected = item.number
+        view.selected = item.number
 
 
 # Prefix of the keys of the page's containers that are about the selected image.
@@ -208,7 +209,7 @@ def message(
         look=look(),
         labels=labels.labels(entry),
         kept=set(),
-        handled=review(entry).handled,
+        handled=review(entry).view.handled,
         band=band_levels(model.decision.guard, model.state.fitted.quantizer),
         arranged=True,
         regions={viewing.test_id(row.item): row.regions for row in found},

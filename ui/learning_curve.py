@@ -52,7 +52,7 @@ class _Curves(Runs):
 
 def runs() -> Runs:
     """Return this session's learning curves."""
-    return state.of(_Curves)
+    return state.lasting(_Curves)
 
 
 def defects(entry: Entry) -> list[ScoredUpload]:

@@ -76,10 +76,14 @@ class LocatingState:
     note: str = ""
     fresh: bool = True
 
+    def begin_page(self) -> None:
+        """Keep the marks for a page that was loaded again; its editor counts its drawings anew."""
+        self.handled = 0
+
 
 def memory(image_set: int) -> LocatingState:
     """Return this session's state for a set of images; that for another set is dropped."""
-    now = state.of(LocatingState)
+    now = state.lasting(LocatingState)
     if now.image_set != image_set:
         for key in filter(None, (now.job, now.comparison)):
             forget_job(key)

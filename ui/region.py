@@ -70,10 +70,15 @@ class _Drawings:
 
     of: dict[str, Drawing] = field(default_factory=dict)
 
+    def begin_page(self) -> None:
+        """Keep the shapes for a page that was loaded again; its editor counts its drawings anew."""
+        for drawn in self.of.values():
+            drawn.handled = 0
+
 
 def drawing(entry: Entry, model: Padim) -> Drawing:
     """Return this session's drawing for this model; one for a map of another size is dropped."""
-    found = state.of(_Drawings).of.setdefault(entry.id, Drawing())
+    found = state.lasting(_Drawings).of.setdefault(entry.id, Drawing())
     if found.shapes is not None and found.size != model.config.input_size:
         discard_draft(found)
     return found
@@ -244,7 +249,7 @@ def save(entry: Entry, region: EditedRegion, size: InputSize) -> None:
         model.set_roi(region.mask, region.shapes)
     # Verdicts change with the region, so no image stays off the list of changes.
     labels.forget_kept(entry)
-    state.of(_Drawings).of.setdefault(entry.id, Drawing()).shapes = None
+    state.lasting(_Drawings).of.setdefault(entry.id, Drawing()).shapes = None
 
 
 def score_everywhere(entry: Entry, model: Padim) -> None:

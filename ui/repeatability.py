@@ -29,14 +29,14 @@ SPLITS: dict[Split, str] = {
 
 
 class _RepeatShots(Reviews):
-    """The lists of repeat shots of this session, one for each model."""
+    """The lists of repeat shots of this browser, one for each model."""
 
     kind = REPEATS
 
 
 def repeat_shots(entry: Entry) -> Review:
-    """Return this session's list of repeat shots for a model."""
-    return state.of(_RepeatShots).of(entry)
+    """Return this browser's list of repeat shots for a model."""
+    return state.of_browser(_RepeatShots).of(entry)
 
 
 def take_repeats(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:

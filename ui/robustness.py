@@ -156,7 +156,7 @@ class _RobustnessRuns(Runs):
 
 def runs() -> Runs:
     """Return this session's robustness measurements."""
-    return state.of(_RobustnessRuns)
+    return state.lasting(_RobustnessRuns)
 
 
 def to_score(images: LabeledImages, most: int, severities: Mapping[ChangeKind, tuple[float, ...]]) -> int:

@@ -70,12 +70,14 @@ class ScoredUpload(StoredScore):
         file: its unchanged bytes on disk.
         thumb: a small JPEG.
         origin: what the user knew about its content.
+        folder: the temporary folder of ``file``, which stays as long as something refers to the image.
     """
 
     number: int
     file: Path
     thumb: ServedImage
     origin: KnownLabel = "unknown"
+    folder: ScratchFolder | None = field(default=None, repr=False)
     _numbers: dict[int, Numbers] = field(default_factory=dict, repr=False)
 
     def numbers(self, model: Padim) -> Numbers:
@@ -124,6 +126,7 @@ class Pile:
         self._names: set[str] = set()
         self._arrived = 0
         self._maps_kept = 0
+        self._bytes = 0
         self._folder = ScratchFolder()
 
     @cached_property
@@ -158,6 +161,11 @@ class Pile:
     def __len__(self) -> int:
         with self._lock:
             return len(self._items)
+
+    def held_bytes(self) -> int:
+        """Return the bytes in memory and in temporary files."""
+        with self._lock:
+            return self._bytes + self._maps_kept
 
     def pass_over(self, files: Iterable[PassedOver]) -> None:
         """Record files that are no images of the user's."""
@@ -233,6 +241,7 @@ class Pile:
                 file=file,
                 thumb=ServedImage(one.thumbnail or b""),
                 origin=origin if isinstance(origin, str) else origin.get(one.name, "unknown"),
+                folder=self._folder,
             )
             if self._maps_kept < MAPS_KEPT:
                 self._maps_kept += item.keep_numbers(model, one.levels)
@@ -242,6 +251,7 @@ class Pile:
                 item.regions(model, threshold.level, area)
             with self._lock:
                 self._items.append(item)
+                self._bytes += item.grid.nbytes + len(item.thumb.data) + file.stat().st_size
             job.progress(done, total, "Scoring")
         for error in source.skipped:
             self.fail(error)

@@ -34,7 +34,7 @@ SECOND = "second"
 
 
 class _SecondSessions(Reviews):
-    """The lists of images of another day of this session, one for each model."""
+    """The lists of images of another day of this browser, one for each model."""
 
     kind = SECOND
 
@@ -53,8 +53,8 @@ class _Outcomes:
 
 
 def review_of(entry: Entry) -> Review:
-    """Return this session's list of images of another day for a model."""
-    return state.of(_SecondSessions).of(entry)
+    """Return this browser's list of images of another day for a model."""
+    return state.of_browser(_SecondSessions).of(entry)
 
 
 def take_second(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:
@@ -140,7 +140,7 @@ def add_to_fit(entry: Entry, found: Session) -> None:
     job = model_changes.job(entry)
     # Not another session's work, because of which this change may have been refused.
     if job is not None and model_changes.is_mine(entry, job):
-        state.of(_Outcomes).added[entry.id] = job
+        state.lasting(_Outcomes).added[entry.id] = job
 
 
 def clear_joined(entry: Entry, model: Padim) -> None:
@@ -151,7 +151,7 @@ def clear_joined(entry: Entry, model: Padim) -> None:
     review = review_of(entry)
     items = review.pile.items
     if items and not review.running and not unknown(model, items):
-        state.of(_Outcomes).cleared[entry.id] = len(items)
+        state.lasting(_Outcomes).cleared[entry.id] = len(items)
         review.clear()
 
 
@@ -162,13 +162,13 @@ def outcome_of(entry: Entry) -> tuple[Job[ChangeResult] | None, int]:
         The job that adds the images to the fit, or None; and the number of images removed from the list
         because they are the model's own.
     """
-    outcomes = state.of(_Outcomes)
+    outcomes = state.lasting(_Outcomes)
     return outcomes.added.get(entry.id), outcomes.cleared.get(entry.id, 0)
 
 
 def forget_outcome(entry: Entry) -> None:
     """Drop the outcome of a model's second session when another one begins."""
-    outcomes = state.of(_Outcomes)
+    outcomes = state.lasting(_Outcomes)
     outcomes.added.pop(entry.id, None)
     outcomes.cleared.pop(entry.id, None)
 

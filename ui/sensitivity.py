@@ -207,7 +207,7 @@ class _SensitivityRuns(Runs):
 
 def runs() -> Runs:
     """Return this session's sensitivity measurements."""
-    return state.of(_SensitivityRuns)
+    return state.lasting(_SensitivityRuns)
 
 
 def start(entry: Entry, model: Padim, images: LabeledImages, wanted: SensitivitySettings) -> None:

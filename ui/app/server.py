@@ -103,13 +103,15 @@ class Gate:
                 await _redirect(scope, receive, send, host)
             else:
                 await self._app(
-                    scope, receive, _with_headers(send, host) if scope["type"] == "http" else send
+                    scope,
+                    receive,
+                    _with_headers(send, host, scope) if scope["type"] == "http" else send,
                 )
         finally:
             _arrived_at.reset(token)
 
 
-def _with_headers(send: Send, host: str) -> Send:
+def _with_headers(send: Send, host: str, scope: Scope | None = None) -> Send:
     # Not every browser lets 'self' include web sockets.
     sockets = f"ws://{host} wss://{host}" if _plain(host) else ""
     headers = {**_HEADERS, "Content-Security-Policy": _POLICY.format(sockets=sockets).strip()}
@@ -118,10 +120,23 @@ def _with_headers(send: Send, host: str) -> Send:
         if message["type"] == "http.response.start":
             from starlette.datastructures import MutableHeaders
 
-            MutableHeaders(raw=message.setdefault("headers", [])).update(headers)
+            found = MutableHeaders(raw=message.setdefault("headers", []))
+            found.update(headers)
+            if scope is not None and found.get("content-type", "").startswith("text/html"):
+                found.append("Set-Cookie", _cookie(scope))
         await send(message)
 
     return send_with_headers
+
+
+def _cookie(scope: Scope) -> str:
+    """Return the Set-Cookie header of a page that is being loaded (``ui.app.cookie``)."""
+    from ui.app import browsers, cookie
+
+    given = next((value for key, value in scope["headers"] if key.lower() == b"cookie"), b"")
+    former = cookie.of_header(bytes(given).decode("latin-1"))
+    renewed = cookie.renewed(former, browsers.keep_hours())
+    return cookie.to_header(renewed, f"/{_base()}", secure=scope.get("scheme") == "https")
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
@@ -153,11 +168,16 @@ def _host(scope: Mapping[str, Any]) -> str:
 
 
 def _path(scope: Mapping[str, Any]) -> str:
-    from streamlit import config
-
-    base = str(config.get_option("server.baseUrlPath") or "").strip("/")
+    base = _base()
     path = "/".join(part for part in str(scope["path"]).split("/") if part)
     return path.removeprefix(f"{base}/") if base else path
+
+
+def _base() -> str:
+    """Return the path below which the server's pages are, without slashes at its ends."""
+    from streamlit import config
+
+    return str(config.get_option("server.baseUrlPath") or "").strip("/")
 
 
 def _plain(host: str) -> bool:

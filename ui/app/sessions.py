@@ -89,7 +89,8 @@ class Sessions:
             return len(self._seen)
 
 
-def _active(session: str) -> bool:
+def is_active(session: str) -> bool:
+    """Return whether the browser of a session (by its id) is connected."""
     return runtime.exists() and runtime.get_instance().is_active_session(session)
 
 
@@ -118,8 +119,9 @@ def _close(session: str) -> None:
         _LOGGER.debug("session %s was not closed: the server is stopping", session)
 
 
-_SESSIONS = Sessions(_active, _close, grace())
+_SESSIONS = Sessions(is_active, _close, grace())
 _BUSY: list[Callable[[], bool]] = []
+_AT_CHECK: list[Callable[[], bool]] = []
 _GUARD = threading.Lock()
 _watching = False
 
@@ -132,6 +134,11 @@ def at_end(callback: Callable[[str], None]) -> None:
 def busy_while(is_busy: Callable[[], bool]) -> None:
     """Register a check that returns True while work is running that will reuse freed memory."""
     _BUSY.append(is_busy)
+
+
+def at_check(callback: Callable[[], bool]) -> None:
+    """Register a function that is called at each check of the sessions; True if it has released memory."""
+    _AT_CHECK.append(callback)
 
 
 def current() -> str | None:
@@ -167,6 +174,8 @@ def _keep_checking() -> None:
                 releases_left -= 1
                 release_memory(alone=not len(_SESSIONS))
             if _SESSIONS.end_expired():
+                releases_left = 3
+            if any([callback() for callback in _AT_CHECK]):
                 releases_left = 3
         except Exception:
             # A session that cannot be ended must not keep the others from being ended.

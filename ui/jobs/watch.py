@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from ui.app import sessions
+from ui.app import sessions, state
 from ui.app.text import count
 from ui.jobs import missed_runs
 from ui.jobs.jobs import Job, JobProgress, JobRegistry, spoken_duration
@@ -18,6 +18,7 @@ T = TypeVar("T")
 # Not in one of Streamlit's caches: any browser can clear those with the message "clear_cache".
 _REGISTRY = JobRegistry()
 sessions.at_end(_REGISTRY.leave)
+state.browsers().at_end.append(_REGISTRY.leave)
 sessions.busy_while(lambda: bool(_REGISTRY.running()))
 
 
@@ -29,23 +30,24 @@ def registry() -> JobRegistry:
 def start(
     key: str, title: str, work: Callable[[Job[T]], T], *, tag: Any = None, goes_on: bool = False
 ) -> Job[T]:
-    """Run ``work`` in the background for this session and return its job.
+    """Run ``work`` in the background for this browser and return its job.
 
-    When the session ends, the job is stopped and dropped, except with ``goes_on``.
+    It goes on when the page is closed. When the browser is forgotten, the job is stopped and dropped, except
+    with ``goes_on``.
 
     Args:
         key: identifies the job; a job still running under it is returned instead.
         title: the text above the progress bar.
         work: the function to run; it is called with the job.
         tag: any value to find again with the job.
-        goes_on: finish the work even if the session ends, because its result is saved for all sessions.
+        goes_on: finish the work even if nobody is left, because its result is saved for all sessions.
     """
-    return _REGISTRY.start(key, title, work, tag=tag, owner=sessions.current(), goes_on=goes_on)
+    return _REGISTRY.start(key, title, work, tag=tag, owner=state.owner(), goes_on=goes_on)
 
 
 def find(key: str) -> Job[Any] | None:
-    """Return the job with this key, running or ended, or None. This session sees it from now on."""
-    return _REGISTRY.get(key, sessions.current())
+    """Return the job with this key, running or ended, or None. This browser sees it from now on."""
+    return _REGISTRY.get(key, state.owner())
 
 
 def watch(job: Job[Any], *, unit: str = "image", cancellable: bool = True) -> None:
