@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
@@ -10,16 +11,18 @@ import streamlit as st
 
 from padim.errors import ChangedSinceOpenedError, PadimError
 from padim.output.file_names import flat_name
+from padim.storage import bin as model_bin
 from padim.storage import stopped_fits
 from padim.storage.holder import acting
 from ui import exports
 from ui import fit as fitting
-from ui.app import next_step, opened, shell, tabs, workspace
+from ui.app import clock, next_step, opened, shell, tabs, workspace
 from ui.app.pages import page_of
 from ui.app.text import count
 from ui.widgets import leftover_files, panels
 
 if TYPE_CHECKING:
+    from padim.storage.bin import DeletedModel
     from padim.storage.model_folders import Entry
     from padim.storage.stopped_fits import StoppedFit
 
@@ -91,7 +94,7 @@ def _stopped_fits() -> None:
 
 def _stopped_row(fit: StoppedFit) -> None:
     of = "" if fit.total is None else f" of {fit.total:,}"
-    detail = f"{fit.done:,}{of} images done · begun {fit.begun:%d %b %Y, %H:%M} UTC"
+    detail = f"{fit.done:,}{of} images done · begun {clock.when(fit.begun)}"
     if fit.request is not None and fit.request.label:
         detail += f" · {fit.request.label}"
     if not fit.can_go_on:
@@ -126,7 +129,7 @@ def _row(entry: Entry, in_use: bool) -> None:
     else:
         threshold = workspace.threshold_value(entry)
         at = "no threshold yet" if threshold is None else f"threshold {threshold:.2f}"
-        detail = f"{count(entry.n_parts, 'part')} · {at} · {entry.created:%d %b %Y, %H:%M} UTC"
+        detail = f"{count(entry.n_parts, 'part')} · {at} · {_dates(entry)}"
         if workspace.calibration(entry) == "stale":
             detail += " · calibration out of date"
     mark = '<span class="pv-tag">in use</span>' if in_use else ""
@@ -148,9 +151,35 @@ def _row(entry: Entry, in_use: bool) -> None:
                 _rename(entry, seen, name)
         if not entry.broken:
             _scorer(entry)
-        st.caption("Deleting takes everything stored with the model along. It cannot be undone.")
-        if st.button("Delete for good", key=f"delete-{entry.id}", icon=":material/delete:"):
-            _delete(seen, in_use)
+        _delete_form(entry, seen, in_use)
+
+
+def _dates(entry: Entry) -> str:
+    """Return when a model was fitted and, if that was at another time, when it was last changed."""
+    fitted, changed = entry.fitted, entry.created
+    if fitted is None:
+        return "" if changed is None else f"changed {clock.when(changed)}"
+    text = f"fitted {clock.when(fitted)}"
+    if changed is None or (changed - fitted).total_seconds() < 60:
+        return text
+    return f"{text}, changed {clock.when(changed)}"
+
+
+def _delete_form(entry: Entry, seen: Entry, in_use: bool) -> None:
+    """Draw the form that deletes a model once its name is typed."""
+    with st.form(f"delete-form-{entry.id}", border=False):
+        typed = st.text_input(
+            "Type its name to delete it",
+            key=f"delete-name-{entry.id}",
+            placeholder=entry.name,
+            help=f"It goes to the bin with everything stored with it. For {model_bin.DAYS} days it can be "
+            "restored from there.",
+        )
+        if st.form_submit_button("Delete", key=f"delete-{entry.id}", icon=":material/delete:"):
+            if " ".join(typed.split()).casefold() != entry.name.casefold():
+                st.error("This is not its name: nothing was deleted.", icon=":material/error:")
+            else:
+                _delete(seen, in_use)
 
 
 def _scorer(entry: Entry) -> None:
@@ -208,7 +237,7 @@ def _rename(entry: Entry, seen: Entry, name: str) -> None:
 def _delete(entry: Entry, in_use: bool) -> None:
     try:
         with acting("a browser session", "deleting it"):
-            workspace.store().delete(entry.id, patience=2.0, revision=entry.revision)
+            model_bin.put(workspace.store(), entry.id, 2.0, revision=entry.revision)
     except ChangedSinceOpenedError:
         now = workspace.store().get(entry.id)
         changes = opened.changes(entry, now)
@@ -227,10 +256,45 @@ def _delete(entry: Entry, in_use: bool) -> None:
     st.rerun()
 
 
+def _bin() -> None:
+    """Show the deleted models, each to be restored or removed for good."""
+    with suppress(PadimError):  # a read-only workspace keeps them
+        model_bin.sweep(workspace.store())
+    deleted = model_bin.contents(workspace.store())
+    if not deleted:
+        return
+    with st.expander(f"Bin: {count(len(deleted), 'deleted model')}", icon=":material/delete:", key="bin"):
+        for one in deleted:
+            with st.container(
+                border=True, horizontal=True, vertical_alignment="center", key=f"bin-{one.folder.name}"
+            ):
+                _bin_row(one)
+
+
+def _bin_row(deleted: DeletedModel) -> None:
+    detail = f"deleted {clock.when(deleted.deleted)} · kept until {clock.day(deleted.until)}"
+    st.html(f'<div class="pv-row"><b>{escape(deleted.name)}</b><div>{escape(detail)}</div></div>')
+    key = deleted.folder.name
+    with st.container(horizontal=True, wrap=False, width="content"):
+        restore = st.button("Restore", key=f"restore-{key}", icon=":material/restore_from_trash:")
+        remove = st.button("Delete for good", key=f"purge-{key}", icon=":material/delete_forever:")
+    try:
+        if restore:
+            workspace.use(model_bin.restore(workspace.store(), deleted, 2.0).id)
+        elif remove:
+            model_bin.remove(workspace.store(), deleted, 2.0)
+    except (PadimError, OSError) as error:
+        shell.failure("The model stays in the bin.", error)
+        return
+    if restore or remove:
+        st.rerun()
+
+
 page, current = shell.begin("home.py")
 leftover_files.sweep_once()
 saved = workspace.store().models()
 _start(current)
 _stopped_fits()
 _models(saved, current)
+_bin()
 next_step.draw(page, None, current)

@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
@@ -85,6 +86,7 @@ class Padim(Decider):
         # An opened model's thumbnails are read from its bundle; a change creates the working files.
         self._kept_thumbnails: Readable | None = None
         self._saved_places = SavedPlaces()
+        self._fitted_at = ""
         # Held by every method that changes the model; readers read ``_current`` once and need no lock.
         self._writing = threading.RLock()
 
@@ -222,6 +224,7 @@ class Padim(Decider):
                 self.config = self.config.model_copy(update={"bit_depth": bit_depth})
                 self._network.use_bit_depth(bit_depth)
             self._install_extended(fitted)
+            self._fitted_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._warn_of_mixed_shapes()
         return self
 
@@ -437,6 +440,7 @@ class Padim(Decider):
                 self.decision,
                 self.state.fitted,
                 self._thumbnails,
+                fitted_at=self._fitted_at,
             )
             saved = persistence.save(
                 path, parts, self.state.channels, self.current_threshold, None if force else opened
@@ -502,7 +506,7 @@ class Padim(Decider):
         model.decision = parts.decision
         model._features_asked = parts.features_asked
         model._network = parts.network
-        model._kept_thumbnails = parts.thumbnails
+        model._kept_thumbnails, model._fitted_at = parts.thumbnails, parts.fitted_at
         model._saved_places.remember(Path(path), parts.manifest)
         model._install(parts.fitted)
         return model

@@ -54,6 +54,7 @@ class ModelParts:
         fitted: the fitted state.
         thumbnails: thumbnails of the normals.
         manifest: manifest of the bundle that they were read from; empty if there is none.
+        fitted_at: time of the fit (ISO 8601); empty if it is not known.
     """
 
     config: PadimConfig
@@ -63,6 +64,7 @@ class ModelParts:
     fitted: FittedState
     thumbnails: Readable
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    fitted_at: str = ""
 
 
 def save(
@@ -109,6 +111,7 @@ def save(
         shapes_to_json(decision.roi_shapes),
         None if fitted.reference is None else (fitted.reference.record(), fitted.reference.png),
         fitted.covered,
+        parts.fitted_at,
     )
     # Whoever changes or deletes a model of a workspace holds its lock.
     with held(path):
@@ -175,6 +178,7 @@ def _parts(saved: bundle.Bundle) -> ModelParts:
         ),
         SavedThumbnails(saved),
         saved.manifest,
+        model.fitted_at,
     )
 
 

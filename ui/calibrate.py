@@ -161,6 +161,16 @@ def discard_draft(entry: Entry) -> bool:
     return dropped
 
 
+def keep_former(entry: Entry, former: Entry) -> None:
+    """Try the threshold of a former state of the model, unless another one is being tried already."""
+    page, manifest = page_state(entry), former.manifest
+    if page.draft is None:
+        choice = manifest["choice"]
+        page.draft = Draft(
+            choice["basis"], choice["permille"], choice.get("value"), manifest["config"]["min_area"]
+        )
+
+
 def set_draft(entry: Entry, draft: Draft) -> None:
     """Set the draft by a control outside the viewer, which then adopts it."""
     page_state(entry).draft = draft

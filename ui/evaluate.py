@@ -97,7 +97,12 @@ def start(entry: Entry, model: Padim, dataset: Dataset, label: str) -> None:
     key = f"evaluate:{uuid.uuid4().hex}"
     state.lasting(_Sessions).keys[entry.id] = key
     identity = workspace.scoring_identity(entry)
-    watch.start(key, f"Evaluating {label}", lambda job: _evaluated(model, dataset, label, identity, job))
+    watch.start(
+        key,
+        f"Evaluating {label}",
+        lambda job: _evaluated(model, dataset, label, identity, job),
+        model=entry.id,
+    )
 
 
 def _evaluated(model: Padim, dataset: Dataset, label: str, identity: str, job: Job[Evaluated]) -> Evaluated:

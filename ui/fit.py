@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
@@ -313,7 +314,7 @@ def _start(
         held.close()
         raise PadimError(f"{name}: is being fitted already")
     now.tried = config
-    now.fit_key = f"fit:{state.session_id()}"
+    now.fit_key = f"fit:{uuid.uuid4().hex}"
     watch.start(
         now.fit_key,
         f"Fitting “{name}”",
@@ -322,6 +323,7 @@ def _start(
         ),
         tag="fit",
         goes_on=True,
+        model=entry_id,
     )
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from padim.errors import BusyError, ChangedSinceOpenedError, ImageError
-from ui.app import opened, refusals, state, workspace
+from ui.app import clock, opened, refusals, state, workspace
 from ui.app.text import count
 from ui.files import uploads
 from ui.jobs import watch, work_queue
@@ -87,7 +87,7 @@ def job(entry: Entry) -> Job[ChangeResult] | None:
     if running is not None and not is_mine(entry, running):
         # Other sessions see its progress only: its result is shown to the session that started it.
         return running
-    mine = state.of(StartedChanges).of.get(entry.id)
+    mine = state.lasting(StartedChanges).of.get(entry.id)
     return None if mine is None else watch.find(mine.key)
 
 
@@ -98,26 +98,26 @@ def _under_way(entry: Entry) -> Job[ChangeResult] | None:
 
 def is_mine(entry: Entry, job: Job[ChangeResult]) -> bool:
     """Return whether this session has started a change of a model."""
-    mine = state.of(StartedChanges).of.get(entry.id)
+    mine = state.lasting(StartedChanges).of.get(entry.id)
     return mine is not None and mine.key == job.key
 
 
 def others_text(job: Job[ChangeResult]) -> str:
-    """Describe another session's change: "another browser session (Adding good parts, since 14:03 UTC)"."""
-    return f"another browser session ({job.title}, since {job.begun:%H:%M} UTC)"
+    """Describe another session's change: "another browser session (Adding good parts, since 14:03)"."""
+    return f"another browser session ({job.title}, since {clock.at(job.begun)})"
 
 
 def times() -> int:
     """Return how many changes this session has started so far."""
-    return state.of(StartedChanges).times
+    return state.lasting(StartedChanges).times
 
 
 def acknowledge(entry: Entry) -> None:
     """Discard the result of this session's change of a model, once the user has read it."""
-    mine = state.of(StartedChanges).of.get(entry.id)
+    mine = state.lasting(StartedChanges).of.get(entry.id)
     found = None if mine is None else watch.find(mine.key)
     if found is None or not found.running:
-        state.of(StartedChanges).of.pop(entry.id, None)
+        state.lasting(StartedChanges).of.pop(entry.id, None)
         if found is not None:
             watch.registry().discard(found.key)
 
@@ -128,7 +128,7 @@ def collect_refused(entry: Entry) -> bool:
     Returns:
         Whether there was one. If so in the middle of a run, the page must run again to show it at its top.
     """
-    mine = state.of(StartedChanges).of.get(entry.id)
+    mine = state.lasting(StartedChanges).of.get(entry.id)
     found = None if mine is None else watch.find(mine.key)
     if mine is None or found is None or mine.again is None:
         return False
@@ -206,7 +206,7 @@ def _begin(
         again: makes the change to the model as it is then.
         work: makes the change; called with the model as the page showed it, and with ``job``.
     """
-    mine, models, seen = state.of(StartedChanges), opened.models(), opened.seen(entry)
+    mine, models, seen = state.lasting(StartedChanges), opened.models(), opened.seen(entry)
     with _STARTING:
         running = _under_way(entry)
         if running is None:
@@ -227,7 +227,7 @@ def _begin(
             acknowledge(entry)
             mine.of[entry.id] = started
             mine.times += 1
-            watch.start(started.key, title, perform, tag=entry.id, goes_on=True)
+            watch.start(started.key, title, perform, tag=entry.id, goes_on=True, model=entry.id)
             return
     mine.times += 1  # the place for images starts closed and empty, although nothing was started
     if not is_mine(entry, running):

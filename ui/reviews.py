@@ -144,7 +144,7 @@ class Review:
     def _start(self, title: str, work: Callable[[Job[None]], None]) -> None:
         key = f"{self.kind}:{self._name}:{len(self.job_keys)}"
         self.job_keys.append(key)
-        watch.start(key, title, work)
+        watch.start(key, title, work, model=self.model_id)
 
     def clear(self) -> None:
         """Drop all images and stop the jobs that are still running."""

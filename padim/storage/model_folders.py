@@ -70,6 +70,15 @@ class Entry:
         """Number of parts in the fit."""
         return int(self.manifest.get("counts", {}).get("parts", 0))
 
+    @property
+    def fitted(self) -> datetime | None:
+        """Time of the fit, in UTC; None if it is not known, as of models of an earlier version."""
+        try:
+            found = datetime.fromisoformat(self.manifest["fitted"]).astimezone(UTC)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
+        return found
+
 
 class ModelFolders:
     """Folders of saved models below one root: names, ids and locks.

@@ -55,6 +55,7 @@ class SavedModel:
         reference: record and image of the reference part; None for models that do not locate parts.
         covered: bool ``(h, w)``, the map pixels that are scored because most images show them; None as for
             ``reference``.
+        fitted_at: time of the fit (ISO 8601); empty for a model saved before that was recorded.
     """
 
     config: PadimConfig
@@ -75,6 +76,7 @@ class SavedModel:
     roi_shapes: Any
     reference: tuple[bytes, bytes] | None = None
     covered: npt.NDArray[np.bool_] | None = None
+    fitted_at: str = ""
 
 
 def write(
@@ -104,6 +106,7 @@ def write(
     statuses = Counter(normal.status for normal in model.normals)
     manifest = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **({"fitted": model.fitted_at} if model.fitted_at else {}),
         "method": model.config.method,
         "form": model.form,
         "losses": list(model.losses),
@@ -200,6 +203,7 @@ def read(saved: bundle.Bundle) -> SavedModel:
         shapes,
         reference,
         covered,
+        str(manifest.get("fitted", "")),
     )
 
 

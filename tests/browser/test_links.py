@@ -87,7 +87,7 @@ def test_a_models_name_cannot_make_other_sessions_load_something(
         visitor.see_heading("Models")
         visitor.keyed(f"row-{small_entry.id}").get_by_text(name).first.wait_for()
         visitor.keyed(f"manage-{small_entry.id}").get_by_role("button").click()
-        visitor.page.get_by_text("Delete for good").wait_for()
+        visitor.page.get_by_text("Type its name to delete it").wait_for()
         visitor.open("/fit")
         visitor.see_heading("Fit")
         visitor.open_tab("Result")

@@ -86,6 +86,11 @@ class Session:
         self.app.button(key=key).click()
         return self.run()
 
+    def delete(self, entry: Entry) -> Session:
+        """Delete a model on the home page: type its name, and press the button."""
+        self.app.text_input(key=f"delete-name-{entry.id}").set_value(entry.name)
+        return self.click(f"delete-{entry.id}")
+
     def set(self, kind: str, key: str, value: Any) -> Session:
         """Set the value of a widget."""
         getattr(self.app, kind)(key=key).set_value(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from padim import Padim, PadimConfig, Workspace
+from padim.storage import bin as model_bin
 from tests.pages.session import AddModel, Session
 from tests.parts import normals
 
@@ -50,7 +51,7 @@ def test_a_damaged_model_is_listed_with_its_reason_and_can_be_deleted(
     page = Session(model=broken.id)
     assert "Cannot be opened" in page.text
     assert "cannot be opened" in page.app.error[0].value
-    page.click(f"delete-{broken.id}")
+    page.delete(broken)
     assert Workspace(home).models() == []
     assert "No models yet" in page.text
 
@@ -59,7 +60,7 @@ def test_deleting_the_model_in_use_clears_the_url(home: Path, add_model: AddMode
     entry = add_model("Gone <b>soon</b>")
     page = Session(model=entry.id)
     assert "<b>soon</b>" not in "".join(str(h.value) for h in page.app.html)  # names are text, never markup
-    page.click(f"delete-{entry.id}")
+    page.delete(entry)
     assert page.model is None
     assert Workspace(home).models() == []
 
@@ -101,3 +102,34 @@ def test_a_stopped_fit_is_listed_resumed_and_discarded(home: Path, small_config:
 
 def _folders(store: Workspace) -> list[str]:
     return [path.name for path in store.folder.iterdir()]
+
+
+def test_a_model_is_deleted_by_its_name_and_restored_from_the_bin(home: Path, add_model: AddModel) -> None:
+    entry = add_model("Flange")
+    page = Session()
+    page.click(f"delete-{entry.id}")
+    assert "This is not its name: nothing was deleted." in page.text
+    page.app.text_input(key=f"delete-name-{entry.id}").set_value("Flang")
+    page.click(f"delete-{entry.id}")
+    assert [one.id for one in Workspace(home).models()] == [entry.id]
+    page.delete(entry)
+    assert Workspace(home).models() == []
+    (deleted,) = model_bin.contents(Workspace(home))
+    assert f"kept until {deleted.until:%d %b %Y}" in page.text
+    page.click(f"restore-{deleted.folder.name}")
+    assert [one.revision for one in Workspace(home).models()] == [entry.revision]
+    assert page.model == entry.id
+    page.delete(entry)
+    (deleted,) = model_bin.contents(Workspace(home))
+    page.click(f"purge-{deleted.folder.name}")
+    assert model_bin.contents(Workspace(home)) == []
+
+
+def test_the_date_of_the_fit_is_not_that_of_the_last_change(home: Path, add_model: AddModel) -> None:
+    entry = add_model("Flange")
+    assert entry.fitted is not None
+    with Workspace(home).edit(entry.id) as model:
+        model.set_decision(min_area=9)
+    changed = Workspace(home).get(entry.id)
+    assert changed.fitted == entry.fitted
+    assert f"fitted {entry.fitted:%d %b %Y, %H:%M} UTC" in Session().text

@@ -97,6 +97,6 @@ def test_names_and_models_stay(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session(None, model=entry.id)
     with refusing(home):
-        page.click(f"delete-{entry.id}")
+        page.delete(entry)
     assert f"The model was not deleted. {READ_ONLY}" in [error.value for error in page.app.error]
     assert Workspace(home).get(entry.id).name == "Parts"

@@ -151,7 +151,7 @@ def test_a_click_on_a_model_that_is_deleted_by_now_is_answered(add_model: AddMod
     assert "Someone else" not in mine.run().text
     # A session that never showed it cannot know whether it was ever there, and one that deleted it knows.
     assert "is not on this server" in Session("calibrate", model=entry.id).text
-    mine.go("home").click(f"delete-{other.id}")
+    mine.go("home").delete(other)
     mine.app.query_params["model"] = other.id
     assert "is not on this server" in mine.go("calibrate").text
     assert "Someone else" not in mine.text
@@ -234,7 +234,7 @@ def test_a_request_for_a_model_under_work_is_kept_and_can_be_repeated(
     assert "images added" not in result_texts(mine), "another's success was shown as this session's own"
     assert "was working on this model" in mine.text
     assert "Someone else changed this model (" in mine.text
-    assert "images 22 → 24) since you opened it." in mine.text
+    assert "images changed from 22 to 24 at " in mine.text
     assert "Your change was not saved: add good parts" in mine.text
     mine.click("refused-again-0")
     assert "3 images added" in result_texts(mine)
@@ -436,10 +436,10 @@ def test_a_model_that_was_changed_since_is_not_deleted_unseen(add_model: AddMode
     page = Session()
     with Workspace(home).edit(entry.id) as model:
         model.set_decision(min_area=9)
-    page.click(f"delete-{entry.id}")
+    page.delete(entry)
     assert "was not deleted: someone else has changed it" in page.text
     assert "smallest region 8 → 9" in page.text
-    page.click(f"delete-{entry.id}")
+    page.delete(entry)
     assert Workspace(home).models() == []
 
 

@@ -4,8 +4,8 @@ A page that is loaded again is a new session for Streamlit. The cookie (``ui.app
 from the same browser, which finds its lists, its draft of a threshold and its jobs as it left them.
 
 A browser whose last page was closed is forgotten after ``PADIM_KEEP_HOURS`` (12), and earlier when more than
-``AWAY`` of them are away, or when they hold more than ``AWAY_BYTES`` of memory together: the one that has been
-away for longest goes first. A server that is started again has forgotten all of them.
+``AWAY`` of them are away, or when they hold more than ``AWAY_BYTES`` of memory together: the one that has
+been away for longest goes first. A server that is started again has forgotten all of them.
 """
 
 from __future__ import annotations

@@ -6,15 +6,48 @@ somebody else has saved the model in between, the change is refused rather than 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from ui.app import state
+from ui.app import clock, state
 
 if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
+
+# How ``padim.storage.revisions`` writes a value that was changed.
+_CHANGE = re.compile(r"(.+?) (\S+) → (\S+)")
+
+
+@dataclass(frozen=True, eq=False)
+class Notice:
+    """What somebody else has changed in a model, until the user has read it.
+
+    Attributes:
+        before: the model as this session's page showed it.
+        now: the model as it was then saved.
+    """
+
+    before: Entry
+    now: Entry
+
+    @property
+    def decision(self) -> bool:
+        """Whether the threshold or the smallest region was changed, of which one's own can be kept."""
+        one, other = self.before.manifest, self.now.manifest
+        sizes = [manifest.get("config", {}).get("min_area") for manifest in (one, other)]
+        return one.get("choice") != other.get("choice") or sizes[0] != sizes[1]
+
+    def text(self) -> str:
+        """Return what was changed, and when: "threshold changed from 3.1 to 2.9 at 14:02"."""
+        text = ", ".join(
+            f"{what[1]} changed from {what[2]} to {what[3]}" if (what := _CHANGE.fullmatch(one)) else one
+            for one in changes(self.before, self.now).split(", ")
+        )
+        saved = self.now.created
+        return text if saved is None else f"{text} at {clock.at(saved)}".strip()
 
 
 @dataclass
@@ -32,13 +65,19 @@ class OpenedModels:
     shown: dict[str, Entry] = field(default_factory=dict)
     before: dict[str, Entry] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
-    notices: dict[str, str] = field(default_factory=dict)
+    notices: dict[str, Notice] = field(default_factory=dict)
     rows: dict[str, Entry] = field(default_factory=dict)
+
+    def begin_page(self) -> None:
+        """A page that was loaded again shows the models as they are now."""
+        self.shown.clear()
+        self.before.clear()
+        self.rows.clear()
 
 
 def models() -> OpenedModels:
     """Return this session's models."""
-    return state.of(OpenedModels)
+    return state.lasting(OpenedModels)
 
 
 def begin(entry: Entry, *, changing: bool) -> None:
@@ -56,7 +95,7 @@ def begin(entry: Entry, *, changing: bool) -> None:
     if entry.revision in now.own:
         now.before[entry.id] = entry
     elif former.revision != entry.revision:
-        now.notices[entry.id] = changes(former, entry)
+        now.notices[entry.id] = Notice(former, entry)
     now.shown[entry.id] = entry
 
 

@@ -68,7 +68,7 @@ def keep(
     refused = RefusedChange(
         what, _reason(entry, error, seen), isinstance(error, ChangedSinceOpenedError), again
     )
-    kept = state.of(Refusals).of.setdefault(entry.id, [])
+    kept = state.lasting(Refusals).of.setdefault(entry.id, [])
     # The latest of several attempts at the same change counts.
     kept[:] = [one for one in kept if one.what != what or not same(one.again, again)]
     kept.append(refused)
@@ -101,7 +101,7 @@ def draw(entry: Entry, failure: Callable[[str, BaseException], None], busy: Job[
         failure: shows an error.
         busy: the job that is changing it, so that no other change can be made now; None if there is none.
     """
-    kept = state.of(Refusals).of.get(entry.id, [])
+    kept = state.lasting(Refusals).of.get(entry.id, [])
     _announce(entry, kept)
     at_work = busy is not None or (bool(kept) and workspace.store().holder(entry.id) is not None)
     for number, one in enumerate(list(kept)):
@@ -141,22 +141,49 @@ def draw(entry: Entry, failure: Callable[[str, BaseException], None], busy: Job[
             st.rerun()
     notice = opened.models().notices.get(entry.id)
     if notice is not None and not any(one.changed for one in kept):
-        with st.container(key="changed-elsewhere", horizontal=True, vertical_alignment="center"):
-            st.info(
-                f"**Someone else changed this model{f' ({plain(notice)})' if notice else ''} since you "
-                "opened it.** This page shows it as it is now. A click made just before has changed nothing.",
-                icon=":material/group:",
+        _draw_notice(entry, notice)
+
+
+def _draw_notice(entry: Entry, notice: opened.Notice) -> None:
+    """Say what somebody else has changed, and let the user choose between it and the own threshold."""
+    text = notice.text()
+    with st.container(key="changed-elsewhere", horizontal=True, vertical_alignment="center"):
+        st.info(
+            f"**Someone else changed this model{f' ({plain(text)})' if text else ''} since you opened it.** "
+            "This page shows it as it is now. A click made just before has changed nothing.",
+            icon=":material/group:",
+        )
+        if not notice.decision:
+            read, keep_mine = st.button("Got it", key="changed-elsewhere-read"), False
+        else:
+            read = st.button(
+                "Load it",
+                key="changed-elsewhere-read",
+                help="Go on with the threshold that is saved now. One that you were trying is dropped.",
             )
-            if st.button("Got it", key="changed-elsewhere-read"):
-                del opened.models().notices[entry.id]
-                st.rerun()
+            keep_mine = st.button(
+                "Keep mine",
+                key="changed-elsewhere-keep",
+                help="Keep your threshold as one that is being tried on the Calibrate page. Nothing is saved "
+                "until you press “Use this threshold” there.",
+            )
+    if not (read or keep_mine):
+        return
+    from ui import calibrate
+
+    del opened.models().notices[entry.id]
+    if keep_mine:
+        calibrate.keep_former(entry, notice.before)
+    elif notice.decision:
+        calibrate.discard_draft(entry)
+    st.rerun()
 
 
 def _announce(entry: Entry, kept: list[RefusedChange]) -> None:
     """Point to what is new at the top of the page, which is out of sight of who has clicked far below."""
     notice = opened.models().notices.get(entry.id)
     now = (*kept, *([] if notice is None else [notice]))
-    announced = state.of(Refusals).announced
+    announced = state.lasting(Refusals).announced
     if any(one not in announced.get(entry.id, ()) for one in now):
         what = "Your change was not saved" if kept else "Someone else changed this model"
         st.toast(f"{what}: see the top of the page.", icon=":material/group:")

@@ -175,7 +175,8 @@ def _keep_checking() -> None:
                 release_memory(alone=not len(_SESSIONS))
             if _SESSIONS.end_expired():
                 releases_left = 3
-            if any([callback() for callback in _AT_CHECK]):
+            released = [callback() for callback in _AT_CHECK]
+            if any(released):
                 releases_left = 3
         except Exception:
             # A session that cannot be ended must not keep the others from being ended.

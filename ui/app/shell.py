@@ -13,13 +13,13 @@ import streamlit as st
 
 from padim.errors import PadimError, StorageError
 from padim.storage.atomic import explain_os_error, refuses_writing
-from ui import fit, model_changes
-from ui.app import model_header, progress, refusals, server, sessions, tabs, workspace
+from ui import model_changes
+from ui.app import model_header, progress, refusals, server, sessions, tabs, work, workspace
 from ui.app import opened as opened_models
 from ui.app.pages import PAGES, AppPage, page_of
 from ui.app.text import count
 from ui.files import media
-from ui.jobs import missed_runs, watch
+from ui.jobs import missed_runs
 from ui.widgets import panels, resolution
 
 if TYPE_CHECKING:
@@ -116,6 +116,12 @@ def _not_here(asked: str, entries: list[Entry]) -> None:
     )
 
 
+def _changing(entry: Entry) -> bool:
+    """Return whether a session of this server is changing a model."""
+    change = model_changes.job(entry)
+    return change is not None and change.running
+
+
 def _others(entry: Entry) -> None:
     """Show what others have changed in a model, and the changes of this session that they have prevented."""
     change = model_changes.job(entry)
@@ -156,32 +162,17 @@ def _sidebar(entries: list[Entry], entry: Entry | None, page: AppPage, now: prog
             if workspace.random_weights(entry):
                 st.caption(":material/warning: Random weights, for trials only")
     missed_runs.place()
-    if page.path != "pages/fit.py":
-        _work_elsewhere(entry)
+    work.draw(page, entry)
+    holder = None if entry is None or _changing(entry) else workspace.store().holder(entry.id)
+    if holder is not None:
+        # Work of a shell command, a script, or another server.
+        st.caption(f":material/group: {panels.plain(holder.text)} is changing this model")
     if server.reachable_from_elsewhere():
         st.caption(":material/lan: This server can be reached from other machines and has no accounts.")
 
 
 def _slug(page: AppPage) -> str:
     return page.path.rpartition("/")[2].removesuffix(".py")
-
-
-def _work_elsewhere(entry: Entry | None) -> None:
-    """Show the state of the Fit page's running or finished job on another page."""
-    job = fit.fit_job()
-    if job is not None and job.running:
-        watch.glance(job)
-    elif job is not None and job.state == "done":
-        st.page_link("pages/fit.py", label="The fit has finished", icon=":material/check:")
-    if entry is not None:
-        change = model_changes.job(entry)
-        if change is not None and change.running:
-            if not model_changes.is_mine(entry, change):
-                st.caption(f":material/group: {panels.plain(model_changes.others_text(change))}")
-            watch.glance(change)
-        elif (holder := workspace.store().holder(entry.id)) is not None:
-            # Work of a shell command, a script, or another server.
-            st.caption(f":material/group: {panels.plain(holder.text)} is changing this model")
 
 
 @cache

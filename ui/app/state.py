@@ -104,9 +104,7 @@ def _browser() -> Browser | None:
         # A page that was open when the server went sends the cookie of the server before; a page that was
         # loaded since has a new one, and the middleware has noted that it had come back.
         st.session_state[key] = (
-            None
-            if sent is None
-            else (sent.name, sent.start != cookie.START or cookie.came_back(sent.name))
+            None if sent is None else (sent.name, sent.start != cookie.START or cookie.came_back(sent.name))
         )
     found = st.session_state[key]
     sessions.current()  # so that the end of this session is noticed

@@ -58,6 +58,7 @@ class Job(Generic[T]):
         work: the function that does the work; None once it has been started.
         tag: any value that the caller wants to find again with the job (a model id, for example).
         goes_on: finish the work even if its session ends, because its result is saved for all sessions.
+        model: id of the model that it is about; empty for none.
         clock: returns seconds; tests replace it.
         begun: when it was started, in UTC.
     """
@@ -67,6 +68,7 @@ class Job(Generic[T]):
     work: Callable[[Job[T]], T] | None = field(repr=False)
     tag: Any = None
     goes_on: bool = False
+    model: str = ""
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     begun: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -234,6 +236,7 @@ class JobRegistry:
         tag: Any = None,
         owner: str | None = None,
         goes_on: bool = False,
+        model: str = "",
     ) -> Job[T]:
         """Run ``work`` in a new thread and return its job.
 
@@ -246,13 +249,14 @@ class JobRegistry:
             tag: any value to find again with the job.
             owner: the session that sees the job; None keeps the job until it is discarded.
             goes_on: finish the work even if all its sessions end.
+            model: id of the model that it is about; empty for none.
         """
         with self._lock:
             existing = self._jobs.get(key)
             if existing is not None and existing.running:
                 self._own(key, owner)
                 return cast("Job[T]", existing)
-            job = Job(key, title, work, tag, goes_on)
+            job = Job(key, title, work, tag, goes_on, model)
             self._forget(key)
             self._jobs[key] = job
             self._own(key, owner)
@@ -280,10 +284,23 @@ class JobRegistry:
                 self._own(key, owner)
             return job
 
-    def running(self) -> list[Job[Any]]:
-        """Return the jobs still running, oldest first."""
+    def running(self, seen_by: str | None = None) -> list[Job[Any]]:
+        """Return the jobs still running, oldest first.
+
+        Args:
+            seen_by: only those of this owner, and those whose result is saved for all; default: all.
+        """
         with self._lock:
-            return [job for job in self._jobs.values() if job.running]
+            return [
+                job
+                for key, job in self._jobs.items()
+                if job.running and (seen_by is None or job.goes_on or seen_by in self._owners.get(key, ()))
+            ]
+
+    def is_of(self, key: str, owner: str | None) -> bool:
+        """Return whether a job belongs to this owner."""
+        with self._lock:
+            return owner in self._owners.get(key, ())
 
     def discard(self, key: str) -> None:
         """Drop a job; ask it to stop if it is still running."""

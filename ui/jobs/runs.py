@@ -56,7 +56,7 @@ class Runs:
         self.forget(entry)
         key = f"{self.sort}:{uuid.uuid4().hex}"
         self.keys[entry.id] = key
-        watch.start(key, title, work)
+        watch.start(key, title, work, model=entry.id)
 
     def forget(self, entry: Entry) -> None:
         """Drop this model's measurement; stop it if it is still running."""

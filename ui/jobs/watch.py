@@ -28,7 +28,13 @@ def registry() -> JobRegistry:
 
 
 def start(
-    key: str, title: str, work: Callable[[Job[T]], T], *, tag: Any = None, goes_on: bool = False
+    key: str,
+    title: str,
+    work: Callable[[Job[T]], T],
+    *,
+    tag: Any = None,
+    goes_on: bool = False,
+    model: str = "",
 ) -> Job[T]:
     """Run ``work`` in the background for this browser and return its job.
 
@@ -41,8 +47,9 @@ def start(
         work: the function to run; it is called with the job.
         tag: any value to find again with the job.
         goes_on: finish the work even if nobody is left, because its result is saved for all sessions.
+        model: id of the model that it is about; empty for none.
     """
-    return _REGISTRY.start(key, title, work, tag=tag, owner=state.owner(), goes_on=goes_on)
+    return _REGISTRY.start(key, title, work, tag=tag, owner=state.owner(), goes_on=goes_on, model=model)
 
 
 def find(key: str) -> Job[Any] | None:

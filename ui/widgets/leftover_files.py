@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from padim.errors import PadimError
 from ui.app import workspace
 
 _LOGGER = logging.getLogger(__name__)
@@ -24,10 +25,13 @@ def sweep_once() -> None:
 
 def _sweep() -> None:
     from padim import doctor
+    from padim.storage import bin as model_bin
 
     try:
+        for deleted in model_bin.sweep(workspace.store()):
+            _LOGGER.info("%s was in the bin for %d days and is gone", deleted.name, model_bin.DAYS)
         gone = doctor.sweep(doctor.leftovers_of_workspace(workspace.store()) + doctor.leftovers_of_cache())
-    except OSError as error:
+    except (OSError, PadimError) as error:
         _LOGGER.warning("leftover files in the workspace were not removed: %s", error)
         return
     if gone:
