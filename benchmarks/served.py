@@ -98,8 +98,9 @@ def serving(
     folder: Path = ROOT,
     patience: float = 60.0,
     base: str = "",
+    port: int | None = None,
 ) -> Iterator[Server]:
-    """Run a Streamlit command on a free port until the block ends.
+    """Run a Streamlit command until the block ends.
 
     Args:
         command: the command, without port and address.
@@ -108,11 +109,12 @@ def serving(
         folder: the server's working directory.
         patience: seconds to wait for the first answer.
         base: prefix of the path of all its URLs, as the command sets it.
+        port: its port; None takes a free one.
 
     Raises:
         RuntimeError: the server ended, or did not answer in time; the message quotes its log.
     """
-    port = free_port()
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}{base}"
     options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
     begin = time.perf_counter()

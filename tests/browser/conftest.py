@@ -73,13 +73,16 @@ def start(home: Path) -> Iterator[Start]:
     temporary.mkdir()
     with ExitStack() as running:
 
-        def starting(*, command: tuple[str, ...] = served.APP, **environment: str) -> served.Server:
+        def starting(
+            *, command: tuple[str, ...] = served.APP, port: int | None = None, **environment: str
+        ) -> served.Server:
             return running.enter_context(
                 served.serving(
                     command,
                     log=home.parent / "server.log",
                     environment={"PADIM_HOME": str(home), "TMPDIR": str(temporary), **environment},
                     patience=PATIENCE / 1000,
+                    port=port,
                 )
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -102,3 +103,38 @@ def test_a_fit_survives_a_reload(server: served.Server, visit: Visit, home: Path
     )
     (new,) = {entry.id for entry in Workspace(home).models()} - before
     visitor.until(lambda: visitor.page.url.endswith(f"model={new}"), "its page shows the new model")
+
+
+def test_a_model_is_deleted_by_its_name_and_restored(
+    server: served.Server, visit: Visit, small_entry: Entry, home: Path
+) -> None:
+    visitor = visit(server)
+    visitor.open("/")
+    visitor.see_heading("Models")
+    visitor.keyed(f"manage-{small_entry.id}").get_by_role("button").click()
+    visitor.keyed(f"delete-name-{small_entry.id}").locator("input").fill(small_entry.name)
+    visitor.keyed(f"delete-{small_entry.id}").get_by_role("button").click()
+    visitor.keyed(f"row-{small_entry.id}").wait_for(state="detached")
+    assert small_entry.id not in [entry.id for entry in Workspace(home).models()]
+    visitor.keyed("bin").get_by_text("Bin: 1 deleted model").click()
+    visitor.keyed("bin").get_by_text("kept until").wait_for()
+    visitor.keyed("bin").get_by_role("button", name="Restore").click()
+    visitor.keyed(f"row-{small_entry.id}").wait_for()
+    assert Workspace(home).get(small_entry.id).revision == small_entry.revision
+
+
+def test_a_page_learns_of_a_restart_by_itself(start: Start, visit: Visit, small_entry: Entry) -> None:
+    former = start()
+    visitor = visit(former)
+    visitor.open(f"/inspect?model={small_entry.id}")
+    visitor.see_heading("Inspect")
+    former.process.terminate()
+    former.process.wait(120)
+    start(port=urlsplit(former.url).port)
+    visitor.keyed("restarted").get_by_text("The server was started again").wait_for()
+    visitor.keyed("restarted-read").get_by_role("button").click()
+    visitor.keyed("restarted").wait_for(state="detached")
+    assert visitor.model_id == small_entry.id
+    visitor.page.reload()
+    visitor.see_heading("Inspect")
+    assert visitor.keyed("restarted").count() == 0

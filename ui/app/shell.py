@@ -14,7 +14,7 @@ import streamlit as st
 from padim.errors import PadimError, StorageError
 from padim.storage.atomic import explain_os_error, refuses_writing
 from ui import model_changes
-from ui.app import model_header, progress, refusals, server, sessions, tabs, work, workspace
+from ui.app import model_header, progress, refusals, restarts, server, sessions, tabs, work, workspace
 from ui.app import opened as opened_models
 from ui.app.pages import PAGES, AppPage, page_of
 from ui.app.text import count
@@ -79,6 +79,8 @@ def begin(path: str) -> tuple[AppPage, Entry | None]:
         model_header.draw(entry, now)
     with st.sidebar:
         _sidebar(entries, entry, page, now)
+    with st.container():
+        restarts.draw()
     if asked is not None and entry is None:
         _not_here(asked, entries)
     if entry is not None:
