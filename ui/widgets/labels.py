@@ -1,27 +1,23 @@
 """The users' labels of images, stored by the hash of the image's file so that they apply to every copy.
 
-Labels are stored in the model's folder. To *keep* an image is not a label: it only takes the image off the
-list of changed verdicts, for the rest of the session.
+Labels are those of the model's image library (:mod:`padim.records.labels`), wherever they were given. To
+*keep* an image is not a label: it only takes the image off the list of changed verdicts, for the rest of the
+session.
 """
 
 from __future__ import annotations
 
-import errno
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
-from padim.storage.atomic import write_atomic
-from padim.storage.leftovers import locked_beside
 from ui.app import state
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from padim.records.labels import ImageLabel
+    from padim.records.library import ImageLibrary
     from padim.storage.model_folders import Entry
 
 Label = Literal["good", "defect"]
-_FILE = "labels.json"
 
 
 @dataclass
@@ -32,8 +28,8 @@ class _Kept:
 
 
 def labels(entry: Entry) -> dict[str, Label]:
-    """Return the labels stored with this model, by the SHA-256 of the image's file."""
-    return _read(entry.path / _FILE)
+    """Return the labels of this model's images, by the SHA-256 of the image's file."""
+    return cast("dict[str, Label]", _library(entry).labels())
 
 
 def kept(entry: Entry) -> set[str]:
@@ -58,36 +54,19 @@ def put(
         instead_of: change the label only if this is the present one (None: not labeled).
 
     Raises:
-        OSError: the label cannot be saved, or the model was deleted.
+        OSError: the model was deleted.
+        StorageError: the label cannot be saved.
     """
-    if not entry.path.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "the model was deleted", str(entry.path))
-    # One writer at a time, in all threads and processes: each writes the labels of all.
-    with locked_beside(entry.path / _FILE):
-        known = labels(entry)
-        now = known.get(sha256)
-        if now == label or instead_of not in ("any", now):
-            return
-        if label is None:
-            del known[sha256]
-        else:
-            known[sha256] = label
-        content = json.dumps(known, indent=0, sort_keys=True).encode()
-        # Do not create the folder of a model that was deleted meanwhile.
-        write_atomic(entry.path / _FILE, content, make_folder=False)
+    former: ImageLabel | Literal["any"] = "unknown" if instead_of is None else instead_of
+    _library(entry).set_label([sha256], label or "unknown", instead_of=former)
+
+
+def _library(entry: Entry) -> ImageLibrary:
+    from padim.records.library import ImageLibrary
+
+    return ImageLibrary(entry.path.parents[1], entry.id)
 
 
 def forget_kept(entry: Entry) -> None:
     """Put all images back on the list of changes, because another threshold is in use."""
     state.of(_Kept).of.pop(entry.id, None)
-
-
-def _read(path: Path) -> dict[str, Label]:
-    # Labels are optional: a file that cannot be read must not prevent calibration.
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {sha256: label for sha256, label in found.items() if label in ("good", "defect")}

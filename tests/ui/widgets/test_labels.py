@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from padim import Workspace
-from padim.storage import leftovers
 from padim.storage.model_folders import Entry
 from ui.widgets import labels
 
@@ -61,51 +57,3 @@ def test_a_damaged_file_does_not_prevent_calibration(entry: Entry, content: byte
     assert labels.labels(entry) == {}
     labels.put(entry, ONE, "defect")
     assert labels.labels(entry) == {ONE: "defect"}
-
-
-# Reads the labels, and writes one more when it is told to.
-PUT = """
-import sys
-from pathlib import Path
-from padim.storage.model_folders import ModelFolders
-from ui.widgets import labels
-read = labels._read
-def slowly(path):
-    found = read(path)
-    print("read", flush=True)
-    sys.stdin.readline()
-    return found
-labels._read = slowly
-labels.put(ModelFolders(sys.argv[1]).get(sys.argv[2]), sys.argv[3], "defect")
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_lose_no_label(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits, hold = threading.Event(), leftovers.hold
-
-    def telling(handle: int, *, wait: bool = False) -> str:
-        if wait and hold(handle) == "taken":
-            waits.set()
-        return hold(handle, wait=wait)
-
-    monkeypatch.setattr(leftovers, "hold", telling)
-    command = [sys.executable, "-c", PUT, str(entry.path.parents[1]), entry.id, ONE]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, text=True, cwd=Path(__file__).parents[3]
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "read\n"  # and it has written nothing yet
-
-        def put() -> None:
-            labels.put(entry, OTHER, "good")
-            waits.set()
-
-        mine = threading.Thread(target=put)
-        mine.start()
-        assert waits.wait(240)
-        process.communicate("\n")
-        mine.join()
-    assert labels.labels(entry) == {ONE: "defect", OTHER: "good"}
-    assert not list(entry.path.glob(".*"))
