@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from padim.decision.basis import Basis
-from ui import viewing
+from ui import library, viewing
 from ui.app import progress, state, workspace
 from ui.app.text import count, percent
 from ui.files import image_input
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from padim.decision.operating_points import Costs, OperatingPoint
     from padim.decision.part_scores import PartScores
     from padim.model import Padim
+    from padim.records.library import LibraryImage
     from padim.storage.model_folders import Entry
     from ui.scoring import KnownLabel
+    from ui.widgets.labels import Label
 
 UPLOADER = "known"
 
@@ -113,12 +115,18 @@ class CalibrateState:
         selected: id of the image shown large.
         handled: serial numbers of the viewer's actions that the server has handled.
         look: opacity and colormap of the heatmap.
+        labeled: hashes of images that were labeled in the viewer since the page was opened.
+        cleared: whether the user has cleared the list, so that the library's images wait to be asked for.
+        tried: hashes of the library's images that were asked for.
     """
 
     draft: Draft | None = None
     selected: str | None = None
     handled: viewing.HandledCounts = field(default_factory=viewing.HandledCounts)
     look: dict[str, Any] = field(default_factory=lambda: {"opacity": 0.45, "colormap": "inferno"})
+    labeled: set[str] = field(default_factory=set)
+    cleared: bool = False
+    tried: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -252,15 +260,45 @@ def tests(entry: Entry) -> Review:
     return state.of_browser(Tests).of(entry)
 
 
-def take(entry: Entry, model: Padim, image_set: image_input.ImageSet, origin: KnownLabel) -> None:
-    """Score the chosen images in the background and add them to the test images."""
-    tests(entry).take(f"Scoring {image_set.label}", image_set, model, UPLOADER, origin)
+def take(
+    entry: Entry, model: Padim, image_set: image_input.ImageSet, origin: KnownLabel, defect_type: str = ""
+) -> None:
+    """Score the chosen images in the background, and add them to the test images and to the image library."""
+    keep = library.keeper(entry, image_set, origin, defect_type)
+    tests(entry).take(f"Scoring {image_set.label}", image_set, model, UPLOADER, origin, keep)
 
 
-def sample(origin: KnownLabel) -> image_input.SampleParts | None:
-    """Return the sample's good or defective test images, or None if the sample is not installed."""
+def take_library(entry: Entry, model: Padim) -> bool:
+    """Score the test images of the library that are not on the list yet; return whether there are any.
+
+    Nothing is done while images are being scored, or once the user has cleared the list.
+    """
+    page, review = page_state(entry), tests(entry)
+    if review.running or page.cleared:
+        return False
+    missing = library_left(entry, model)
+    found = library.set_of(entry, missing, count(len(missing), "image"))
+    if found is None:
+        return False
+    page.tried |= {image.sha256 for image in missing}
+    by_name = {name: image.label for name, image in library.names_of(missing).items()}
+    review.take(f"Scoring {found.label}", found, model, UPLOADER, by_name)
+    return True
+
+
+def library_left(entry: Entry, model: Padim) -> list[LibraryImage]:
+    """Return the library's images outside the fit that are neither on the list nor could not be scored."""
+    page, items = page_state(entry), tests(entry).pile.items
+    known = {item.sha256 for item in items}
+    if not items:
+        page.tried.clear()
+    return [one for one in library.images(entry, "test") if one.sha256 not in known | page.tried]
+
+
+def sample(entry: Entry, origin: KnownLabel) -> image_input.SampleParts | None:
+    """Return the sample's good or defective test images; None for a model that is not of the sample."""
     part = image_input.sample_part()
-    if part is None or origin == "unknown":
+    if part is None or origin == "unknown" or not library.is_of_sample(entry):
         return None
     wanted: Callable[[str], bool] = (
         (lambda kind: kind == "good") if origin == "good" else (lambda kind: kind != "good")
@@ -282,7 +320,18 @@ def shown(
 ) -> list[viewing.ViewerImage]:
     """Return all images of the viewer: the good parts with their held-out maps, then the test images."""
     images = [] if held is None else viewing.normals_shown(model, held, min_area)
-    return [*images, *viewing.tests_shown(model, tests(entry).pile.items, min_area)]
+    found = viewing.tests_shown(model, tests(entry).pile.items, min_area)
+    # Where the label was taken away since, an image is one of unknown content.
+    unlabeled = {sha for sha, label in library.all_labels(entry).items() if label == "unknown"}
+    gone = library.library(entry).removed()
+    return [
+        *images,
+        *(
+            replace(one, group="unknown") if one.sha256 in unlabeled else one
+            for one in found
+            if one.sha256 not in gone
+        ),
+    ]
 
 
 class _Labeled(BaseModel, strict=True):
@@ -313,16 +362,34 @@ def on_labels(entry: Entry, value: object) -> None:
         return
     new = [one for one in event if one.count > handled.labels]
     handled.labels = max([handled.labels, *(one.count for one in new)])
+    page = page_state(entry)
+    origins = {item.sha256: item.origin for item in tests(entry).pile.items}
     for one in new:
         if one.label == "kept" or one.label == "unkept":
             labels.keep(entry, one.sha256, off=one.label == "kept")
-        elif one.undo:
-            labels.put(entry, one.sha256, one.label, instead_of=one.instead_of)
+            continue
+        # Without a label by key, an image has the one that it came with.
+        came_with = origins.get(one.sha256, "unknown")
+        label = one.label or (None if came_with == "unknown" else came_with)
+        if one.undo:
+            labels.put(entry, one.sha256, label, instead_of=one.instead_of)
         else:
-            labels.put(entry, one.sha256, one.label)
+            labels.put(entry, one.sha256, label)
+        (page.labeled.discard if one.label is None else page.labeled.add)(one.sha256)
 
 
 _LABELS = TypeAdapter(list[_Labeled])
+
+
+def _labels_by_key(entry: Entry, images: Sequence[viewing.ViewerImage]) -> dict[str, Label]:
+    """Return the labels that the viewer shows as given by key: not those that images came with."""
+    page = page_state(entry)
+    came_with = {one.sha256: one.group for one in images if one.item is not None}
+    return {
+        sha: label
+        for sha, label in labels.labels(entry).items()
+        if sha in page.labeled or came_with.get(sha) != label
+    }
 
 
 # -- suggested thresholds --------------------------------------------------------------------------------
@@ -435,7 +502,7 @@ def message(
         decision=decision(model, draft),
         selected=page.selected,
         look=page.look,
-        labels=labels.labels(entry),
+        labels=_labels_by_key(entry, images),
         kept=labels.kept(entry),
         handled=page.handled,
         saved=decision_in_use(model),

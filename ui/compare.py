@@ -128,9 +128,11 @@ def _oblong(categories: Sequence[Category]) -> tuple[int, int] | None:
 
 
 def _categories(image_set: image_input.ImageSet) -> tuple[Category, ...]:
-    from padim.study.data import categories
+    from padim.study.data import categories, category
     from padim.worker.images import categories_of_files
 
+    if image_set.in_library is not None:
+        return (category(image_set.name, image_set.in_library.dataset()),)
     if image_set.path is not None:
         return categories(image_set.path, beside=_beside(image_set.path))
     return categories_of_files(image_set.files, image_set.label)
@@ -150,7 +152,8 @@ def _handed_over(
 
     with work_queue.handed_over(image_set, job) as at:
         beside = image_set.path is not None and _beside(image_set.path)
-        yield Labeled(at=at, label=image_set.label, beside=beside, good_of=good_of)
+        label = image_set.label if image_set.in_library is None else image_set.name
+        yield Labeled(at=at, label=label, beside=beside, good_of=good_of)
 
 
 def sample() -> image_input.SampleParts | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ui import library
 from ui.app import state, workspace
 from ui.app.text import count, multiple
 from ui.files import folders, image_input, labeled, uploads
@@ -61,11 +62,13 @@ class Evaluated:
         label: describes the data set to the user.
         identity: ``workspace.scoring_identity`` at the time of scoring.
         scored: the scored images.
+        library_note: why not all of them were kept in the image library; empty if they were.
     """
 
     label: str
     identity: str
     scored: ScoredDataset
+    library_note: str = ""
 
 
 # -- state of the session --------------------------------------------------------------------------------
@@ -91,21 +94,32 @@ def clear(entry: Entry) -> None:
         watch.registry().discard(key)
 
 
-def start(entry: Entry, model: Padim, dataset: Dataset, label: str) -> None:
-    """Score a data set in the background, and drop the last evaluation of this model."""
+def start(entry: Entry, model: Padim, dataset: Dataset, label: str, *, keep: bool = True) -> None:
+    """Score a data set in the background, and drop the last evaluation of this model.
+
+    Args:
+        entry: the model.
+        model: the same model, opened.
+        dataset: the labeled images.
+        label: describes them to the user.
+        keep: whether they are added to the image library.
+    """
     clear(entry)
     key = f"evaluate:{uuid.uuid4().hex}"
     state.lasting(_Sessions).keys[entry.id] = key
     identity = workspace.scoring_identity(entry)
+    into = entry if keep else None
     watch.start(
         key,
         f"Evaluating {label}",
-        lambda job: _evaluated(model, dataset, label, identity, job),
+        lambda job: _evaluated(model, dataset, label, identity, into, job),
         model=entry.id,
     )
 
 
-def _evaluated(model: Padim, dataset: Dataset, label: str, identity: str, job: Job[Evaluated]) -> Evaluated:
+def _evaluated(
+    model: Padim, dataset: Dataset, label: str, identity: str, into: Entry | None, job: Job[Evaluated]
+) -> Evaluated:
     from padim.analysis.scored_dataset import score_dataset
 
     scored = score_dataset(
@@ -116,7 +130,17 @@ def _evaluated(model: Padim, dataset: Dataset, label: str, identity: str, job: J
         progress=job.progress,
         cancel=job.cancelled,
     )
-    return Evaluated(label, identity, scored)
+    note = ""
+    if into is not None:
+        unusable = {error.name for error in scored.evaluation.failed}
+        note = library.keep_dataset(into, dataset, label, job, unusable)
+    return Evaluated(label, identity, scored, note)
+
+
+def take_library(entry: Entry, model: Padim, found: image_input.ImageSet) -> None:
+    """Evaluate labeled images of the library."""
+    assert found.in_library is not None
+    start(entry, model, found.in_library.dataset(), found.label, keep=False)
 
 
 # -- choosing images -----------------------------------------------------------------------------------
@@ -148,16 +172,16 @@ def take_folder(entry: Entry, model: Padim, named: str) -> None:
     start(entry, model, labeled.open_folder(path), path.name)
 
 
-def sample() -> Path | None:
-    """Return the sample's folder, or None if the sample is not installed."""
-    return image_input.sample_part()
+def sample(entry: Entry) -> Path | None:
+    """Return the sample's folder; None if it is not installed, or the model is of other parts."""
+    return image_input.sample_part() if library.is_of_sample(entry) else None
 
 
 def take_sample(entry: Entry, model: Padim) -> None:
     """Evaluate the sample's labeled images."""
     from padim.data.datasets import open_dataset
 
-    part = sample()
+    part = sample(entry)
     if part is not None:
         start(entry, model, open_dataset(part), f"Sample: {part.name}")
 

@@ -57,6 +57,7 @@ class FitState:
         failed: files that the last fit could not use.
         passed_over: files that the last fit did not read, because they are no images of the user's.
         confirmed: which of these images the user confirmed as shots of the same part.
+        library_note: why the last fit's images are not all in the image library; empty if they are.
         tried: the settings of the last fit that was started.
         like: the settings of a model that the new one takes over; None: those of the form.
     """
@@ -72,6 +73,7 @@ class FitState:
     failed: tuple[ImageError, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
     confirmed: Confirmed = field(default_factory=Confirmed)
+    library_note: str = ""
     tried: PadimConfig | None = None
     like: SettingsOfModel | None = None
 
@@ -93,6 +95,7 @@ class FitOutcome:
     n_images: int
     failed: tuple[ImageError, ...]
     passed_over: tuple[PassedOver, ...]
+    library_note: str = ""
 
 
 def memory() -> FitState:
@@ -216,6 +219,7 @@ def finish() -> bool:
     looked = None if survey is None or survey.state != "done" else survey.result.account
     start_afresh()
     now.fit_key, now.afresh, now.like = None, False, None
+    now.library_note = fitted.library_note
     now.failed = _by_name(fitted.failed, () if looked is None else looked.refused)
     now.passed_over = _by_name(fitted.passed_over, () if looked is None else looked.passed_over)
     workspace.use(fitted.model_id)
@@ -369,4 +373,4 @@ def fit(
         if not resumed:
             store.delete(entry_id)
         raise
-    return FitOutcome(entry_id, name, done.images, done.unusable, done.files_passed_over)
+    return FitOutcome(entry_id, name, done.images, done.unusable, done.files_passed_over, done.library_note)

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import streamlit as st
 
 from padim.errors import PadimError
+from ui import library
 from ui.app import shell, workspace
+from ui.app.text import count
 from ui.files import image_input, labeled, uploads
 from ui.jobs import watch
+from ui.views import library_choice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,13 +161,22 @@ def choose_images_for(
     def take(image_set: image_input.ImageSet) -> None:
         try:
             found = labeled.of(image_set)
+            library.keep_labeled(entry, found, image_set)
         finally:
             # The images hold their files as long as they are needed; the upload store can drop them.
             uploads.release(uploader, image_set.files)
         runs.set_images(entry, kept(found))
 
-    part = image_input.sample_part()
+    part = image_input.sample_part() if library.is_of_sample(entry) else None
+    of_library = library.labeled_set(entry)
     try:
+        library_choice.offer(
+            entry,
+            uploader,
+            of_library,
+            take,
+            "" if of_library is None else count(len(of_library.source), "labelled image"),
+        )
         image_input.choose(
             uploader,
             wanted,

@@ -313,7 +313,9 @@ def exclude(entry: Entry, index: int, reason: Reason, job: Job[ChangeResult]) ->
     from padim.worker.messages import Exclude
 
     request = Exclude(**_about(entry, "excluding a part from the fit"), index=index, reason=reason)
+    sha256 = workspace.open_model(entry).normals_[index].sha256
     done = work_queue.run("change", request, job)
+    normals.label_excluded(entry, sha256, reason)
     return ChangeResult("The part was excluded, and the threshold has followed.", revision=done.revision)
 
 
@@ -322,7 +324,9 @@ def include(entry: Entry, index: int, job: Job[ChangeResult]) -> ChangeResult:
     from padim.worker.messages import Include
 
     request = Include(**_about(entry, "putting a part back into the fit"), index=index)
+    sha256 = workspace.open_model(entry).normals_[index].sha256
     done = work_queue.run("change", request, job)
+    normals.label_included(entry, sha256)
     return ChangeResult("The part is back in, and the threshold has followed.", revision=done.revision)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Number of models for which a browser keeps images; for another one, the least recently used is dropped.
 _MAX_MODELS = 4
+# Stores scored images; returns why it could not, as a sentence, or nothing.
+Keep = Callable[["Sequence[ScoredUpload]"], str]
 
 
 @dataclass
@@ -124,7 +126,13 @@ class Review:
             return True
 
     def take(
-        self, title: str, image_set: ImageSet, model: Padim, uploader: str, origin: KnownLabel = "unknown"
+        self,
+        title: str,
+        image_set: ImageSet,
+        model: Padim,
+        uploader: str,
+        origin: KnownLabel | Mapping[str, KnownLabel] = "unknown",
+        keep: Keep | None = None,
     ) -> None:
         """Score images in the background and add them to the list.
 
@@ -133,11 +141,28 @@ class Review:
             image_set: the images.
             model: the model that :meth:`follow` was last called with.
             uploader: name of the uploader to empty.
-            origin: what the images show, as far as known.
+            origin: what the images show, as far as known, for all of them or by name.
+            keep: stores every few images that could be scored, and returns why it could not.
         """
         with self._lock:
             pile = self.pile
-            self._start(title, lambda job: pile.add(image_set.source, model, job, origin))
+
+            def kept(items: Sequence[ScoredUpload]) -> None:
+                if keep is not None and items and (why := keep(items)):
+                    pile.notes[why] = None
+
+            self._start(
+                title,
+                lambda job: pile.add(
+                    image_set.source,
+                    model,
+                    job,
+                    origin,
+                    in_place=image_set.in_place,
+                    keep=kept,
+                    once=keep is not None,
+                ),
+            )
         # The job references the files until it has copied them to disk, so the upload store need not.
         uploads.release(uploader, image_set.files)
 

@@ -7,9 +7,10 @@ level map for the browser stay in memory, so that the network runs once per imag
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -35,6 +36,8 @@ MAPS_KEPT = 96 * 2**20
 AREAS = 256
 # Images per run of the network: few enough for the progress bar to move, and for decoding to keep ahead.
 BATCH = 8
+# Scored images that are handed on at once.
+_KEPT_AT_ONCE = 32
 
 
 # What the user knows about the content of test images.
@@ -115,6 +118,7 @@ class Pile:
 
     Attributes:
         identity: ``workspace.scoring_identity`` of the model that scored the images.
+        notes: sentences for the user, such as why an image could not be kept in the library.
     """
 
     def __init__(self, identity: str) -> None:
@@ -123,6 +127,7 @@ class Pile:
         self._items: list[ScoredUpload] = []
         self._failed: list[ImageError] = []
         self._passed_over: list[PassedOver] = []
+        self.notes: dict[str, None] = {}
         self._names: set[str] = set()
         self._arrived = 0
         self._maps_kept = 0
@@ -183,6 +188,10 @@ class Pile:
         model: Padim,
         job: Job[None],
         origin: KnownLabel | Mapping[str, KnownLabel] = "unknown",
+        *,
+        in_place: Mapping[str, Path] | None = None,
+        keep: Callable[[Sequence[ScoredUpload]], None] = lambda items: None,
+        once: bool = False,
     ) -> None:
         """Score every image of a source and add it to the pile; the work of a background job.
 
@@ -191,14 +200,23 @@ class Pile:
             model: the model that scores them.
             job: receives the progress and is polled for cancellation.
             origin: what the images show, for all of them or by name.
+            in_place: by name, the files of images that stay where they are, such as those of the image
+                library; others are copied.
+            keep: called with every few images that could be scored.
+            once: whether an image that is in the pile already is left out; ``keep`` gets the one there.
 
         Raises:
             Cancelled: the user stopped the job; the images scored so far stay.
         """
         arrivals: dict[str, tuple[int, Path]] = {}
+        scored_now: list[ScoredUpload] = []
 
         def kept() -> Iterator[tuple[str, bytes]]:
+            there = {item.sha256: item for item in self.items} if once else {}
             for name, data in source:
+                if there and (item := there.get(sha256(data).hexdigest())):
+                    scored_now.append(item)
+                    continue
                 with self._lock:
                     self._arrived += 1
                     number = self._arrived
@@ -206,15 +224,17 @@ class Pile:
                     while shown in self._names:
                         shown, again = f"{name} (again, {again})", again + 1
                     self._names.add(shown)
-                file = self.folder / f"{number:06d}"
-                file.write_bytes(data)
+                file = (in_place or {}).get(name)
+                if file is None:
+                    file = self.folder / f"{number:06d}"
+                    file.write_bytes(data)
                 arrivals[shown] = (number, file)
                 yield shown, data
 
         def failed(error: ImageError) -> None:
             self.fail(error)
             _, file = arrivals.pop(error.name, (0, None))
-            if file is not None:
+            if file is not None and file.parent == self.folder:
                 file.unlink(missing_ok=True)
 
         total = len(source)
@@ -252,7 +272,12 @@ class Pile:
             with self._lock:
                 self._items.append(item)
                 self._bytes += item.grid.nbytes + len(item.thumb.data) + file.stat().st_size
+            scored_now.append(item)
+            if len(scored_now) >= _KEPT_AT_ONCE:
+                keep(list(scored_now))
+                scored_now.clear()
             job.progress(done, total, "Scoring")
+        keep(scored_now)
         for error in source.skipped:
             self.fail(error)
         self.pass_over(source.passed_over)

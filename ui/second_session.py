@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import numpy as np
 import streamlit as st
 
-from ui import model_changes
+from ui import library, model_changes
 from ui.app import state, workspace
 from ui.app.text import count, in_hundred, percent
 from ui.files import image_input
@@ -60,13 +60,14 @@ def review_of(entry: Entry) -> Review:
 def take_second(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:
     """Score images of good parts of another day in the background."""
     forget_outcome(entry)
-    review_of(entry).take(f"Scoring {image_set.label}", image_set, model, SECOND, "good")
+    keep = library.keeper(entry, image_set, "good")
+    review_of(entry).take(f"Scoring {image_set.label}", image_set, model, SECOND, "good", keep)
 
 
-def sample_second() -> image_input.SampleParts | None:
-    """Return the sample's good parts outside the fit, or None if the sample is not installed."""
+def sample_second(entry: Entry) -> image_input.SampleParts | None:
+    """Return the sample's good parts outside the fit; None for a model that is not of the sample."""
     part = image_input.sample_part()
-    if part is None or not (part / "test" / "good").is_dir():
+    if part is None or not library.is_of_sample(entry) or not (part / "test" / "good").is_dir():
         return None
     return image_input.SampleParts(
         "The sample has good parts that its model has not seen.",

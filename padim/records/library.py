@@ -141,10 +141,23 @@ class ImageLibrary:
 
     def labels(self) -> dict[str, ImageLabel]:
         """Return the label of every image that has one, in the library or not, by SHA-256."""
+        return {sha: label for sha, label in self.all_labels().items() if label != "unknown"}
+
+    def all_labels(self) -> dict[str, ImageLabel]:
+        """Return what was said of every image, by SHA-256; "unknown" is a label that was taken away."""
         with self._database.reading() as connection:
             new = {} if connection is None else labels.stored(connection, self.model_id)
-        found = labels.former_labels(self.folder) | {sha: value.label for sha, value in new.items()}
-        return {sha: label for sha, label in found.items() if label != "unknown"}
+        return labels.former_labels(self.folder) | {sha: value.label for sha, value in new.items()}
+
+    def removed(self) -> set[str]:
+        """Return the SHA-256 of the images that were in the library and have been removed."""
+        with self._database.reading() as connection:
+            if connection is None:
+                return set()
+            query = select(IMAGES.c.sha256).where(
+                IMAGES.c.model_id == self.model_id, IMAGES.c.removed.is_not(None)
+            )
+            return set(connection.execute(query).scalars())
 
     def defect_types(self) -> list[str]:
         """Return the catalog of defect types, in alphabetical order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ class ImageSet:
         files: the uploads behind the source, to be released once they are no longer needed.
         path: the folder or zip on the server behind the source; None for anything else.
         in_library: the images of a model's library behind the source; None for anything else.
+        in_place: by name, files that need no copy because they stay where they are.
         folder: the folder in these files, or in this folder or zip, that the source is limited to; ``.`` if
             the user has said that all images are good parts; None for all of it.
     """
@@ -46,6 +47,7 @@ class ImageSet:
     path: Path | None = None
     folder: str | None = None
     in_library: InLibrary | None = None
+    in_place: Mapping[str, Path] | None = None
 
     def inside(self, folder: str) -> ImageSet:
         """Return the images of one folder of these; ``.`` for all of them, known to be good parts.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def draw(entry: Entry, model: Padim) -> None:
     """Draw the section for this model."""
     file_account.draw(fit.memory().failed, fit.memory().passed_over)
+    if note := fit.memory().library_note:
+        st.warning(panels.plain(note), icon=":material/warning:")
     busy = _change_under_way(entry)
     in_fit = [n for n in model.normals_ if n.status == "fit"]
     st.html(

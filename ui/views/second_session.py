@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import BusyError, ChangedSinceOpenedError
-from ui import model_changes, second_session
+from ui import library, model_changes, second_session
 from ui.app import shell
-from ui.app.text import multiple, percent, share_of
+from ui.app.text import count, multiple, percent, share_of
 from ui.files import image_input
 from ui.jobs import watch
 from ui.reviews import unknown
-from ui.views import review_lists
+from ui.views import library_choice, review_lists
 from ui.widgets import panels
 
 if TYPE_CHECKING:
@@ -46,13 +46,22 @@ def draw(entry: Entry) -> None:
         return
 
     def bring_parts(*, with_sample: bool = False) -> None:
+        if with_sample:
+            found = library.good_set(entry)
+            library_choice.offer(
+                entry,
+                second_session.SECOND,
+                found,
+                lambda image_set: second_session.take_second(entry, model, image_set),
+                "" if found is None else count(len(found.source), "good part"),
+            )
         image_input.choose(
             second_session.SECOND,
             "good parts of another day",
             lambda image_set: second_session.take_second(entry, model, image_set),
             note="Twenty or more good parts that are not in the fit, each of them known to be good: what is "
             "rejected here counts as a false reject.",
-            sample=second_session.sample_second() if with_sample else None,
+            sample=second_session.sample_second(entry) if with_sample else None,
             good_parts=True,
         )
 

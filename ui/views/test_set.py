@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import evaluate, measurement_page
+from ui import evaluate, library, measurement_page
 from ui.app import progress, shell, workspace
 from ui.app.text import count, percent
 from ui.files import folders, uploads
 from ui.jobs import watch
+from ui.views import library_choice
 from ui.widgets import charts, downloads, file_account, folder_uses, panels, tables
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ _LAYOUTS = (
 
 
 def _choose_images(entry: Entry, model: Padim) -> None:
+    found = library.labeled_set(entry)
+    library_choice.offer(
+        entry,
+        "evaluate",
+        found,
+        lambda image_set: evaluate.take_library(entry, model, image_set),
+        "" if found is None else count(len(found.source), "labelled image"),
+    )
     kinds = {"files": "A zip", "folder": "A folder of this computer"}
     if folders.roots():
         kinds["server"] = "A folder on the server"
@@ -67,7 +76,7 @@ def _choose_images(entry: Entry, model: Padim) -> None:
     except PadimError as error:
         shell.failure("These images cannot be evaluated.", error)
     st.caption(_LAYOUTS)
-    if evaluate.sample() is not None:
+    if evaluate.sample(entry) is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Use the sample", key="evaluate-sample", icon=":material/science:"):
                 evaluate.take_sample(entry, model)
@@ -109,6 +118,8 @@ def _about(found: Evaluated, model: Padim) -> None:
             ]
         )
     )
+    if found.library_note:
+        st.warning(panels.plain(found.library_note), icon=":material/warning:")
     for note in evaluation.overlap_notes:
         st.warning(panels.plain(note), icon=":material/warning:")
     panels.strangers(model, found.scored.images)

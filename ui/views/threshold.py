@@ -14,6 +14,7 @@ from ui.app.text import count, share_of
 from ui.components import viewer
 from ui.files import image_input
 from ui.jobs import watch
+from ui.views import library_choice
 from ui.views.changes import apply_change
 from ui.widgets import file_account, normals, panels
 
@@ -56,12 +57,13 @@ def _choose_images(entry: Entry, model: Padim) -> None:
         persist_state="session",
         help="Where you do not know, label them one by one, next to each image.",
     )
+    defect_type = library_choice.defect_type(entry, "known-type") if origin == "defect" else ""
     what = {"defect": "images of defects", "good": "good parts not in the fit", "unknown": "images"}
     image_input.choose(
         calibrate.UPLOADER,
         what[origin],
-        lambda image_set: calibrate.take(entry, model, image_set, origin),
-        sample=calibrate.sample(origin),
+        lambda image_set: calibrate.take(entry, model, image_set, origin, defect_type),
+        sample=calibrate.sample(entry, origin),
         good_parts=origin == "good",
     )
 
@@ -91,7 +93,18 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
             "Clear the test images", key="calibrate-forget", icon=":material/close:"
         ):
             review.clear()
+            calibrate.page_state(entry).cleared = True
             st.rerun()
+        if calibrate.page_state(entry).cleared and not review.running:
+            left = len(calibrate.library_left(entry, model))
+            if left and st.button(
+                f"Use the {count(left, 'image')} of the library",
+                key="calibrate-library",
+                icon=":material/photo_library:",
+            ):
+                calibrate.page_state(entry).cleared = False
+                st.rerun()
+        library_choice.manage(entry)
         st.caption(
             "This threshold is in use." if unchanged else "A draft: it decides nothing until you use it."
         )
@@ -119,6 +132,8 @@ def _problems(model: Padim, review: Review) -> None:
     for job in review.jobs:
         if job.state == "failed":
             shell.failure("The test images were not all scored.", job.error)
+    for note in review.pile.notes:
+        st.warning(panels.plain(note), icon=":material/warning:")
     file_account.draw(review.pile.failed, review.pile.passed_over)
 
 
@@ -363,6 +378,7 @@ def draw(entry: Entry) -> None:
         for job in review.running:
             watch.watch(job)
         return
+    calibrate.take_library(entry, model)
     with st.container():
         for job in review.running[-1:]:
             watch.watch(job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
@@ -9,6 +10,7 @@ import streamlit as st
 from padim.errors import PadimError
 from ui.app import workspace
 from ui.files.media import ServedImage
+from ui.widgets import labels
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -80,12 +82,34 @@ def exclude(entry: Entry, sha256: str, reason: Reason) -> None:
     """
     with workspace.edit(entry, what="excluding a part from the fit") as model:
         model.exclude(find(model, sha256)[0], reason)
+    label_excluded(entry, sha256, reason)
 
 
 def include(entry: Entry, sha256: str) -> None:
     """Include a part again, which restores the former model bit for bit, and save the model."""
     with workspace.edit(entry, what="putting a part back into the fit") as model:
         model.include(find(model, sha256)[0])
+    label_included(entry, sha256)
+
+
+def label_excluded(entry: Entry, sha256: str, reason: Reason) -> None:
+    """Label a part that was taken out because it is not good as a defect, the library's one label of it."""
+    if reason == "not_good":
+        _relabel(entry, sha256, "defect")
+
+
+def label_included(entry: Entry, sha256: str) -> None:
+    """Label a part that was put back into the fit as good, if it was labeled as a defect."""
+    if labels.labels(entry).get(sha256) == "defect":
+        _relabel(entry, sha256, "good")
+
+
+def _relabel(entry: Entry, sha256: str, label: labels.Label) -> None:
+    # The model is saved already: a label that cannot be stored must not look like a failure of that.
+    try:
+        labels.put(entry, sha256, label)
+    except (PadimError, OSError):
+        logging.getLogger(__name__).warning("the label of an excluded part was not stored", exc_info=True)
 
 
 def delete_features(entry: Entry) -> None:
