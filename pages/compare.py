@@ -13,11 +13,12 @@ from padim.errors import PadimError
 from padim.input_size import InputSize, as_shape, as_text
 from padim.methods.catalogue import METHODS
 from padim.network import backbone
-from ui import compare, measurement_page
+from ui import compare, library, measurement_page
 from ui.app import next_step, preload, shell
 from ui.app.text import count, size
 from ui.files import image_input
 from ui.jobs import watch
+from ui.views import library_choice
 from ui.widgets import (
     charts,
     compare_charts,
@@ -30,6 +31,7 @@ from ui.widgets import (
 )
 
 if TYPE_CHECKING:
+    from padim.storage.model_folders import Entry
     from padim.study.folders import EarlierStudy
     from padim.study.plan import Variant
     from padim.study.ranking import Overall
@@ -45,8 +47,12 @@ _LAYOUTS = (
 # -- images and choices --------------------------------------------------------------------------------
 
 
-def _choose_images() -> None:
+def _choose_images(entry: Entry | None) -> None:
     try:
+        if entry is not None and (found := library.comparison_set(entry)) is not None:
+            library_choice.offer(
+                entry, "compare", found, compare.take, found.label.removesuffix(" of the library")
+            )
         image_input.choose(
             compare.UPLOADER,
             "a zip of labelled images",
@@ -425,7 +431,7 @@ def _page() -> None:
                         st.rerun()
             st.caption("To go on with it, or add to it, bring the same images again.")
         else:
-            _choose_images()
+            _choose_images(in_use)
             _earlier()
             if job is None:
                 shell.empty(
