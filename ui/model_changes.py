@@ -313,9 +313,8 @@ def exclude(entry: Entry, index: int, reason: Reason, job: Job[ChangeResult]) ->
     from padim.worker.messages import Exclude
 
     request = Exclude(**_about(entry, "excluding a part from the fit"), index=index, reason=reason)
-    sha256 = workspace.open_model(entry).normals_[index].sha256
     done = work_queue.run("change", request, job)
-    normals.label_excluded(entry, sha256, reason)
+    normals.label_excluded(entry, _sha256_of(entry, index), reason)
     return ChangeResult("The part was excluded, and the threshold has followed.", revision=done.revision)
 
 
@@ -324,10 +323,16 @@ def include(entry: Entry, index: int, job: Job[ChangeResult]) -> ChangeResult:
     from padim.worker.messages import Include
 
     request = Include(**_about(entry, "putting a part back into the fit"), index=index)
-    sha256 = workspace.open_model(entry).normals_[index].sha256
     done = work_queue.run("change", request, job)
-    normals.label_included(entry, sha256)
+    normals.label_included(entry, _sha256_of(entry, index))
     return ChangeResult("The part is back in, and the threshold has followed.", revision=done.revision)
+
+
+def _sha256_of(entry: Entry, index: int) -> str:
+    """Return the hash of one of a model's images, from the model as it is saved now."""
+    from padim.workspace import Workspace
+
+    return Workspace(workspace.root()).open(entry.id).normals_[index].sha256
 
 
 def _about(entry: Entry, what: str) -> dict[str, Any]:

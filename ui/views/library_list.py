@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PAGE = 25
 _THUMB_SIDE = 96
 LABELS: dict[ImageLabel, str] = {"good": "Good part", "defect": "Defect", "unknown": "Not labelled"}
-_FILTERS = {"all": "All", **LABELS, "fit": "Of the fit"}
+_FILTERS = {"all": "All", **{str(key): word for key, word in LABELS.items()}, "fit": "Of the fit"}
 _ORIGINS = {"files": "Files", "inspect": "Inspect", "fit": "Fit"}
 _EDITOR = "library-list"
 
