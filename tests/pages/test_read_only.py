@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from padim import Workspace
+from padim.errors import StorageError
 from tests.pages.session import AddModel, Session
 from tests.parts import defects
 from tests.refusing import refusing, tree
@@ -75,7 +76,7 @@ def test_a_threshold_is_tried_and_its_saving_is_refused_with_the_reason(
 def test_a_label_is_refused_with_the_reason(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
-    with refusing(home), pytest.raises(OSError, match="Read-only") as refused:
+    with refusing(home), pytest.raises(StorageError, match="read-only") as refused:
         labels.put(entry, "0" * 64, "defect")
     page.app.session_state["calibrate-unsaved"] = refused.value
     page.run()
