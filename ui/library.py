@@ -275,7 +275,7 @@ def keep_labeled(entry: Entry, found: LabeledImages, given: ImageSet) -> None:
         return ""
 
     key = f"keep:{entry.id}:{uuid.uuid4().hex}"
-    watch.start(key, f"Keeping {given.label} in the image library", work, goes_on=True)
+    watch.start(key, f"Keeping {given.label} in the image library", work, goes_on=True, model=entry.id)
 
 
 def not_kept(error: Exception) -> str:
