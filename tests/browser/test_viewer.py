@@ -618,3 +618,43 @@ def test_the_mask_of_a_located_part_is_seen_where_it_is_on_the_image(
     # And so is the file of the mask.
     saved = np.asarray(Image.open(visitor.download_mask(tmp_path))) > 0
     assert np.array_equal(saved, item.mask)
+
+
+def test_the_histogram_never_covers_the_image_at_900_pixels(
+    server: served.Server, visit: Visit, small_entry: Entry
+) -> None:
+    visitor = visit(server)
+    live = calibrating(visitor, small_entry, TESTS[:4])
+    for height in (700, 900):
+        visitor.page.set_viewport_size({"width": 1440, "height": height})
+        for block in ("start", "center", "end", "nearest"):
+            image = live.part(".row .original").first
+            image.evaluate("(element, block) => element.scrollIntoView({ block })", block)
+            live.frame()
+            shown, gauge = image.bounding_box(), live.part(".gauge").bounding_box()
+            assert shown is not None
+            assert gauge is not None
+            assert gauge["y"] + gauge["height"] <= shown["y"], (height, block)
+    # The line and the whole image are in sight together.
+    live.part(".gauge").evaluate("element => element.scrollIntoView({ block: 'start' })")
+    live.frame()
+    shown, gauge = image.bounding_box(), live.part(".gauge").bounding_box()
+    assert shown is not None
+    assert gauge is not None
+    assert gauge["y"] >= -1
+    assert shown["y"] + shown["height"] <= 900
+
+
+def test_a_message_is_seen_wherever_the_page_is_scrolled_to(
+    server: served.Server, visit: Visit, small_entry: Entry
+) -> None:
+    from playwright.sync_api import expect
+
+    visitor = visit(server)
+    calibrating(visitor, small_entry, TESTS[:8], kind="Defects")
+    visitor.page.set_viewport_size({"width": 1440, "height": 900})
+    point = visitor.keyed("point-zero_false_reject").get_by_role("button", name="Select")
+    point.scroll_into_view_if_needed()
+    point.click()
+    message = visitor.page.get_by_test_id("stToast").get_by_text("a draft, until you use it")
+    expect(message).to_be_in_viewport()

@@ -232,22 +232,29 @@ def opened(entry: Entry, *, here: bool = False) -> Padim | None:
     return model
 
 
-def failure(what: str, error: BaseException | None) -> None:
-    """Show that something failed and why; the message of a PadimError is shown as it is."""
+def failure(what: str, error: BaseException | None, *, in_view: bool = False) -> None:
+    """Show that something failed and why; the message of a PadimError is shown as it is.
+
+    Args:
+        what: what failed, a sentence.
+        error: why.
+        in_view: show it over the page too, because the place of the message may be out of sight.
+    """
     if isinstance(error, OSError) and refuses_writing(error):
         error = explain_os_error(error)
+    icon = ":material/error:"
     if isinstance(error, StorageError) and error.read_only:
-        st.error(f"{what} {READ_ONLY}", icon=":material/lock:")
+        why, icon = READ_ONLY, ":material/lock:"
     elif isinstance(error, PadimError):
-        st.error(f"{what} {panels.plain(_sentence(str(error)))}", icon=":material/error:")
+        why = panels.plain(_sentence(str(error)))
     elif isinstance(error, OSError) and error.strerror:
-        st.error(f"{what} The server reports: {panels.plain(error.strerror)}.", icon=":material/error:")
+        why = f"The server reports: {panels.plain(error.strerror)}."
     else:
         kind = type(error).__name__ if error is not None else "no reason given"
-        st.error(
-            f"{what} This is a fault of the app ({kind}); the server's log has the details.",
-            icon=":material/error:",
-        )
+        why = f"This is a fault of the app ({kind}); the server's log has the details."
+    st.error(f"{what} {why}", icon=icon)
+    if in_view:
+        st.toast(f"{what} {why}", icon=icon, duration="long")
 
 
 def _sentence(text: str) -> str:

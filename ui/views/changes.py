@@ -45,7 +45,7 @@ def apply_change(
         refusals.keep(entry, what, error, work)
         st.rerun()
     except (PadimError, OSError, ValueError) as error:
-        shell.failure(failed, error)
+        shell.failure(failed, error, in_view=True)
     else:
         model_changes.acknowledge(entry)
         if done is not None:

@@ -127,7 +127,7 @@ def _in_fit(model: Padim, review: Review) -> None:
 def _problems(model: Padim, review: Review) -> None:
     unsaved = st.session_state.pop("calibrate-unsaved", None)
     if unsaved:
-        shell.failure("The label was not saved.", unsaved)
+        shell.failure("The label was not saved.", unsaved, in_view=True)
     _in_fit(model, review)
     for job in review.jobs:
         if job.state == "failed":
@@ -207,6 +207,12 @@ def _costs() -> Costs | None:
     return Costs(miss, false_reject, defective / 1000)
 
 
+def _select(entry: Entry, draft: Draft, words: str) -> None:
+    """Try a suggested threshold, and say so where it is seen: the controls may be out of sight."""
+    calibrate.set_draft(entry, draft)
+    st.toast(f"{words} is selected: a draft, until you use it.", icon=":material/tune:")
+
+
 def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft, found: Known) -> None:
     title, help_text = _POINTS[point.kind]
     value = model.state.fitted.quantizer.to_value(point.level)
@@ -241,8 +247,8 @@ def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft, foun
             "Selected" if current else "Select",
             key=f"try-{point.kind}",
             disabled=current,
-            on_click=calibrate.set_draft,
-            args=(entry, calibrate.draft_at(model, point.level, draft.min_area)),
+            on_click=_select,
+            args=(entry, calibrate.draft_at(model, point.level, draft.min_area), f"{title}: {value:.2f}"),
         )
 
 
