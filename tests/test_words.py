@@ -93,3 +93,70 @@ def test_a_name_means_one_type() -> None:
                 if value.startswith(("Literal[", "Callable[")):
                     places[node.targets[0].id].append(name)
     assert not {name: where for name, where in places.items() if len(where) > 1}
+
+
+# Former words on screen -> what is said now. In any case, also where lines are joined.
+FORMER_ON_SCREEN = {
+    "back to in use": "revert to saved",
+    "being tried": "selected",
+    "defects missed": "missed defects (escapes)",
+    "false rejects to expect": "expected false rejects (overkill)",
+    "good parts, held out": "good parts, each judged without itself",
+    "held-out score": "scores of good parts, each judged without itself",
+    "judged from": "from n parts",
+    "kept out of the fit": "excluded from the fit",
+    "least normal": "most unusual good parts",
+    "part was taken out": "excluded",
+    "score everywhere": "inspect the whole image",
+    "take it out": "exclude",
+    "taken out of the fit": "excluded from the fit",
+    "thresholds worth trying": "suggested thresholds",
+    "try this threshold": "select",
+}
+
+
+def _is_command(name: str, node: ast.AST) -> bool:
+    """Whether a function is a command of the shell, whose docstring is its help."""
+    public = isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    return public and name.startswith("padim/cli/") and any(one.arg == "terminal" for one in node.args.args)
+
+
+def on_screen(name: str) -> str:
+    """What a file shows to users, without what it says to its readers: its strings, or its text."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    if name.endswith(".js"):
+        lines = (line for line in text.splitlines() if not line.lstrip().startswith(("*", "/*", "//")))
+        return "\n".join(re.sub(r"\s//\s.*", "", line) for line in lines)
+    if not name.endswith(".py"):
+        return text
+    tree = ast.parse(text)
+    silent = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and not _is_command(name, node)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    strings = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in silent)
+    return "\n".join(node.value for node in strings if isinstance(node.value, str))
+
+
+def test_former_words_do_not_return_to_the_screen() -> None:
+    found = {}
+    for name in texts():
+        if not name.startswith(("ui/", "pages/", "home.py", "padim/cli/", "padim/decision/promise.py")):
+            continue
+        shown = " ".join(on_screen(name).lower().split())
+        words = {word for word in FORMER_ON_SCREEN if word in shown}
+        if words:
+            found[name] = {word: FORMER_ON_SCREEN[word] for word in sorted(words)}
+    assert not found
+
+
+def test_what_is_on_screen_is_told_from_what_is_not() -> None:
+    assert "Suggested thresholds" in on_screen("ui/views/threshold.py")
+    assert "Revert to saved" in on_screen("ui/components/viewer/viewer.html")
+    assert "false reject" in on_screen("ui/components/modules/viewer/verdicts.js")
+    assert "Verdicts: what a score means" not in on_screen("ui/components/modules/viewer/verdicts.js")
+    assert "The Threshold tab" not in on_screen("ui/views/threshold.py")

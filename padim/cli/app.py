@@ -31,11 +31,11 @@ from padim.cli.command import Common, Json, Providers, Quiet, Threads, command, 
 _HELP = """
 Fit a model to images of good parts, and find the parts that differ from them.
 
-[bold]fit[/] fits a model to images of good parts and sets a threshold from their held-out scores;
+[bold]fit[/] fits a model to images of good parts and sets a threshold from their scores;
 [bold]align[/] tries out locating the part, and [bold]adapt[/] fine-tunes the network on them first, if
 that improves detection;
-[bold]check[/] says when a model is blind; [bold]calibrate[/] moves the threshold and reports the false
-rejects to expect; [bold]score[/] scores images and decides; [bold]evaluate[/] measures a model on
+[bold]check[/] says when a model is blind; [bold]calibrate[/] moves the threshold and reports the
+expected false rejects; [bold]score[/] scores images and decides; [bold]evaluate[/] measures a model on
 labelled images, [bold]study[/] compares configurations; [bold]sensitivity[/] finds the smallest defect
 that is caught, [bold]robustness[/] the largest change of light, camera or fixture that is tolerated;
 [bold]learning-curve[/] reports how many good parts are needed; [bold]doctor[/] checks the files on

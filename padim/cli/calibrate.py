@@ -44,7 +44,8 @@ def calibrate(
         Literal["image", "pixel"] | None,
         typer.Option(
             "--basis",
-            help="Take percentiles over held-out scores (image) or over held-out pixels (pixel).",
+            help="Take percentiles over the scores of the good parts (image) or over their pixels (pixel); "
+            "each part is judged without itself.",
             rich_help_panel=options.DECISION,
         ),
     ] = None,
@@ -90,7 +91,8 @@ def calibrate(
             decide(model, percentile=_lowest_permille(model, target) / 10, basis=basis or _basis(model))
         if model.state.fitted.calibration == "none" and threshold is None:
             raise PadimError(
-                f"{path}: has no held-out scores, which need at least {FEWEST_PARTS} good parts; "
+                f"{path}: has no scores of good parts, each judged without itself: that takes at least "
+                f"{FEWEST_PARTS} good parts; "
                 "add images, or give --threshold"
             )
         rows = [] if model.state.fitted.calibration == "none" else _table(model)
@@ -123,7 +125,7 @@ def calibrate(
         facts(
             [
                 ("threshold", summary.threshold_text(model)),
-                ("false rejects", summary.promise_text(model)),
+                ("promise", summary.promise_text(model)),
                 ("smallest region", f"{model.config.min_area} map pixels"),
                 *summary.pixel_size_rows(model),
                 (

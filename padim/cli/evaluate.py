@@ -181,7 +181,7 @@ def _shown(report: EvaluationReport, model: Padim, evaluation: Evaluation, path:
     band = model.decision.guard is not None
     decision = [
         ("threshold", summary.threshold_text(model)),
-        ("promised", promised),
+        ("promise", promised),
         ("false rejects (overkill)", rate_of(report.false_rejects)),
         ("missed defects (escapes)", rate_of(report.misses)),
     ]

@@ -126,8 +126,9 @@ def fit(
 ) -> None:
     """Fit a model to images of good parts, and save it.
 
-    The threshold is the 95th percentile of the parts' held-out scores unless another is given; the false
-    rejects to expect are reported at the end. Files that cannot be used are named and skipped.
+    The threshold is the 95th percentile of the scores of the good parts, each judged without itself, unless
+    another is given; the expected false rejects are reported at the end. Files that cannot
+    be used are named and skipped.
 
     If the fit is stopped for any reason, completed work is kept in [b]MODEL.partial[/]; [b]--resume[/]
     continues from there and gives a bit-identical model.

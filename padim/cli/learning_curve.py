@@ -73,9 +73,10 @@ def learning_curve(
     """Find how many good parts are enough, by refitting the model on subsets of its parts.
 
     The model is refitted on random subsets of its parts, from their features on disk, and each fit sets its
-    own threshold from its held-out scores. Reported are the false rejects it promises, the share of the parts
-    left out that it rejects, and the share of defects it catches. At the end one sentence says whether more
-    parts would help, and how many are needed before a single unusual part no longer decides the threshold.
+    own threshold from the scores of its parts. Reported are the false rejects it promises, the share of the
+    parts left out that it rejects, and the share of defects it catches. At the end one sentence says whether
+    more parts would help, and how many are needed before a single unusual part no longer decides
+    the threshold.
     """
     from padim.analysis import learning_curve as engine
     from padim.analysis.learning_advice import band_note
@@ -182,7 +183,7 @@ def _shown(found: LearningCurve, path: Path) -> list[Any]:
 
     rows = [
         ("good parts", f"{found.parts:,}"),
-        ("threshold", f"at {found.permille / 10:g} % of each fit's own held-out scores"),
+        ("threshold", f"at {found.permille / 10:g} % of each fit's own scores"),
     ]
     if found.defects == "labelled":
         rows.append(("defects", f"{count(len(found.names), 'labeled image')}"))

@@ -15,7 +15,7 @@ _HELD_OUT = {
 
 
 def methods(terminal: Terminal) -> None:
-    """List the methods for fitting a model, and how each computes held-out scores.
+    """List the methods for fitting a model, and how each scores good parts without themselves.
 
     The false-reject rate that a threshold promises is estimated from scores of good parts by models that were
     not fitted on them; methods differ in how they compute these.
@@ -23,7 +23,13 @@ def methods(terminal: Terminal) -> None:
     from padim.methods.catalogue import METHODS
 
     table = columns(
-        [("method", False), ("held-out scores", False), ("trains", False), ("features", False), ("", False)]
+        [
+            ("method", False),
+            ("scores of good parts", False),
+            ("trains", False),
+            ("features", False),
+            ("", False),
+        ]
     )
     documents: list[dict[str, Any]] = []
     for method in METHODS.values():

@@ -76,7 +76,7 @@ Folds = Annotated[
     typer.Option(
         "--folds",
         metavar="N",
-        help="Methods that train: number of folds of the cross-fitting that gives held-out scores.",
+        help="Methods that train: number of folds by which good parts are scored without themselves.",
         rich_help_panel=METHOD,
     ),
 ]
@@ -211,7 +211,7 @@ Percentile = Annotated[
     typer.Option(
         "--percentile",
         metavar="P",
-        help="Set the threshold at this percentile of the good parts' held-out scores, 0.1 to 99.9.",
+        help="Set the threshold at this percentile of the scores of the good parts, 0.1 to 99.9.",
         rich_help_panel=DECISION,
     ),
 ]

@@ -124,7 +124,7 @@ def _shown(found: Robustness, model: Padim, path: Path, margin: float) -> list[A
     limit = "nothing promised" if found.limit is None else f"{found.limit * 100:.1f} % of good parts rejected"
     rows = [
         ("threshold", summary.threshold_text(model)),
-        ("promised", summary.promise_text(model)),
+        ("promise", summary.promise_text(model)),
         ("scored", f"{count(found.good, 'good image')} and {count(found.defects, 'defect')}"),
         ("tolerated", f"up to {limit}, and fewer than {margin * 100:g} in 100 defects lost"),
     ]

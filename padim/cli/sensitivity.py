@@ -191,7 +191,7 @@ def _shown(found: Sensitivity, model: Padim, path: Path) -> list[Any]:
     scale = f"{across:.3g}" if round(across, 6) == round(down, 6) else f"{across:.3g} × {down:.3g}"
     rows = [
         ("threshold", summary.threshold_text(model)),
-        ("promised", summary.promise_text(model)),
+        ("promise", summary.promise_text(model)),
         (
             "painted on",
             f"{count(len(found.places), 'place')} on {count(len(found.images), 'image')}, each setting "

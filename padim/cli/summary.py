@@ -60,7 +60,7 @@ def method_rows(config: PadimConfig) -> Facts:
             else f"{config.coreset_percent:g} % of the patches kept"
         )
     if config.trains:
-        details.append(f"held-out scores from {config.folds} folds")
+        details.append(f"scores of good parts from {config.folds} folds")
     return [("method", f"{titles}{': ' if details else ''}{', '.join(details)}")]
 
 
@@ -119,7 +119,7 @@ def threshold_text(model: Padim) -> str:
     value = f"{model.state.fitted.quantizer.to_value(threshold.level):.4g}"
     if threshold.permille is None:
         return f"{value}, set manually"
-    over = "held-out scores" if threshold.basis == "image" else "held-out pixels"
+    over = "scores" if threshold.basis == "image" else "pixels"
     text = f"{value}, the {threshold.permille / 10:g} % percentile of the good parts' {over}"
     if not threshold.supported:
         noun = "parts" if threshold.basis == "image" else "pixels"
@@ -149,7 +149,7 @@ def model_rows(model: Padim, path: Path) -> Facts:
     if is_random(model):
         rows.insert(2, ("weights", "[bold red]RANDOM: an untrained network, for trials only[/]"))
     rows += located_rows(model)
-    rows += [("threshold", threshold_text(model)), ("false rejects", promise_text(model))]
+    rows += [("threshold", threshold_text(model)), ("promise", promise_text(model))]
     if model.decision.guard is not None:
         rows.append(("review", f"within {model.decision.guard.half_width:.4g} of the threshold"))
     if model.decision.roi is not None:

@@ -44,7 +44,7 @@ PAGES = (
         "home.py",
         "Models",
         ":material/home:",
-        "Fit on images of good parts, set a threshold with the false rejects to expect, then review test "
+        "Fit on images of good parts, set a threshold with the expected false rejects, then review test "
         "images.",
     ),
     AppPage(
