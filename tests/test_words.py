@@ -157,6 +157,6 @@ def test_former_words_do_not_return_to_the_screen() -> None:
 def test_what_is_on_screen_is_told_from_what_is_not() -> None:
     assert "Suggested thresholds" in on_screen("ui/views/threshold.py")
     assert "Revert to saved" in on_screen("ui/components/viewer/viewer.html")
-    assert "false reject" in on_screen("ui/components/modules/viewer/verdicts.js")
+    assert "False reject" in on_screen("ui/components/modules/viewer/verdicts.js")
     assert "Verdicts: what a score means" not in on_screen("ui/components/modules/viewer/verdicts.js")
     assert "The Threshold tab" not in on_screen("ui/views/threshold.py")

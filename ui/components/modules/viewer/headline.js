@@ -62,7 +62,7 @@ export class Headline {
     const times = `${multipleOf(quantizer.toValue(score), quantizer.toValue(level))} threshold`;
     const error = this.store.errorOf(item, decision);
     this.badge.dataset.error = error ?? "";
-    const details = [...(error ? [ERROR_WORDS[error]] : []), ...(item.lost ? [] : [times])];
+    const details = [...(error ? [ERROR_WORDS[error].toLowerCase()] : []), ...(item.lost ? [] : [times])];
     if (verdict === "review" && !item.lost) details.push(`${score > level ? "above" : "below"} it, within repeatability`);
     details.push(...this.store.checksOf(item, level));
     if (item.in_fit) details.push(IN_FIT);

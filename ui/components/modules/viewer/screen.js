@@ -191,7 +191,7 @@ export class Screen {
     const { store, draft } = this;
     const verdict = store.verdictOf(item, draft.now);
     const error = store.errorOf(item, draft.now);
-    const words = error ? `${VERDICT_WORDS[verdict]}, ${ERROR_WORDS[error]}` : VERDICT_WORDS[verdict];
+    const words = error ? ERROR_WORDS[error] : VERDICT_WORDS[verdict];
     const value = store.quantizer.toValue(store.jointOf(item, draft.now.minArea));
     const times = item.lost ? "not found" : multipleOf(value, store.quantizer.toValue(draft.now.level));
     const note = [words, times, ...(item.in_fit ? [IN_FIT] : [])].join(" · ");

@@ -6,8 +6,8 @@
 /** @type {Record<Verdict, string>} */
 export const VERDICT_WORDS = { accept: "Accept", review: "Review", reject: "Reject" };
 
-/** The two errors of an inspection, as they are named beside a verdict. */
-export const ERROR_WORDS = { false_reject: "false reject", miss: "missed defect" };
+/** The two errors of an inspection, as they are named in place of a verdict. */
+export const ERROR_WORDS = { false_reject: "False reject", miss: "Missed defect" };
 
 const MAX_LEVEL = 65535;
 
