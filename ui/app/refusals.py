@@ -164,7 +164,7 @@ def _draw_notice(entry: Entry, notice: opened.Notice) -> None:
             keep_mine = st.button(
                 "Keep mine",
                 key="changed-elsewhere-keep",
-                help="Keep your threshold as one that is being tried on the Calibrate page. Nothing is saved "
+                help="Keep your threshold as a draft on the Calibrate page. Nothing is saved "
                 "until you press “Use this threshold” there.",
             )
     if not (read or keep_mine):

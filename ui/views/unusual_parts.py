@@ -158,7 +158,7 @@ def tile(
 def _viewer(entry: Entry, model: Padim, items: Sequence[RankedNormal], locked: bool) -> None:
     shown = good_parts_review.images(entry, model, items)
     if not shown:
-        st.caption("This image has no held-out map.")
+        st.caption("There is no map of this image, judged without itself.")
         return
     page = good_parts_review.review_state(entry)
     viewer.component()(

@@ -114,9 +114,7 @@ export class DecisionPanel {
       const { basis } = dataOf(event);
       if (basis) actions.change({ basis: /** @type {Basis} */ (basis) }, true);
     });
-    areaSlide.addEventListener("input", () =>
-      actions.change({ minArea: this.stops[areaSlide.valueAsNumber] }, false),
-    );
+    areaSlide.addEventListener("input", () => actions.change({ minArea: this.stops[areaSlide.valueAsNumber] }, false));
     areaSlide.addEventListener("change", () => actions.commit());
     this.undo.addEventListener("click", () => actions.undo());
     this.redo.addEventListener("click", () => actions.redo());
