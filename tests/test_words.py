@@ -117,8 +117,9 @@ FORMER_ON_SCREEN = {
 
 def _is_command(name: str, node: ast.AST) -> bool:
     """Whether a function is a command of the shell, whose docstring is its help."""
-    public = isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
-    return public and name.startswith("padim/cli/") and any(one.arg == "terminal" for one in node.args.args)
+    if not isinstance(node, ast.FunctionDef) or not name.startswith("padim/cli/"):
+        return False
+    return not node.name.startswith("_") and any(one.arg == "terminal" for one in node.args.args)
 
 
 def on_screen(name: str) -> str:
