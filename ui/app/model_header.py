@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["draw", "state_of"]
 
 
-def draw(entry: Entry, now: progress.Progress) -> None:
+def draw(entry: Entry, now: progress.StepsDone) -> None:
     """Draw the line for the model in use.
 
     Args:
@@ -33,7 +33,7 @@ def draw(entry: Entry, now: progress.Progress) -> None:
     )
 
 
-def state_of(entry: Entry, now: progress.Progress) -> tuple[str, bool]:
+def state_of(entry: Entry, now: progress.StepsDone) -> tuple[str, bool]:
     """Return a model's state in a few words, and whether it is one to be careful with."""
     if workspace.random_weights(entry):
         return "for trials only", True

@@ -20,14 +20,14 @@ from ui.app import state, workspace
 if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
 
-__all__ = ["Fact", "Progress", "note", "of"]
+__all__ = ["Fact", "StepsDone", "note", "of"]
 
 Fact = Literal["calibrated", "validated", "inspected"]
 _FILE = "progress.json"
 
 
 @dataclass(frozen=True)
-class Progress:
+class StepsDone:
     """Which steps are done for a model as it is now.
 
     Attributes:
@@ -66,14 +66,14 @@ class _Unsaved:
     of: dict[tuple[str, Fact], str] = field(default_factory=dict)
 
 
-def of(entry: Entry) -> Progress:
+def of(entry: Entry) -> StepsDone:
     """Return the steps that are done for a model."""
     identity = workspace.scoring_identity(entry)
     stored = {**_read(entry), **_in_memory(entry)}
     calibrated, validated, inspected = (stored.get(fact) == identity for fact in get_args(Fact))
     fitted = entry.n_parts > 0 and workspace.calibration(entry) != "stale"
     has_threshold = workspace.threshold_value(entry) is not None
-    return Progress(fitted, calibrated and has_threshold and fitted, validated, inspected)
+    return StepsDone(fitted, calibrated and has_threshold and fitted, validated, inspected)
 
 
 def note(entry: Entry, fact: Fact) -> bool:

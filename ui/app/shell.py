@@ -132,7 +132,9 @@ def _others(entry: Entry) -> None:
         refusals.draw(entry, failure, change if change is not None and change.running else None)
 
 
-def _sidebar(entries: list[Entry], entry: Entry | None, page: AppPage, now: progress.Progress | None) -> None:
+def _sidebar(
+    entries: list[Entry], entry: Entry | None, page: AppPage, now: progress.StepsDone | None
+) -> None:
     st.html(f'<div class="pv-brand"><img src="{_mark_uri()}" alt=""><div>{PRODUCT}</div></div>')
     for one in PAGES:
         done = None if now is None else now.done(one.path)
