@@ -14,6 +14,7 @@ from ui.app.text import count, size
 from ui.components import viewer
 from ui.files import image_input
 from ui.jobs import watch
+from ui.views import library_choice
 from ui.widgets import downloads, file_account, layers, panels
 
 if TYPE_CHECKING:
@@ -320,6 +321,8 @@ def _bar(entry: Entry, model: Padim, review: Review, busy: bool) -> None:
         if st.button("Clear the list", key="inspect-clear", icon=":material/close:"):
             review.clear()
             st.rerun()
+        if not busy:
+            library_choice.keep_scored(entry, "inspect", review.pile.items)
 
 
 page, in_use = shell.begin("pages/inspect.py")

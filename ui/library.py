@@ -201,6 +201,23 @@ def keeper(
     return keep
 
 
+def hashes(entry: Entry) -> set[str]:
+    """Return the SHA-256 of all images of a model's library."""
+    return {image.sha256 for image in library(entry).images()}
+
+
+def keep_scored(entry: Entry, items: Sequence[ScoredUpload]) -> str:
+    """Add images of Inspect to a model's library, without a label; return why not, or nothing."""
+    from padim.records.library import NewImage
+
+    new = (NewImage(item.name, item.file.read_bytes()) for item in items)
+    try:
+        library(entry).add(new, "inspect")
+    except (PadimError, OSError) as error:
+        return not_kept(error)
+    return ""
+
+
 def keep_dataset(entry: Entry, dataset: Dataset, label: str, job: Job[Any], unusable: Collection[str]) -> str:
     """Add the images of a labeled data set to a model's library, with labels, types of defects and masks.
 

@@ -124,3 +124,17 @@ def test_the_sample_is_offered_to_its_own_model_only(add_model: AddModel) -> Non
     for page in ("evaluate", "sensitivity", "robustness", "calibrate"):
         shown = Session(page, model=entry.id)
         assert not [one.key for one in shown.app.button if str(one.key).endswith("-sample")]
+
+
+def test_images_of_inspect_are_in_the_library_once_the_user_adds_them(
+    add_model: AddModel, home: Path
+) -> None:
+    entry = add_model("Parts")
+    page = Session("inspect", model=entry.id).upload(DEFECTS)
+    store = ImageLibrary(home, entry.id)
+    assert store.count() == 0
+    page.click("inspect-keep")
+    assert [(one.name, one.label, one.origin) for one in store.images()] == [
+        (name, "unknown", "inspect") for name, _ in DEFECTS
+    ]
+    assert "inspect-keep" not in [button.key for button in page.app.button]

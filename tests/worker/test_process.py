@@ -15,6 +15,7 @@ import pytest
 
 from padim import PadimConfig, Workspace
 from padim.errors import Cancelled, ImageError, PadimError
+from padim.records.library import ImageLibrary
 from padim.worker import messages, process
 from padim.worker.images import AtPath, Files
 from tests import parts
@@ -83,6 +84,9 @@ def test_a_fit_is_saved_and_its_process_gone(tmp_path: Path, images: Files) -> N
     assert entry.id == request.model
     model = Workspace(home).open(entry.id)
     assert [normal.name for normal in model.normals_] == [name for name, _ in images.files[:10]]
+    originals = ImageLibrary(home, entry.id).images()
+    assert [one.sha256 for one in originals] == [normal.sha256 for normal in model.normals_]
+    assert outcome.library_note == ""
     assert workers() == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,6 +14,7 @@ from ui.views import library_list
 if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
     from ui.files.image_input import ImageSet
+    from ui.scoring import ScoredUpload
 
 
 def offer(
@@ -55,6 +56,23 @@ def manage(entry: Entry, name: str = "calibrate") -> None:
         help=f"{count(number, 'image')}, {megabytes(store.size)}: labels, types of defects, removal.",
     ):
         library_list.dialog(entry)
+
+
+def keep_scored(entry: Entry, name: str, items: Sequence[ScoredUpload]) -> None:
+    """Draw the button that adds scored images to the library, without a label; none if all are there."""
+    there = library.hashes(entry)
+    new = [item for item in items if item.sha256 not in there]
+    if not new or not st.button(
+        f"Add {len(new):,} to the image library",
+        key=f"{name}-keep",
+        icon=":material/library_add:",
+        help="Kept with the model, to be labelled there and used by Calibrate, Validate and Compare.",
+    ):
+        return
+    if why := library.keep_scored(entry, new):
+        st.error(why, icon=":material/error:")
+    else:
+        st.rerun()
 
 
 def defect_type(entry: Entry, key: str) -> str:
