@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ui.app import next_step, shell, tabs
 from ui.views import repeatability, threshold
+from ui.widgets import health_line
 
 page, entry = shell.begin("pages/calibrate.py")
+health_line.draw(entry)
 tab, place = tabs.draw(page)
 with place:
     if entry is None:

@@ -6,6 +6,7 @@ from ui import fit
 from ui.app import next_step, shell, tabs
 from ui.app.pages import page_of
 from ui.views import fit_result, new_model, region
+from ui.widgets import health_line
 
 _PATH = "pages/fit.py"
 
@@ -19,6 +20,7 @@ if fit.memory().afresh:
 page, entry = shell.begin(_PATH)
 if fit.memory().sample_asked:
     fit.take_sample()
+health_line.draw(entry, on_result=tabs.open_tab(page).key == "result")
 tab, place = tabs.draw(page)
 with place:
     if tab == "images":

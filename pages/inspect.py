@@ -15,7 +15,7 @@ from ui.components import viewer
 from ui.files import image_input
 from ui.jobs import watch
 from ui.views import library_choice
-from ui.widgets import downloads, file_account, layers, panels
+from ui.widgets import downloads, file_account, health_line, layers, panels
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -326,6 +326,7 @@ def _bar(entry: Entry, model: Padim, review: Review, busy: bool) -> None:
 
 
 page, in_use = shell.begin("pages/inspect.py")
+health_line.draw(in_use)
 if in_use is None:
     shell.needs_model()
 else:

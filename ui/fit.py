@@ -254,8 +254,8 @@ def begin(
     parts: Mapping[str, str],
     images: Callable[[Job[FitOutcome]], AbstractContextManager[Images]],
     label: str = "",
-) -> None:
-    """Start this session's fit in the background, on images from any source.
+) -> str:
+    """Start this session's fit in the background, on images from any source; return the new model's id.
 
     Args:
         name: the model's name.
@@ -268,7 +268,9 @@ def begin(
         PadimError: the name cannot be used.
     """
     _must_be_free()
-    _start(name, workspace.store().create(name).id, config, parts, images, label, resumed=False)
+    model_id = workspace.store().create(name).id
+    _start(name, model_id, config, parts, images, label, resumed=False)
+    return model_id
 
 
 def _must_be_free() -> None:

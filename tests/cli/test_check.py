@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from padim.cli.app import app
 from tests.posed import any_pose
 
+pytestmark = pytest.mark.health
 run = CliRunner()
 
 

@@ -17,6 +17,8 @@ from padim.worker import messages, verbs
 from padim.worker.process import OnCancel
 from tests.pages.session import AddModel
 from ui.jobs import watch, work_queue
+from ui.views import health
+from ui.widgets import health_line
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +58,14 @@ def worker_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Heavy work stays in this process, but for tests marked ``worker_process``."""
     if request.node.get_closest_marker("worker_process") is None:
         monkeypatch.setattr(work_queue, "perform", perform_here)
+
+
+@pytest.fixture(autouse=True)
+def no_health_check(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages do not check models in the background, but in tests marked ``health``."""
+    if request.node.get_closest_marker("health") is None:
+        for where in (health_line, health):
+            monkeypatch.setattr(where, "_checking", lambda entry: None)
 
 
 @pytest.fixture

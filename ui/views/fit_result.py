@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ui.app import preload, shell
-from ui.views import alignment, good_parts, learning_curve
+from ui.views import alignment, good_parts, health, learning_curve
 
 if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
@@ -18,6 +18,8 @@ def draw(entry: Entry) -> None:
     model = shell.opened(entry, here=True)
     if model is None:
         return
+    health.draw(entry)
+    st.divider()
     good_parts.draw(entry, model)
     st.divider()
     alignment.draw(model)

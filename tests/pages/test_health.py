@@ -1,0 +1,107 @@
+"""The health of a model: its line on the pages of work, the details, the confirmation and the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from padim import Padim, Workspace
+from padim.analysis.health import FILE, Finding, Health, Remedy
+from padim.records.image_records import NewImage
+from padim.records.library import ImageLibrary
+from padim.storage.model_folders import Entry
+from tests.pages.session import AddModel, Session
+from tests.parts import png
+from tests.posed import any_pose
+from ui import health
+
+RED = Finding(
+    "position",
+    "red",
+    "The parts lie too differently for this model.",
+    Remedy("Fit a second model that finds the part by its outline.", {"align": {"method": "outline"}}),
+    {"cells_95": 9.0},
+)
+GREEN = Finding("resolution", "green", "A map pixel shows 1 × 1 original pixels.")
+
+
+def store(entry: Entry, *findings: Finding) -> Health:
+    found = Health(findings, health.state_of(entry))
+    found.write(entry.path / FILE)
+    return found
+
+
+def texts(app: AppTest) -> str:
+    every = (*app.error, *app.warning, *app.success, *app.markdown, *app.caption)
+    return "\n".join(one.value for one in every)
+
+
+@pytest.mark.parametrize("page", ["fit", "calibrate", "inspect"])
+def test_the_line_stands_on_the_pages_of_work_until_it_is_confirmed(add_model: AddModel, page: str) -> None:
+    entry = add_model("Blind")
+    store(entry, RED, GREEN)
+    session = Session(page, model=entry.id)
+    if page == "fit":
+        session.tab("images")
+    assert "This model is not fit for use." in texts(session.app)
+    session.app.text_input(key=f"health-reason-line-{entry.id}").set_value("40 of 40 defects caught").run()
+    session.app.button(key="health-confirm-line").click()
+    session.run()
+    assert "This model is not fit for use." not in texts(session.app)
+    session.go("fit").tab("result")
+    assert "40 of 40 defects caught" in texts(session.app)
+    session.app.button(key="health-withdraw").click()
+    session.run()
+    session.go("inspect")
+    assert "This model is not fit for use." in texts(session.app)
+
+
+def test_a_green_model_has_no_line(add_model: AddModel) -> None:
+    entry = add_model("Sound")
+    store(entry, GREEN)
+    session = Session("inspect", model=entry.id)
+    assert "fit for use" not in texts(session.app)
+    assert "Nothing speaks against using this model." in texts(session.go("fit").tab("result").app)
+
+
+def test_more_found_later_is_not_confirmed(add_model: AddModel) -> None:
+    entry = add_model("Changed")
+    health.confirm(entry, store(entry, GREEN, Finding("threshold", "amber", "Few parts.")), "few were made")
+    assert health.confirmed(entry, Health((Finding("threshold", "amber", "Few."),), "x")) is not None
+    assert health.confirmed(entry, Health((RED,), "x")) is None
+
+
+@pytest.mark.health
+def test_a_model_without_a_check_is_checked_in_the_background(add_model: AddModel) -> None:
+    entry = add_model("New")
+    Session("inspect", model=entry.id)
+    found = Health.read(entry.path / FILE)
+    assert found is not None
+    assert found.identity == health.state_of(entry)
+    with_model = Workspace(entry.path.parent.parent).open(entry.id)
+    assert found.of(with_model)
+
+
+@pytest.mark.health
+def test_red_by_one_click_to_a_second_model_shown_beside_it(home: Path, tmp_path: Path) -> None:
+    """The turned part's story: checked, red, the remedy fitted on the library's images, both compared."""
+    images = any_pose(20, 3)
+    model = Padim(input_size=128, work_dir=tmp_path / "work").fit([(name, png(rgb)) for name, rgb in images])
+    workspace = Workspace(home)
+    entry = workspace.create("Turned")
+    model.save(entry.path)
+    entry = workspace.get(entry.id)
+    files = [NewImage(name, png(rgb), "good") for name, rgb in images]
+    ImageLibrary(home, entry.id).add(files, "fit")
+    session = Session("fit", model=entry.id).tab("result")
+    assert "This model is not fit for use." in texts(session.app)
+    session.app.button(key="health-remedy-0").click()
+    session.run()
+    second = next(one for one in workspace.models() if one.id != entry.id)
+    session = Session("fit", model=second.id).tab("result")
+    assert "Remedy for “Turned”" in texts(session.app)
+    table = next(one.value for one in session.app.dataframe if "Health" in one.value)
+    assert table["Health"][0] == "red"
+    assert table["Position of the parts"][1].startswith("green")
