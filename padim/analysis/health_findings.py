@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-__all__ = ["GRADES", "Finding", "Grade", "Remedy", "Topic", "worst"]
+__all__ = ["GRADES", "Finding", "Grade", "Remedy", "Topic", "percent", "worst"]
 
 Grade = Literal["green", "amber", "red"]
 Topic = Literal[
@@ -97,3 +97,8 @@ class Finding:
 def worst(findings: Sequence[Finding]) -> Grade:
     """Return the worst grade of some findings; green without any."""
     return max((finding.grade for finding in findings), key=GRADES.index, default="green")
+
+
+def percent(share: float) -> str:
+    """Format a share as whole percent: "92 %"."""
+    return f"{100 * share:.0f} %"

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from padim.analysis.health_findings import Finding, Remedy
+from padim.analysis.health_findings import Finding, Remedy, percent
 from padim.analysis.pose_spread import good_images
 from padim.analysis.resolution import MOST_REDUCED, MOST_SQUEEZED, model_resolution
 from padim.data.common_position import share_position
@@ -147,7 +147,7 @@ def _bit_depth(model: Padim, figures: ImageFigures) -> Finding:
     if highest >= _DARK:
         what = "8 bits" if depth is None else f"{depth} bits, scaled to 8,"
         return Finding("bit depth", "green", f"Images are read with {what} and use the range.", None, values)
-    share = f"{(highest + 1) / 256:.0%} of the range from black to white"
+    share = f"{percent((highest + 1) / 256)} of the range from black to white"
     if depth is None or depth <= 8:
         return Finding(
             "bit depth",

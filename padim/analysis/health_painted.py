@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from padim.analysis.health_findings import Finding, Grade, Remedy, Topic
+from padim.analysis.health_findings import Finding, Grade, Remedy, Topic, percent
 from padim.analysis.painted_check import CONTRAST, PaintedCheck, painted_check
 from padim.text import count
 
@@ -75,13 +75,15 @@ def _sentence(found: PaintedCheck) -> str:
     """Return the result: "Of 72 painted defects 32 original pixels across, 66 are caught (92 %) ..."."""
     middle = len(found.sizes) // 2
     across = [f"{size * found.pixels:.0f}" for size in found.sizes]
-    shares = [f"{rate.share:.0%} of those of {size}" for rate, size in zip(found.rates, across, strict=True)]
+    shares = [
+        f"{percent(rate.share)} of those of {size}" for rate, size in zip(found.rates, across, strict=True)
+    ]
     del shares[middle]
     rate = found.middle
     return (
         f"Of {count(rate.of, 'painted defect')} {across[middle]} original pixels across, {rate.count:,} "
-        f"({rate.share:.0%}) are caught on good parts that the model does not know ({' and '.join(shares)}; "
-        f"contrast {CONTRAST:.0%})."
+        f"({percent(rate.share)}) are caught on good parts that the model does not know "
+        f"({' and '.join(shares)}; contrast {percent(CONTRAST)})."
     )
 
 

@@ -106,8 +106,8 @@ def position_finding(model: Padim, watch: Watch) -> Finding:
     return Finding(
         topic,
         "red",
-        f"The parts lie too differently for this model: {measured}. It compares each place with other places "
-        "of the parts and overlooks defects.",
+        "The parts lie too differently for this model: it compares places of the part that do not belong "
+        f"together, and overlooks defects. {measured}.",
         remedy,
         figures | {"beyond_two_cells": beyond},
     )

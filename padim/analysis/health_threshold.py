@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from padim.analysis.good_parts import ranked
-from padim.analysis.health_findings import Finding, Remedy, Topic
+from padim.analysis.health_findings import Finding, Remedy, Topic, percent
 from padim.decision.calibration import image_threshold, odd_parts_tolerated, parts_needed
 from padim.text import count
 
@@ -78,7 +78,7 @@ def threshold_finding(model: Padim) -> Finding:
         return Finding(
             topic,
             "amber",
-            f"One part decides the threshold: without {names[0]} it would be {drop:.0%} lower.",
+            f"One part decides the threshold: without {names[0]} it would be {percent(drop)} lower.",
             Remedy("Look at that part, and exclude it if it is not good.", None, "review", names),
             figures,
         )

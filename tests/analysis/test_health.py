@@ -200,7 +200,7 @@ def test_dark_images_are_named(aligned: Padim) -> None:
     figures = ImageFigures((0,), np.full(1, 9.0), np.zeros(1), np.full(1, 30.0), np.zeros((0, 1024), "f4"))
     found = image_findings(aligned, figures)[1]
     assert found.grade == "amber"
-    assert "12% of the range" in found.sentence
+    assert "12 % of the range" in found.sentence
 
 
 def test_few_parts_do_not_support_the_percentile(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ui.jobs import watch
 from ui.widgets import health_line, panels
 
 if TYPE_CHECKING:
-    from padim.analysis.health import Finding, Grade, Health
+    from padim.analysis.health import Finding, Grade, Health, Remedy
     from padim.storage.model_folders import Entry
 
 _MARKS: dict[Grade, str] = {
@@ -48,8 +48,11 @@ def draw(entry: Entry) -> None:
     title = f"**{_TITLES[found.grade]}**"
     show = {"green": st.success, "amber": st.warning, "red": st.error}[found.grade]
     show(title, icon=_ICONS[found.grade])
+    advised: list[Remedy] = []
     for number, finding in enumerate(found.open):
-        _finding(entry, finding, str(number))
+        _finding(entry, finding, str(number), again=finding.remedy in advised)
+        if finding.remedy is not None:
+            advised.append(finding.remedy)
     if found.open:
         _confirmation(entry, found)
     fine = [finding for finding in found.findings if finding.grade == "green"]
@@ -90,10 +93,14 @@ def _checking(entry: Entry) -> None:
         st.rerun()
 
 
-def _finding(entry: Entry, finding: Finding, key: str) -> None:
+def _finding(entry: Entry, finding: Finding, key: str, *, again: bool) -> None:
+    """Draw a finding; ``again`` if one above it has the same remedy, and so the button."""
     with st.container(border=True, key=f"health-finding-{key}"):
         st.markdown(f"{_MARKS[finding.grade]} **{_TOPICS[finding.topic]}.** {panels.plain(finding.sentence)}")
         if finding.remedy is None:
+            return
+        if again:
+            st.markdown("Recommended: the same as above.")
             return
         st.markdown(f"Recommended: {panels.plain(finding.remedy.text)}")
         if finding.remedy.images:

@@ -24,16 +24,16 @@ def draw(entry: Entry | None, *, on_result: bool = False) -> None:
 
     Args:
         entry: the model; None if there is none.
-        on_result: whether the details are on this page.
+        on_result: whether the details are on this page, which then say it all.
     """
-    if entry is None or entry.n_parts == 0:
+    if entry is None or entry.n_parts == 0 or on_result:
         return
     # A container, because elements that come and go would make the browser rebuild what is below.
     with st.container(key="health-line"):
         found = health.found(entry)
         if found is None:
             _checking(entry)
-        elif found.grade != "green" and health.confirmed(entry, found) is None and not on_result:
+        elif found.grade != "green" and health.confirmed(entry, found) is None:
             _line(entry, found)
 
 
