@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
 
 __all__ = [
-    "Confirmed",
+    "ConfirmedHealth",
     "RemedyOf",
     "check_again",
     "confirm",
@@ -41,7 +41,7 @@ _REMEDY_OF = "health-remedy.json"
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class ConfirmedHealth:
     """A user's confirmation that a model is used in spite of what its check found.
 
     Attributes:
@@ -146,7 +146,7 @@ def withdraw(entry: Entry) -> None:
     (entry.path / _CONFIRMED).unlink(missing_ok=True)
 
 
-def confirmed(entry: Entry, health: Health) -> Confirmed | None:
+def confirmed(entry: Entry, health: Health) -> ConfirmedHealth | None:
     """Return the confirmation of a model's findings; None if there is none, or more was found since."""
     data = _read(entry, _CONFIRMED)
     try:
@@ -158,7 +158,7 @@ def confirmed(entry: Entry, health: Health) -> Confirmed | None:
         return None
     if not same or any((finding.topic, finding.grade) not in known for finding in health.open):
         return None
-    return Confirmed(reason, at)
+    return ConfirmedHealth(reason, at)
 
 
 # -- remedies --------------------------------------------------------------------------------------------
