@@ -108,7 +108,9 @@ def job(entry: Entry) -> Job[Health]:
         _write(entry, FILE, result.to_json())
         return result
 
-    return watch.start(_key(entry), "Checking whether the model is fit for use", work, goes_on=True)
+    return watch.start(
+        _key(entry), "Checking whether the model is fit for use", work, goes_on=True, model=entry.id
+    )
 
 
 def check_again(entry: Entry) -> None:

@@ -38,6 +38,7 @@ _PLACES = {
     "locating-trial": ("pages/fit.py", "images"),
     "amend": ("pages/fit.py", "result"),
     "alignment": ("pages/fit.py", "result"),
+    "health": ("pages/fit.py", "result"),
     "learning": ("pages/fit.py", "result"),
     "known": ("pages/calibrate.py", "threshold"),
     "repeats": ("pages/calibrate.py", "repeatability"),
