@@ -31,4 +31,6 @@ with place:
         fit_result.draw(entry)
     else:
         region.draw(entry)
-    next_step.draw(page, tab, entry)
+    # The form for a new model ends with its own next step, the button that fits.
+    if tab != "images" or fit.memory().image_set is None:
+        next_step.draw(page, tab, entry)

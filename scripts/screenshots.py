@@ -34,6 +34,19 @@ SCALE, QUALITY = 1.5, 80
 WHILE_IT_SCORES = 300_000
 
 
+def models(visitor: Visitor) -> None:
+    """The first stop of the tour, on the Models page."""
+    visitor.keyed("tour-start").get_by_role("button").click()
+    visitor.main.get_by_text("Tour, 1 of").wait_for()
+
+
+def fit(visitor: Visitor) -> None:
+    """The sample's good parts and the settings, on the second stop of the tour."""
+    models(visitor)
+    visitor.button("Begin with the sample").click()
+    visitor.button("Fit the model").wait_for()
+
+
 def inspect(visitor: Visitor) -> None:
     """All test images of the sample, the worst one large."""
     visitor.go("Inspect")
@@ -65,7 +78,8 @@ def good_parts(visitor: Visitor) -> None:
 
 def region(visitor: Visitor) -> None:
     """The editor with a strip of the background left out, and what that would change."""
-    visitor.go("Region")
+    visitor.go("Fit")
+    visitor.open_tab("Region")
     shapes = visitor.main.locator(".stage svg[viewBox]")
     shapes.wait_for()
     box = shapes.bounding_box()
@@ -79,13 +93,15 @@ def region(visitor: Visitor) -> None:
 
 def evaluate(visitor: Visitor) -> None:
     """The figures on the sample's labeled images."""
-    visitor.go("Evaluate")
+    visitor.go("Validate")
     visitor.keyed("evaluate-sample").get_by_role("button").click()
     visitor.main.get_by_text("At the threshold").first.wait_for(timeout=WHILE_IT_SCORES)
     visitor.main.locator(".js-plotly-plot").first.wait_for()
 
 
 SHOTS: dict[str, Callable[[Visitor], None]] = {
+    "tour-models": models,
+    "tour-fit": fit,
     "inspect": inspect,
     "calibrate": calibrate,
     "good-parts": good_parts,
@@ -135,7 +151,7 @@ def main() -> None:
                 )
                 visitor = Visitor(context.new_page(), server)
                 visitor.open(f"/?model={entry.id}")
-                visitor.see_heading("Visual inspection from good parts")
+                visitor.see_heading("Models")
                 SHOTS[name](visitor)
                 content = taken(visitor)
                 (FOLDER / f"{name}.webp").write_bytes(content)

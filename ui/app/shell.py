@@ -14,7 +14,7 @@ import streamlit as st
 from padim.errors import PadimError, StorageError
 from padim.storage.atomic import explain_os_error, refuses_writing
 from ui import model_changes
-from ui.app import model_header, progress, refusals, restarts, server, sessions, tabs, work, workspace
+from ui.app import model_header, progress, refusals, restarts, server, sessions, tabs, tour, work, workspace
 from ui.app import opened as opened_models
 from ui.app.pages import PAGES, AppPage, page_of
 from ui.app.text import count
@@ -77,6 +77,7 @@ def begin(path: str) -> tuple[AppPage, Entry | None]:
     now = None if entry is None else progress.of(entry)
     if entry is not None and now is not None:
         model_header.draw(entry, now)
+    tour.draw(page, entries, entry)
     with st.sidebar:
         _sidebar(entries, entry, page, now)
     with st.container():
@@ -171,6 +172,7 @@ def _sidebar(
     if holder is not None:
         # Work of a shell command, a script, or another server.
         st.caption(f":material/group: {panels.plain(holder.text)} is changing this model")
+    tour.button()
     if server.reachable_from_elsewhere():
         st.caption(":material/lan: This server can be reached from other machines and has no accounts.")
 
