@@ -64,7 +64,7 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry) -> None:
     # Second session: rejected parts are shown, and one click adds all of them.
     unseen = [(name, data) for name, data in normals(6, first=300) if isinstance(data, bytes)]
     _drop(places.last, unseen)
-    visitor.main.get_by_text("Rejected in this session (95 % interval)").wait_for()
+    visitor.main.get_by_text("False rejects in this session (95 % interval)").wait_for()
     visitor.settle()
     shown = visitor.main.locator(".pv-tile.pv-is-reject").count()
     assert visitor.main.get_by_text(re.compile(rf"^{shown} of 6 \(")).count() == 1
@@ -72,6 +72,6 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry) -> None:
     visitor.main.get_by_text("the list was cleared").wait_for()
     visitor.settle()
     assert len(store.open(small_entry.id).normals_) == 28
-    visitor.main.get_by_text("Rejected in this session").wait_for(state="detached")
+    visitor.main.get_by_text("False rejects in this session").wait_for(state="detached")
     # The parts that were added lie in the measurement too.
     visitor.main.get_by_text("Measured on 28 images").wait_for()

@@ -279,17 +279,17 @@ def test_another_light_breaks_it_and_the_parts_join_the_fit(add_model: AddModel,
     # Another day starts afresh.
     drop(page, "second", GOOD)
     assert "the list was cleared" not in page.text
-    assert "Rejected in this session" in page.text
+    assert "False rejects in this session" in page.text
 
 
 def test_the_models_own_images_test_nothing(add_model: AddModel) -> None:
     own = [(name, data) for name, data in normals(4) if isinstance(data, bytes)]
     page = drop(Session("second-session", model=add_model("Parts").id), "second", own)
     assert "These images belong to the model already." in page.text
-    assert "Rejected in this session" not in page.text
+    assert "False rejects in this session" not in page.text
     drop(page, "second", [*own[:1], *GOOD])
     assert "1 of these 7 images belongs to the model already" in page.text
-    assert "Rejected in this session" in page.text
+    assert "False rejects in this session" in page.text
 
 
 def test_files_that_could_not_be_added_are_reported(
@@ -305,7 +305,7 @@ def test_files_that_could_not_be_added_are_reported(
     page.click("checks-second-fit")
     assert "The model was not changed." in page.text
     assert "No space left on the disk" in page.text
-    assert "Rejected in this session" in page.text  # the list is still there
+    assert "False rejects in this session" in page.text  # the list is still there
 
 
 def test_rejected_within_the_guard_band_is_called_for_review(add_model: AddModel, home: Path) -> None:
@@ -318,7 +318,7 @@ def test_rejected_within_the_guard_band_is_called_for_review(add_model: AddModel
     model.set_guard(Guard((over[2] + over[3]) / 2, 1.0, 9, 10, 1)).save(entry.path)
     page = drop(Session("second-session", model=entry.id), "second", BRIGHT)
     assert over[0] > 0
-    assert "Rejected in this session (95 % interval)</dt><dd>3 of 6" in page.text
+    assert "False rejects in this session (95 % interval)</dt><dd>3 of 6" in page.text
     assert "In review, within the guard band</dt><dd>3 of 6" in page.text
     assert page.text.count('pv-verdict pv-review"') == 3
     assert page.text.count('pv-verdict pv-reject"') == 3
@@ -327,9 +327,9 @@ def test_rejected_within_the_guard_band_is_called_for_review(add_model: AddModel
 def test_the_session_is_decided_at_the_threshold_in_use(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = drop(Session("second-session", model=entry.id), "second", BRIGHT)
-    assert "More good parts" in page.text
+    assert "More false rejects" in page.text
     model = Workspace(home).open(entry.id)
     model.set_decision(value=model.state.fitted.quantizer.to_value(60000)).save(entry.path)
     page.run()
     assert "0 of 6 (0.0 to" in page.text
-    assert "More good parts" not in page.text
+    assert "More false rejects" not in page.text
