@@ -32,6 +32,7 @@ READ_ONLY = (
     "Whoever runs the server can make its folder writable."
 )
 _STYLE = Path(__file__).with_name("style.css")
+_LANDMARKS = Path(__file__).with_name("landmarks.js")
 _CHOICE = "model-in-use"
 
 # The product's mark: a grid of patches, one of them anomalous. A file of our own, because Streamlit would
@@ -61,6 +62,9 @@ def begin(path: str) -> tuple[AppPage, Entry | None]:
     st.html(_STYLE)
     # Sent first: the heading is on its way to the browser while the rest is imported and read.
     st.html(f'<h1 class="pv-title">{escape(page.label)}</h1><p class="pv-lead">{escape(page.lead)}</p>')
+    st.html(_landmarks(), unsafe_allow_javascript=True)
+    if not page.tabs:
+        tabs.heading(page.label)
     entries = workspace.store().models()
     asked = st.query_params.get(workspace.PARAMETER)
     entry = workspace.in_use(entries)
@@ -179,6 +183,11 @@ def _sidebar(
 
 def _slug(page: AppPage) -> str:
     return page.path.rpartition("/")[2].removesuffix(".py")
+
+
+@cache
+def _landmarks() -> str:
+    return f"<script>{_LANDMARKS.read_text(encoding='utf-8')}</script>"
 
 
 @cache

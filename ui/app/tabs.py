@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from html import escape
 
 import streamlit as st
 
@@ -35,7 +36,15 @@ def draw(page: AppPage) -> tuple[str, AbstractContextManager[object]]:
     drawn: Sequence[AbstractContextManager[object]] = st.tabs(
         [tab.label for tab in page.tabs], key=key, on_change=_clicked, args=(page, key)
     )
-    return current.key, drawn[page.tabs.index(current)]
+    place = drawn[page.tabs.index(current)]
+    with place:
+        heading(current.label)
+    return current.key, place
+
+
+def heading(text: str) -> None:
+    """Draw a heading for assistive technology alone: the level between a page's heading and its sections."""
+    st.html(f'<h2 class="pv-heading" aria-label="{escape(text, quote=True)}"></h2>')
 
 
 def open_tab(page: AppPage) -> PageTab:

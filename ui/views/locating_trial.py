@@ -134,7 +134,7 @@ def _result(found: Compared) -> None:
         f"<tr><th>{escape(name)}</th><td>{escape(before)}</td><td><b>{escape(after)}</b></td></tr>"
         for name, before, after in locating_trial.rows(found)
     )
-    head = "<th></th><th>As they lie</th><th>Located</th>"
+    head = '<th><span class="pv-unseen">Figure</span></th><th>As they lie</th><th>Located</th>'
     st.html(f'<table class="pv-compare"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
     if found.trial.source == "painted":
         st.caption("The defects were painted on good parts that neither model has seen: an indication only.")

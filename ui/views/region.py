@@ -48,13 +48,14 @@ def _table(model: Padim, now: RegionPreview, then: RegionPreview | None) -> str:
         small = f"<small>{escape(note)}</small>" if note else ""
         return f"<td><b>{escape(value)}</b>{small}</td>"
 
-    head = "<th>In use</th>" if then is None else "<th>In use</th><th>This draft</th>"
+    head = '<th><span class="pv-unseen">Figure</span></th><th>In use</th>'
+    head += "" if then is None else "<th>This draft</th>"
     rows = "".join(
         f"<tr><th>{escape(name)}{f'<small>{escape(note)}</small>' if note else ''}</th>"
         f"{''.join(cell(*one) for one in cells)}</tr>"
         for name, note, cells in regions.compared(model, now, then)
     )
-    return f'<table class="pv-compare"><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return f'<table class="pv-compare"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def _effect(entry: Entry, model: Padim, region: EditedRegion, unchanged: bool) -> None:

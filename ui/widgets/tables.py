@@ -34,7 +34,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
     lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return (
-        '<div style="overflow-x:auto"><table class="pv-compare">'
+        '<div style="overflow-x:auto" tabindex="0" role="group" aria-label="Table"><table class="pv-compare">'
         f"<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
 

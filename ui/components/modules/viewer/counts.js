@@ -36,7 +36,7 @@ export class CountsTable {
     if (key === this._drawn) return;
     this._drawn = key;
     const head = [
-      "",
+      element("span", { class: "unseen" }, "Images"),
       "Accepted",
       ...(band ? ["In review"] : []),
       "Rejected",
@@ -44,11 +44,11 @@ export class CountsTable {
       ...(band ? ["Rejected or in review, counted"] : []),
     ];
     const share = (/** @type {number} */ some, /** @type {number} */ of) => `${((100 * some) / of).toFixed(1)} %`;
-    this.head.replaceChildren(element("tr", {}, ...head.map((text) => element("th", {}, text))));
+    this.head.replaceChildren(element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text))));
     this.body.replaceChildren(
       ...rows.map(({ group, title, accept, review, reject, n }) =>
         element("tr", { "data-kind": group },
-          element("th", {}, element("i", { class: `swatch ${group}` }), title),
+          element("th", { scope: "row" }, element("i", { class: `swatch ${group}` }), title),
           element("td", { class: error(group === "defect", accept, "below") }, whole.format(accept)),
           ...(band ? [element("td", { class: "review" }, whole.format(review))] : []),
           element("td", { class: error(group !== "defect" && group !== "unknown", reject, "above") }, whole.format(reject)),

@@ -27,6 +27,10 @@ export class Headline {
     this.badge = find(root, ".verdict", HTMLElement);
     this.details = find(root, ".headline .details", HTMLElement);
     this.place = find(root, ".place", HTMLElement);
+    /** What a screen reader hears as one goes from image to image. */
+    this.heard = find(root, ".heard", HTMLElement);
+    /** @type {string | null} id of the image that was drawn last */
+    this._last = null;
     this.notes = find(root, ".headline .notes", HTMLElement);
     this.labels = find(root, ".labels", HTMLElement);
     this.files = find(root, ".files", HTMLElement);
@@ -72,6 +76,10 @@ export class Headline {
     const stretched = shownRatio(item) === item.width / item.height ? "" : ", shown stretched";
     const of = at >= 0 ? ` · ${whole.format(at + 1)} of ${whole.format(list.length)}` : "";
     this.place.textContent = `${item.width} × ${item.height} px${stretched}${of}`;
+    if (this._last !== null && this._last !== item.id) {
+      this.heard.textContent = `${item.name}: ${[VERDICT_WORDS[verdict], ...details].join(", ")}${of}`;
+    }
+    this._last = item.id;
     this.notes.textContent = item.notes.join(" ");
     this.notes.hidden = !item.notes.length;
     for (const button of this.labels.querySelectorAll("button")) {

@@ -100,7 +100,7 @@ function stepActs(path, viewer) {
  * @returns {Acts}
  */
 function insideActs(viewer) {
-  const { rows, controls } = viewer.screen;
+  const { rows, controls, fullScreen } = viewer.screen;
   /** @type {Acts} */
   const acts = {
     Home: () => viewer.goTo(0),
@@ -109,6 +109,7 @@ function insideActs(viewer) {
     o: () => controls.toggle("contour"),
     h: () => controls.toggle("heatmap"),
     m: () => controls.toggle("mask"),
+    f: () => fullScreen.toggle(),
     "+": () => rows.zoom(1.5),
     "=": () => rows.zoom(1.5),
     "-": () => rows.zoom(1 / 1.5),

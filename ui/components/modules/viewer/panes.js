@@ -1,7 +1,7 @@
 // @ts-check
 // The elements of an image's four panes: original, heatmap, mask and overlay.
 
-import { element } from "../dom.js";
+import { element, svgElement } from "../dom.js";
 import { onScreen, sharesOf } from "./placing.js";
 
 /** @typedef {"original" | "heatmap" | "mask" | "overlay"} PaneKind */
@@ -29,13 +29,27 @@ export class Pane {
     if (full) layers[0].after(full);
     this.cross = element("div", { class: "cross" });
     this.frame = element("div", { class: "frame", tabindex: 0, role: "img" }, this.stage, this.cross);
-    this.caption = element("figcaption", {}, title);
+    this.caption = element("figcaption", {}, title, enlarge(kind, title));
     this.figure = element("figure", { class: `pane ${kind}` }, this.frame, this.caption);
   }
 
   get hidden() {
     return this.figure.hidden;
   }
+}
+
+/**
+ * The button that shows a pane alone on the whole screen.
+ *
+ * @param {PaneKind} kind
+ * @param {string} title
+ */
+function enlarge(kind, title) {
+  const sign = svgElement("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" });
+  sign.append(svgElement("path", { d: "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4" }));
+  const name = `${title}, full screen`;
+  const attributes = { type: "button", class: "enlarge", "data-enlarge": kind, "aria-label": name };
+  return element("button", { ...attributes, title: `${title} alone, full screen; Escape leads back` }, sign);
 }
 
 /** @param {string} name */

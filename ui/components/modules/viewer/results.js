@@ -23,7 +23,7 @@ import { IN_FIT } from "./words.js";
 const LINE = 52; // heights in pixels: of a line, of the line above all, of the whole at most
 const HEAD = 34;
 const TALLEST = 480;
-const COLUMNS = ["", "Name", "Score / threshold", "Verdict", "Regions", "Size (px)"];
+const COLUMNS = ["Image", "Name", "Score / threshold", "Verdict", "Regions", "Size (px)"];
 
 export class ResultTable {
   /**
@@ -43,7 +43,9 @@ export class ResultTable {
     this._describe = null;
     this.before = element("tr", { "aria-hidden": "true" });
     this.after = element("tr", { "aria-hidden": "true" });
-    const head = COLUMNS.map((title) => element("th", { scope: "col" }, title));
+    const head = COLUMNS.map((title, i) =>
+      element("th", { scope: "col" }, i ? title : element("span", { class: "unseen" }, title)),
+    );
     this.table = element(
       "table",
       { class: "results", "aria-label": "Results" },

@@ -4,6 +4,7 @@
 import { find } from "../dom.js";
 import { Bar } from "./bar.js";
 import { DecisionPanel } from "./decision_panel.js";
+import { FullScreen } from "./full_screen.js";
 import { Gallery } from "./gallery.js";
 import { Headline } from "./headline.js";
 import { LookControls } from "./look_controls.js";
@@ -49,6 +50,7 @@ export class Screen {
     this.controls = new LookControls(root, store, actions.look, actions.draw);
     this.headline = new Headline(root, store, actions);
     this.rows = new ImageRows(root, store, draft, actions.recount);
+    this.fullScreen = new FullScreen(root, this.rows, () => this._resize());
     this.bar = new Bar(root, store, arrangement, actions.rearranged);
     const opened = (/** @type {Item} */ item) => actions.select(item.id);
     this.gallery = new Gallery(find(root, ".gallery", HTMLElement), opened, () => this.wantMaps());
