@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
     from ui.app.pages import AppPage
 
-__all__ = ["STOPS", "Stop", "button", "draw"]
+__all__ = ["STOPS", "TourStop", "button", "draw"]
 
 # In the workspace: that its users have seen the tour.
 SEEN = "tour-seen"
 
 
 @dataclass(frozen=True)
-class Stop:
+class TourStop:
     """One stop of the tour.
 
     Attributes:
@@ -47,7 +47,7 @@ class Stop:
 
 
 STOPS = (
-    Stop(
+    TourStop(
         "home.py",
         None,
         "From good parts to verdicts",
@@ -55,35 +55,35 @@ STOPS = (
         "inspect. The sidebar has these steps in order, with a tick for each that is done. The tour takes "
         "two minutes and uses a generated part; your own images work in the same way.",
     ),
-    Stop(
+    TourStop(
         "pages/fit.py",
         "images",
         "Fit on good parts",
         "Here are the good parts. The settings beside them are right for most parts. Press **Fit the "
         "model**: it takes some seconds, and the tour goes on by itself.",
     ),
-    Stop(
+    TourStop(
         "pages/fit.py",
         "result",
         "Look the good parts over",
         "Each part was scored by a model that does not contain it. Further down stand the most unusual "
         "ones: if one of them is not a good part, exclude it.",
     ),
-    Stop(
+    TourStop(
         "pages/calibrate.py",
         "threshold",
         "Set the threshold",
         "Move the **percentile**, or drag the line in the histogram: images, counts and the expected "
         "false rejects follow at once. At the end of the page the threshold is put to use.",
     ),
-    Stop(
+    TourStop(
         "pages/validate.py",
         "test-set",
         "Validate on images it has not seen",
         "**Use the sample** scores labelled good parts and defects, and says how many defects are missed "
         "and how many good parts are rejected.",
     ),
-    Stop(
+    TourStop(
         "pages/inspect.py",
         None,
         "Inspect",
@@ -167,7 +167,7 @@ def _panel(now: TourState, at: int, *, away: bool, entry: Entry | None) -> None:
             st.rerun()
 
 
-def _go(stop: Stop) -> None:
+def _go(stop: TourStop) -> None:
     tab = {tabs.PARAMETER: stop.tab} if stop.tab else {}
     st.switch_page(stop.path, query_params={**workspace.link(), **tab})
 
