@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ui import viewing
+from ui import library, viewing
 from ui.app import state
 from ui.app.text import multiple
 from ui.files.media import ServedImage
@@ -193,8 +193,7 @@ def last_excluded(entry: Entry, model: Padim, items: Sequence[RankedNormal]) -> 
 
 def offered_as_defect(entry: Entry, model: Padim, item: RankedNormal) -> bool:
     """Whether an excluded part can be tested as a defect: the image library has its original."""
-    return False
+    from padim.records.library import ImageQuery
 
-
-def show_on_calibrate(entry: Entry, model: Padim, item: RankedNormal) -> None:
-    """Select an excluded part among the test images of the Calibrate page."""
+    sha256 = model.normals_[item.index].sha256
+    return bool(library.library(entry).images(ImageQuery(only=frozenset({sha256}))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -90,12 +89,8 @@ def outcome(entry: Entry, model: Padim, items: list[RankedNormal], *, locked: bo
 
 
 def _offer(entry: Entry, model: Padim, found: good_parts_review.Excluded) -> None:
-    """Offer the excluded part as a defect to set the threshold with."""
+    """Lead to Calibrate, where the excluded part is among the library's defects."""
     if not good_parts_review.offered_as_defect(entry, model, found.item):
         return
-    st.button(
-        "Calibrate with it as the first defect",
-        key="fit-first-defect",
-        icon=":material/arrow_forward:",
-        on_click=partial(good_parts_review.show_on_calibrate, entry, model, found.item),
-    )
+    if st.button("Calibrate with it as a defect", key="fit-first-defect", icon=":material/arrow_forward:"):
+        shell.go_to("pages/calibrate.py", "threshold")
