@@ -5,6 +5,7 @@ axe-core comes with the package ``axe-playwright-python`` and runs in the page; 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.resources import files
@@ -134,7 +135,8 @@ def test_a_narrow_window_is_usable(window: Any, small_entry: Entry) -> None:
     visitor.see_heading("Calibrate")
     # The sidebar is closed; every page can be reached from it.
     visitor.page.get_by_test_id("stExpandSidebarButton").click()
-    visitor.page.get_by_role("navigation").get_by_role("link", name="Inspect", exact=True).click()
+    # A step that is done has a tick, which is part of its name.
+    visitor.page.get_by_role("navigation").get_by_role("link", name=re.compile("^Inspect")).click()
     visitor.see_heading("Inspect")
     visitor.drop(defects(2))
     visitor.see_list_of(2)
