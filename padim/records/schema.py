@@ -1,6 +1,6 @@
 """The tables of the workspace's database, ``<workspace>/records.sqlite``.
 
-The tables change by migrations only (:mod:`padim.records.migrations`): after a change here, add one that
+The tables change by migrations only (in the folder ``migrations``): after a change here, add one that
 makes the same change to existing databases, and set :data:`HEAD`. A test compares the result of all
 migrations with these tables.
 
