@@ -70,7 +70,7 @@ def _start(current: Entry | None) -> None:
 
 
 def _models(entries: list[Entry], in_use: Entry | None) -> None:
-    st.subheader("Models")
+    st.subheader("Saved models")
     if not entries:
         shell.empty("No models yet", "The models you fit are kept here, also when the server restarts.")
         return

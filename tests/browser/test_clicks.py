@@ -45,7 +45,7 @@ def test_the_way_to_a_verdict_and_to_a_threshold_in_use(start: Start, visit: Vis
     way.drop(GOOD)
     way.click("Fit the model")
     visitor.main.locator("[role=tab][aria-selected=true]").get_by_text("Result").wait_for()
-    visitor.main.locator(".pv-model").get_by_text("threshold suggested, not put to use yet").wait_for()
+    visitor.main.locator(".pv-model").get_by_text("suggested threshold, not confirmed yet").wait_for()
     way.click("Next: set the threshold")
     visitor.see_heading("Calibrate")
     slide_the_percentile(Live(visitor).ready())

@@ -54,7 +54,7 @@ def test_uploads_become_a_model_in_use(home: Path) -> None:
     assert model.config.input_size == 128
     assert model.config.n_features == 10
     assert "Scores of good parts" in page.text
-    assert "About" in page.text
+    assert "Expected false rejects (overkill)" in page.text
     assert "good parts; at most" in page.text
 
 

@@ -43,7 +43,7 @@ def test_every_page_and_tab_shows_the_model_and_ends_with_the_next_step(add_mode
         page.go(name_of(path, tab))
         header = next(one.body for one in page.app.html if 'class="pv-model"' in one.body)
         assert "Left bracket" in header
-        assert "threshold suggested, not put to use yet" in header
+        assert "suggested threshold, not confirmed yet" in header
         assert page.app.button(key=next_step.KEY).label.startswith("Next: "), (path, tab)
 
 

@@ -42,5 +42,5 @@ def state_of(entry: Entry, now: progress.StepsDone) -> tuple[str, bool]:
     if workspace.threshold_value(entry) is None:
         return "fitted, not calibrated", True
     if not now.calibrated:
-        return "threshold suggested, not put to use yet", False
+        return "suggested threshold, not confirmed yet", False
     return ("validated", False) if now.validated else ("calibrated, not validated yet", False)

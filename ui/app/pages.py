@@ -83,7 +83,7 @@ PAGES = (
         "pages/compare.py",
         "Compare",
         ":material/compare_arrows:",
-        "Several methods, networks and sizes on the same images: which does best, and by more than chance.",
+        "For experts: methods, layers and networks on the same images; which is better by more than chance.",
     ),
 )
 

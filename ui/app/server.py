@@ -13,6 +13,7 @@ request arrived, which answers the same question without any network traffic.
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,8 @@ def middleware() -> list[Middleware]:
     from starlette.middleware import Middleware
 
     silence()
+    # Its notes on every plugin and migration would fill the server's log.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     return [Middleware(Gate)]
 
 

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 _MOST_THUMBNAILS = 60
 _NOTE = (
     f"40 or more good parts make an honest threshold. For more than {uploads.MANY} images bring a zip, or "
-    "name a folder on the server where one is open: a browser grows slow with so many files. After the fit "
-    "only small copies are kept."
+    "name a folder on the server where one is open: a browser grows slow with so many files. The "
+    "images are kept in the model’s image library."
 )
 
 

@@ -105,9 +105,14 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
                 calibrate.page_state(entry).cleared = False
                 st.rerun()
         library_choice.manage(entry)
-        st.caption(
-            "This threshold is in use." if unchanged else "A draft: it decides nothing until you use it."
-        )
+        if not unchanged:
+            st.caption("A draft: it decides nothing until you use it.")
+        elif progress.of(entry).calibrated:
+            st.caption("This threshold is in use.")
+        else:
+            st.caption(
+                "This threshold, the suggested one, is in use. Keep it, at the end of the page, or move it."
+            )
 
 
 def _saved() -> None:
