@@ -27,12 +27,15 @@ class ReviewState:
 
     Attributes:
         selected: viewer id of the image shown large; None before a tile was opened.
+        opened: viewer id and status of the tile whose viewer is open, so that a run of the whole page, as at
+            the end of a background job, does not close it; None if none is open.
         excluded: hash of the image whose part was excluded last, of which the new score is told.
         handled: serial numbers of the viewer's actions that the server has handled.
         look: opacity and colormap of the heatmap.
     """
 
     selected: str | None = None
+    opened: tuple[str, str] | None = None
     excluded: str | None = None
     handled: viewing.HandledCounts = field(default_factory=viewing.HandledCounts)
     look: dict[str, Any] = field(default_factory=lambda: {"opacity": 0.45, "colormap": "inferno"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -146,13 +147,20 @@ def tile(
     # The button lies over the image (style.css).
     with st.container(key=f"fit-tile-{item.index}"):
         st.html(panels.gallery([panels.Thumb(image, item.name, note, verdict)]))
-        if opens_among is not None and st.button(
-            f"Open {panels.plain(item.name)} in the viewer", key=f"fit-open-{item.index}"
-        ):
-            good_parts_review.review_state(entry).selected = good_parts_review.image_id(model, item.index)
-            in_fit = model.normals_[item.index].status == "fit"
-            title = "Good part" if in_fit else "Excluded from the fit"
-            st.dialog(title, width="large")(_viewer)(entry, model, opens_among, locked)
+        if opens_among is None:
+            return
+        page = good_parts_review.review_state(entry)
+        this = good_parts_review.image_id(model, item.index), model.normals_[item.index].status
+        if st.button(f"Open {panels.plain(item.name)} in the viewer", key=f"fit-open-{item.index}"):
+            page.selected, page.opened = this[0], this
+        if page.opened == this:
+            title = "Good part" if this[1] == "fit" else "Excluded from the fit"
+            dialog = st.dialog(title, width="large", on_dismiss=partial(_close, page))
+            dialog(_viewer)(entry, model, opens_among, locked)
+
+
+def _close(page: good_parts_review.ReviewState) -> None:
+    page.opened = None
 
 
 def _viewer(entry: Entry, model: Padim, items: Sequence[RankedNormal], locked: bool) -> None:
