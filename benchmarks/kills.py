@@ -231,7 +231,7 @@ def _model(path: Path) -> Any:
     bundle = Bundle(path)
     for name in bundle.manifest["files"]:
         bundle.bytes(name)
-    return {key: value for key, value in bundle.manifest.items() if key not in ("created", "seal")}
+    return {key: value for key, value in bundle.manifest.items() if key not in ("created", "fitted", "seal")}
 
 
 def _files(folder: Path) -> dict[str, bytes]:

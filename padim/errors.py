@@ -184,12 +184,24 @@ class LibraryFullError(PadimError):
         name: the first image that has no room.
     """
 
-    def __init__(self, name: str, size: int, limit: int) -> None:
-        super().__init__(
-            f"{name}: the image library of this model is full ({size / 1e9:.2f} of {limit / 1e9:.2f} GB); "
-            "remove images from it that are no longer needed, or set PADIM_LIBRARY_LIMIT (gigabytes) to more"
-        )
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
         self.name = name
+
+    @classmethod
+    def of(cls, name: str, size: int, limit: int) -> LibraryFullError:
+        """Return the error for an image that has no room.
+
+        Args:
+            name: the image.
+            size: what the library holds, in bytes.
+            limit: its limit, in bytes.
+        """
+        return cls(
+            f"{name}: the image library of this model is full ({size / 1e9:.2f} of {limit / 1e9:.2f} GB); "
+            "remove images from it that are no longer needed, or set PADIM_LIBRARY_LIMIT (gigabytes) to more",
+            name,
+        )
 
 
 class DamagedError(PadimError):

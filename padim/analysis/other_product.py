@@ -29,6 +29,8 @@ _PLACES = 0.1
 _TIMES, _SPREADS = 1.5, 3.0
 # From this share of the images on, the batch as a whole is said to be of another product.
 _MOST = 0.9
+# Below this share nothing is said.
+_LEAST = 0.5
 
 
 class ImageWithGrid(Protocol):
@@ -56,8 +58,11 @@ class Strangers:
 
     @property
     def sentence(self) -> str:
-        """Sentence such as "None of these 50 images looks like this model's parts: ..."; may be empty."""
-        if not self.names:
+        """Sentence such as "None of these 50 images looks like this model's parts: ...".
+
+        Empty unless it concerns at least half of the batch: a large defect can change a single image as much.
+        """
+        if not self.names or len(self.names) < _LEAST * self.n:
             return ""
         why = "another product, or another light, camera or position"
         if len(self.names) == self.n:

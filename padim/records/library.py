@@ -248,7 +248,7 @@ class ImageLibrary:
                 if size > room:
                     room += self._purge(datetime.now(UTC))
                 if size > room:
-                    full = LibraryFullError(one.name, self.size, self.limit)
+                    full = LibraryFullError.of(one.name, self.size, self.limit)
                     break
                 room -= size
                 taken.append((digest, one))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from padim.analysis.other_product import Strangers, strangers
+from padim.analysis.other_product import strangers
 from padim.model import Padim
 from tests.parts import defects, normals
 
@@ -16,15 +16,16 @@ FLANGE = Path(__file__).parents[2] / "sample_data" / "flange"
 def test_another_product_is_noticed_and_defects_are_not(small_model: Padim) -> None:
     own = list(small_model.predict([*normals(8, first=100), *defects(12)]))
     assert any(one.rejected for one in own)
-    assert strangers(small_model, own) == Strangers((), 20)
+    assert strangers(small_model, own).sentence == ""
     flanges = [str(path) for path in sorted((FLANGE / "test" / "good").iterdir())[:6]]
     other = list(small_model.predict(flanges))
     found = strangers(small_model, other)
     assert len(found.names) == found.n == 6
     assert found.sentence.startswith("None of these 6 images looks like this model's parts: another product")
-    mixed = strangers(small_model, [*own, other[0]])
-    assert mixed.names == (other[0].name,)
-    assert mixed.sentence.startswith("1 of 21 images does not look like this model's parts, such as ")
+    mixed = strangers(small_model, [*other, *own[:4]])
+    assert set(mixed.names) == {one.name for one in other}
+    assert mixed.sentence.startswith("6 of 10 images do not look like this model's parts, such as ")
+    assert strangers(small_model, [*own, other[0]]).sentence == "", "one image may have a large defect"
 
 
 def test_nothing_is_said_without_good_parts_to_compare_with(

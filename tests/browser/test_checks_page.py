@@ -35,8 +35,8 @@ def _drop(place: Locator, files: list[Upload]) -> None:
 
 def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry) -> None:
     visitor = visit(start())
-    visitor.open(f"/checks?model={small_entry.id}")
-    visitor.see_heading("Calibrate")
+    visitor.open(f"/fit?model={small_entry.id}&tab=result")
+    visitor.see_heading("Fit")
 
     # Alignment: as many points as images, inside the plot, and the cell as a square.
     plot = visitor.main.locator(".js-plotly-plot")

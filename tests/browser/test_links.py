@@ -117,7 +117,7 @@ def test_each_session_has_its_own_state_and_keeps_it(server: served.Server, visi
     mine.page.get_by_role("option", name="Best first").click()
     mine.see_shown(first)
     mine.page.keyboard.press("Escape")
-    mine.button("Next").click()
+    mine.page.get_by_role("button", name="Next image").click()
     mine.see_shown(second)
     mine.go("Calibrate")
     mine.go("Inspect")

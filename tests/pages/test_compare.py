@@ -104,7 +104,7 @@ def test_the_table_has_the_engines_figures_the_best_first(prepared: Session) -> 
         wanted = {one.variant: one.figure.value for one in table(study, name).rows[0][1]}  # type: ignore[arg-type]
         assert frame[title].tolist() == pytest.approx([wanted[one.variant] for one in ranked])
     assert frame["Against the best"][0] == "best"
-    assert compare.headline(ranked, study) in prepared.app.markdown[0].value
+    assert compare.headline(ranked, study) in prepared.text
     assert len(prepared.app.get("plotly_chart")) == 1
     prepared.set("segmented_control", next(iter(_figure_keys(prepared))), "aupro")
     assert "The share of each defect found" in prepared.text

@@ -128,7 +128,9 @@ def test_evaluate_counts_alike_in_shell_page_and_files(guarded: tuple[Entry, Pad
         assert f"{one['accept']} accepted, {one['review']} in review, {one['reject']} rejected" in text
     # The page.
     page = Session("evaluate", model=entry.id).upload([("set.zip", packed(root))])
-    assert page.app.segmented_control(key="evaluate-cell").options == [
+    cells = page.app.segmented_control(key="evaluate-cell").options
+    # Errors are red.
+    assert [re.sub(r":red\[(.*)\]", r"\1", cell) for cell in cells] == [
         f"False rejects: {counts['good']['reject']}",
         f"Good, in review: {counts['good']['review']}",
         f"Missed defects: {counts['defects']['accept']}",
@@ -137,7 +139,7 @@ def test_evaluate_counts_alike_in_shell_page_and_files(guarded: tuple[Entry, Pad
         f"Good, accepted: {counts['good']['accept']}",
     ]
     assert f"False rejects (overkill) {counts['good']['reject']} of 12" in page.text
-    assert f"defects accepted {counts['defects']['accept']} of 12" in page.text
+    assert f"missed defects (escapes) {counts['defects']['accept']} of 12" in page.text
     # Its files.
     from padim.analysis.scored_dataset import score_dataset
 

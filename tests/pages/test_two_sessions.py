@@ -113,7 +113,7 @@ def test_what_python_or_the_shell_saved_is_not_replaced_either(add_model: AddMod
     Padim.load(entry.path).set_decision(min_area=9).save(entry.path)
     page.click(keys(page, "not_good-")[0])
     assert "smallest region 8 → 9) since you opened it." in page.text
-    assert "out of the fit" in page.text
+    assert "exclude " in page.text
     model = Workspace(home).open(entry.id)
     assert {normal.status for normal in model.normals_} == {"fit"}
     page.click("refused-again-0")
@@ -406,7 +406,7 @@ def test_a_trained_method_is_treated_alike(add_model: AddModel, home: Path) -> N
     page.click(keys(page, "not_good-")[0])
     assert "Someone else changed this model" in page.text
     page.click("refused-again-0")
-    assert "The part was taken out" in result_texts(page)
+    assert "The part was excluded" in result_texts(page)
     statuses = [normal.status for normal in Workspace(home).open(entry.id).normals_]
     assert statuses.count("not_good") == 1
 
