@@ -39,14 +39,16 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry) -> None:
     visitor.see_heading("Fit")
 
     # Alignment: as many points as images, inside the plot, and the cell as a square.
-    plot = visitor.main.locator(".js-plotly-plot")
+    plot = visitor.keyed("checks-shifts").locator(".js-plotly-plot")
     plot.locator(".scatterlayer .point").nth(21).wait_for()
     assert plot.locator(".scatterlayer .point").count() == 22
     square = plot.locator(".shapelayer path").first.bounding_box()
     assert square is not None
     assert abs(square["width"] - square["height"]) < 1.5
 
-    # Repeatability: two folders are two parts.
+    # Repeatability: two folders are two parts. Its former address leads there.
+    visitor.open(f"/checks?model={small_entry.id}")
+    visitor.see_heading("Calibrate")
     places = visitor.page.locator("input[type=file]")
     _drop(places.first, [_zip_of_folders()])
     visitor.main.get_by_text("8 shots of 2 parts").first.wait_for()
@@ -61,6 +63,7 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry) -> None:
     visitor.main.get_by_text("No guard band is in use").wait_for()
     assert store.open(small_entry.id).decision.guard is None
 
+    visitor.go("Validate").open_tab("Second session")
     # Second session: rejected parts are shown, and one click adds all of them.
     unseen = [(name, data) for name, data in normals(6, first=300) if isinstance(data, bytes)]
     _drop(places.last, unseen)
@@ -74,4 +77,5 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry) -> None:
     assert len(store.open(small_entry.id).normals_) == 28
     visitor.main.get_by_text("False rejects in this session").wait_for(state="detached")
     # The parts that were added lie in the measurement too.
+    visitor.go("Fit").open_tab("Result")
     visitor.main.get_by_text("Measured on 28 images").wait_for()
