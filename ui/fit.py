@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from padim.data.account import PassedOver
 from padim.errors import BackboneError, ImageError, PadimError
 from padim.storage.leftovers import held_folder
+from ui import health
 from ui.app import state, workspace
 from ui.files import image_input, uploads
 from ui.files.grouping import Confirmed
@@ -319,13 +320,13 @@ def _start(
     if not held.enter_context(held_folder(store.get(entry_id).path)):
         held.close()
         raise PadimError(f"{name}: is being fitted already")
-    now.tried = config
+    now.tried, owner = config, state.owner()
     now.fit_key = f"fit:{uuid.uuid4().hex}"
     watch.start(
         now.fit_key,
         f"Fitting “{name}”",
         lambda job: _held_fit(
-            held, store, entry_id, config, parts, images, job, label=label, resumed=resumed
+            held, owner, store, entry_id, config, parts, images, job, label=label, resumed=resumed
         ),
         tag="fit",
         goes_on=True,
@@ -333,9 +334,13 @@ def _start(
     )
 
 
-def _held_fit(held: ExitStack, *arguments: Any, **more: Any) -> FitOutcome:
+def _held_fit(
+    held: ExitStack, owner: str | None, store: ModelFolders, entry_id: str, *arguments: Any, **more: Any
+) -> FitOutcome:
     with held:
-        return fit(*arguments, **more)
+        done = fit(store, entry_id, *arguments, **more)
+    health.start(store.get(entry_id), owner)
+    return done
 
 
 def fit(

@@ -14,30 +14,26 @@ from typing import TYPE_CHECKING, Any, cast
 
 from padim.errors import PadimError, StorageError
 from padim.storage.atomic import write_atomic
-from ui import fit, library
-from ui.app import workspace
+from ui.app import state, workspace
 from ui.jobs import watch, work_queue
 
 if TYPE_CHECKING:
-    from padim.analysis.health import Finding, Health
+    from padim.analysis.health import Health
     from padim.storage.model_folders import Entry
     from ui.jobs.jobs import Job
 
 __all__ = [
     "ConfirmedHealth",
-    "RemedyOf",
     "check_again",
     "confirm",
     "confirmed",
     "found",
     "job",
-    "remedy_of",
-    "start_remedy",
+    "start",
     "withdraw",
 ]
 
 _CONFIRMED = "health-confirmed.json"
-_REMEDY_OF = "health-remedy.json"
 
 
 @dataclass(frozen=True)
@@ -51,19 +47,6 @@ class ConfirmedHealth:
 
     reason: str
     at: datetime
-
-
-@dataclass(frozen=True)
-class RemedyOf:
-    """The model that a model was fitted as a remedy for.
-
-    Attributes:
-        model: its id.
-        text: the remedy.
-    """
-
-    model: str
-    text: str
 
 
 def state_of(entry: Entry) -> str:
@@ -81,35 +64,45 @@ def found(entry: Entry) -> Health | None:
     stored = Health.read(entry.path / FILE)
     if stored is not None and stored.identity == state:
         return stored
-    done = watch.find(_key(entry))
-    return done.result if done is not None and done.state == "done" else None
+    done = cast("Job[Health] | None", watch.find(_key(entry)))
+    if done is None or done.state != "done" or done.result.identity != state:
+        return None
+    return done.result
 
 
 def job(entry: Entry) -> Job[Health]:
     """Return the job that checks a model; the first call starts it. Sessions share it."""
-    known = watch.find(_key(entry))
-    if known is not None:
-        return cast("Job[Health]", known)
-    model = workspace.open_model(entry)
+    known = cast("Job[Health] | None", watch.find(_key(entry)))
+    if known is None or (known.state == "done" and known.result.identity != state_of(entry)):
+        # None yet, or the model was changed and changed back while its check waited.
+        return start(entry, state.owner())
+    return known
+
+
+def start(entry: Entry, owner: str | None) -> Job[Health]:
+    """Start the check of a model in the worker process, also from a thread of a job.
+
+    Args:
+        entry: the model.
+        owner: who sees the job; see :func:`ui.app.state.owner`.
+    """
+    root = workspace.root()
 
     def work(job: Job[Health]) -> Health:
-        from padim.analysis.health import FILE, check_health
+        from padim.analysis.health import FILE, Health
+        from padim.worker.messages import CheckHealth
 
-        try:
-            originals = library.image_set(entry, "fit")
-        except PadimError:
-            originals = None  # the small copies in the model do as well
-        result = check_health(
-            model,
-            None if originals is None else originals.source,
-            progress=job.progress,
-            cancel=job.cancelled,
-        )
-        _write(entry, FILE, result.to_json())
-        return result
+        done = work_queue.run("check", CheckHealth(root=root, model=entry.id), job)
+        write_beside(entry, FILE, done.health)
+        return Health.from_json(done.health)
 
-    return watch.start(
-        _key(entry), "Checking whether the model is fit for use", work, goes_on=True, model=entry.id
+    return watch.registry().start(
+        _key(entry),
+        "Checking whether the model is fit for use",
+        work,
+        owner=owner,
+        goes_on=True,
+        model=entry.id,
     )
 
 
@@ -150,7 +143,7 @@ def withdraw(entry: Entry) -> None:
 
 def confirmed(entry: Entry, health: Health) -> ConfirmedHealth | None:
     """Return the confirmation of a model's findings; None if there is none, or more was found since."""
-    data = _read(entry, _CONFIRMED)
+    data = read_beside(entry, _CONFIRMED)
     try:
         known = {(topic, grade) for topic, grade in data["findings"]}
         same = data["scoring"] == workspace.scoring_identity(entry)
@@ -163,55 +156,7 @@ def confirmed(entry: Entry, health: Health) -> ConfirmedHealth | None:
     return ConfirmedHealth(reason, at)
 
 
-# -- remedies --------------------------------------------------------------------------------------------
-
-
-def start_remedy(entry: Entry, finding: Finding) -> None:
-    """Fit a second model with a finding's remedy, on the same images, in the background.
-
-    Raises:
-        PadimError: the images are not in the model's library, or another fit of this session is running.
-    """
-    from padim.analysis.health_remedy import remedied
-    from padim.records.library_data import by_name
-
-    remedy = finding.remedy
-    if remedy is None or remedy.changes is None:
-        raise PadimError("this finding has no second model as its remedy")
-    image_set = library.image_set(entry, "fit")
-    if image_set is None:
-        raise PadimError(
-            "the images of the fit are not in the model's library; fit a new model on them, with the "
-            "settings of the remedy"
-        )
-    model = workspace.open_model(entry)
-    groups = {normal.sha256: normal.group for normal in model.normals_}
-    parts = {
-        name: groups[image.sha256]
-        for name, image in by_name(library.images(entry, "fit")).items()
-        if image.sha256 in groups
-    }
-    config = remedied(model.config, remedy.changes)
-    model_id = fit.begin(
-        f"{entry.name} remedy {datetime.now():%H:%M}",
-        config,
-        parts,
-        lambda job: work_queue.handed_over(image_set, job),
-        image_set.label,
-    )
-    _write(workspace.store().get(model_id), _REMEDY_OF, {"model": entry.id, "text": remedy.text})
-
-
-def remedy_of(entry: Entry) -> RemedyOf | None:
-    """Return the model that this one was fitted as a remedy for; None if it was not."""
-    data = _read(entry, _REMEDY_OF)
-    try:
-        return RemedyOf(str(data["model"]), str(data["text"]))
-    except (KeyError, TypeError):
-        return None
-
-
-def _write(entry: Entry, name: str, data: dict[str, Any]) -> None:
+def write_beside(entry: Entry, name: str, data: Any) -> None:
     """Store a file beside a model, if the workspace can be written and the model is still there."""
     try:
         write_atomic(entry.path / name, json.dumps(data, indent=1).encode(), make_folder=False)
@@ -219,7 +164,8 @@ def _write(entry: Entry, name: str, data: dict[str, Any]) -> None:
         return
 
 
-def _read(entry: Entry, name: str) -> Any:
+def read_beside(entry: Entry, name: str) -> Any:
+    """Return what such a file holds; None if there is none, or it cannot be read."""
     try:
         return json.loads((entry.path / name).read_bytes())
     except (OSError, ValueError):

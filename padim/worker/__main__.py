@@ -75,6 +75,13 @@ def _raise_oom_score() -> None:
         file.write("500")
 
 
+def _lower_priority() -> None:
+    """Let all other processes go first when the processors are busy (not on Windows)."""
+    if hasattr(os, "nice"):
+        with suppress(OSError):
+            os.nice(10)
+
+
 def main() -> int:
     """Carry out the request in the first line of the input, and return the exit status.
 
@@ -91,7 +98,10 @@ def main() -> int:
     try:
         from padim.worker.verbs import perform
 
-        outcome = perform(request_from_json(line), messages.progress, cancel.is_set)
+        request = request_from_json(line)
+        if request.gives_way:
+            _lower_priority()
+        outcome = perform(request, messages.progress, cancel.is_set)
     except Exception as error:
         # Every error must be sent: the parent process cannot see the exceptions of this one.
         document = error_to_json(error)

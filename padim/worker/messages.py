@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
@@ -31,6 +31,9 @@ class _OfModel(BaseModel):
         revision: revision that a change is meant for; None for whatever is there.
         who, what: who works on the model, and the work, for those who wait for it.
     """
+
+    # Whether the work gives way to all other work on the machine, because nobody waits for it.
+    gives_way: ClassVar[bool] = False
 
     root: Path
     model: str
@@ -98,6 +101,14 @@ class Include(_OfModel):
     index: int
 
 
+class CheckHealth(_OfModel):
+    """Request to check whether a model is fit for use; the model is not changed."""
+
+    gives_way: ClassVar[bool] = True
+
+    verb: Literal["check"] = "check"
+
+
 class StudyRequest(BaseModel):
     """Request to compare configurations in a study.
 
@@ -107,13 +118,15 @@ class StudyRequest(BaseModel):
         images: the images on which they are compared.
     """
 
+    gives_way: ClassVar[bool] = False
+
     verb: Literal["study"] = "study"
     folder: Path
     variants: list[tuple[str, dict[str, Any]]]
     images: Labeled
 
 
-Request = Fit | Rebuild | Add | SetLayers | Exclude | Include | StudyRequest
+Request = Fit | Rebuild | Add | SetLayers | Exclude | Include | CheckHealth | StudyRequest
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="verb")])
 
 
@@ -147,6 +160,7 @@ class WorkerResult(BaseModel):
         revision: revision of the model as saved; empty if none was saved.
         passed_over: attributes of every :class:`padim.data.account.PassedOver`.
         library_note: why the model's image library does not have all its images; empty if it has.
+        health: the health check as JSON, of :meth:`padim.analysis.health.Health.to_json`; None for others.
     """
 
     images: int = 0
@@ -159,6 +173,7 @@ class WorkerResult(BaseModel):
     revision: str = ""
     passed_over: list[tuple[str, str, bool, int]] = []
     library_note: str = ""
+    health: dict[str, Any] | None = None
 
     @property
     def files_passed_over(self) -> tuple[PassedOver, ...]:

@@ -1,4 +1,4 @@
-"""Keep the original images of a fit in the model's image library, so that nobody has to give them again."""
+"""The original images of a fit in the model's image library, so that nobody has to give them again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from padim.errors import Cancelled, PadimError
 from padim.storage.atomic import explain_os_error
 
 if TYPE_CHECKING:
+    from padim.data.sources import Source
     from padim.records.library import NewImage
     from padim.storage.normals import Normal
 
@@ -66,3 +67,25 @@ def keep_originals(
     else:
         return ""
     return f"The model is saved. Of its {len(wanted):,} images {stored:,} are in its image library: {why}."
+
+
+def originals_of(root: Path, model_id: str, normals: Iterable[Normal]) -> Source | None:
+    """Return those images of a model that its library has, read when they are needed.
+
+    Args:
+        root: the workspace's folder.
+        model_id: the model's id.
+        normals: the model's images.
+
+    Returns:
+        The images; None if the library has none of them, or cannot be read.
+    """
+    from padim.records.library import ImageLibrary, ImageQuery
+    from padim.records.library_data import source_of
+
+    wanted = [normal.sha256 for normal in normals if normal.status != "not_good"]
+    try:
+        found = ImageLibrary(root, model_id).images(ImageQuery(only=wanted))
+    except PadimError:
+        return None
+    return source_of(found, known_good=True) if found else None

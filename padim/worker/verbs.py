@@ -1,4 +1,4 @@
-"""The work for each kind of request: fits, changes of a model that refit it, and studies.
+"""The work for each kind of request: fits, changes of a model that refit it, health checks, and studies.
 
 A model is opened from the workspace, changed under its lock and saved there; the parent process then opens it
 again. When a fit fails nothing is removed here: that is done by the parent process, which prepared the
@@ -15,6 +15,7 @@ from padim.storage.holder import acting
 from padim.worker.images import open_images
 from padim.worker.messages import (
     Add,
+    CheckHealth,
     Exclude,
     Fit,
     Include,
@@ -71,6 +72,8 @@ def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> Worke
                 return _add(request, progress, cancel)
             case SetLayers() | Exclude() | Include():
                 return _refit(request, progress, cancel)
+            case CheckHealth():
+                return _check(request, progress, cancel)
             case _:
                 assert_never(request)
 
@@ -225,6 +228,18 @@ def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, can
         inactive=list(config.inactive_layers),
         revision=model.revision,
     )
+
+
+def _check(request: CheckHealth, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
+    """Check a model, on the originals of its images if its library has them; the outcome has ``health``."""
+    from padim.analysis.health import check_health
+    from padim.worker.originals import originals_of
+    from padim.workspace import Workspace
+
+    progress(0, None, "Opening the model")
+    model = Workspace(request.root).open(request.model)
+    originals = originals_of(request.root, request.model, model.normals_)
+    return WorkerResult(health=check_health(model, originals, progress=progress, cancel=cancel).to_json())
 
 
 def _study(request: StudyRequest, progress: ReportProgress, cancel: Cancel) -> WorkerResult:

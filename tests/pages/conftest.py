@@ -16,8 +16,9 @@ from padim.storage.model_folders import Entry
 from padim.worker import messages, verbs
 from padim.worker.process import OnCancel
 from tests.pages.session import AddModel
+from ui import health
 from ui.jobs import watch, work_queue
-from ui.views import health
+from ui.views import health as view_of_health
 from ui.widgets import health_line
 
 
@@ -64,8 +65,9 @@ def worker_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 def no_health_check(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages do not check models in the background, but in tests marked ``health``."""
     if request.node.get_closest_marker("health") is None:
-        for where in (health_line, health):
+        for where in (health_line, view_of_health):
             monkeypatch.setattr(where, "_checking", lambda entry: None)
+        monkeypatch.setattr(health, "start", lambda entry, owner: None)
 
 
 @pytest.fixture

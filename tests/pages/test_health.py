@@ -12,10 +12,14 @@ from padim.analysis.health import FILE, Finding, Health, Remedy
 from padim.records.image_records import NewImage
 from padim.records.library import ImageLibrary
 from padim.storage.model_folders import Entry
+from padim.worker.messages import WorkerResult
 from tests.pages.session import AddModel, Session
-from tests.parts import png
+from tests.parts import normals, png
 from tests.posed import any_pose
 from ui import health
+from ui.jobs import work_queue
+from ui.views import health as view_of_health
+from ui.widgets import health_line
 
 RED = Finding(
     "position",
@@ -105,3 +109,34 @@ def test_red_by_one_click_to_a_second_model_shown_beside_it(home: Path, tmp_path
     table = next(one.value for one in session.app.dataframe if "Health" in one.value)
     assert table["Health"][0] == "red"
     assert table["Position of the parts"][1].startswith("green")
+
+
+@pytest.mark.health
+def test_a_fit_is_checked_whatever_page_is_open(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for where in (health_line, view_of_health):  # no page asks for the check
+        monkeypatch.setattr(where, "_checking", lambda entry: None)
+    page = Session("fit").upload([(name, data) for name, data in normals(6) if isinstance(data, bytes)])
+    page.set("selectbox", "fit-size", 128).set("selectbox", "fit-stride", 16)
+    page.click("fit-go")
+    (entry,) = Workspace(home).models()
+    found = Health.read(entry.path / FILE)
+    assert found is not None
+    assert found.identity == health.state_of(entry)
+
+
+@pytest.mark.health
+def test_a_model_changed_back_while_its_check_waited_is_checked_again(
+    add_model: AddModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check is of the model as it is when it is made, not when it was asked for."""
+    entry = add_model("Changed twice")
+    other = Health((RED,), "another state of the model")
+    found = [other.to_json(), Health((GREEN,), health.state_of(entry)).to_json()]
+    monkeypatch.setattr(work_queue, "perform", lambda *_: WorkerResult(health=found.pop(0)))
+    health.job(entry).wait(60)
+    assert health.found(entry) is None
+    health.job(entry).wait(60)
+    now = health.found(entry)
+    assert now is not None
+    assert now.grade == "green"
+    assert health.job(entry).result == now

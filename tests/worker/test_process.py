@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from padim import PadimConfig, Workspace
+from padim.analysis.health import Health
 from padim.errors import Cancelled, ImageError, PadimError
 from padim.records.library import ImageLibrary
 from padim.worker import messages, process
@@ -169,3 +170,18 @@ def test_ctrl_c_in_the_terminal_is_not_for_it(tmp_path: Path, images: Files) -> 
         fit_in(tmp_path / "home", images), Stages("Preparing the network", interrupt), never
     )
     assert outcome.images == 10
+
+
+@pytest.mark.slow
+def test_a_check_is_made_on_the_originals_and_gives_way(tmp_path: Path, images: Files) -> None:
+    home = tmp_path / "home"
+    request = fit_in(home, images)
+    process.perform(request, Stages(), never)
+    priorities: list[int] = []
+    stages = Stages("Opening the model", lambda: priorities.extend(one.nice() for one in workers()))
+    done = process.perform(messages.CheckHealth(root=home, model=request.model), stages, never)
+    assert done.health is not None
+    found = Health.from_json(done.health)
+    assert found.of(Workspace(home).open(request.model))
+    assert "painted defects" in {finding.topic for finding in found.findings}
+    assert priorities == [psutil.Process().nice() + 10]

@@ -1,4 +1,4 @@
-"""The queue of heavy work, done one at a time in a worker process, and the handover of its images.
+"""The queues of heavy work, done one at a time in a worker process, and the handover of its images.
 
 All fitting runs here: when the process ends, its memory returns to the system, and if the process is killed,
 nothing else is.
@@ -31,8 +31,14 @@ if TYPE_CHECKING:
     from ui.files.image_input import ImageSet
     from ui.jobs.jobs import Job
 
-WorkKind = Literal["fit", "change", "comparison"]
-_OTHERS: dict[WorkKind, str] = {"fit": "other fit", "change": "change of a model", "comparison": "comparison"}
+WorkKind = Literal["fit", "change", "comparison", "check"]
+_OTHERS: dict[WorkKind, str] = {
+    "fit": "other fit",
+    "change": "change of a model",
+    "comparison": "comparison",
+    "check": "check of another model",
+}
+_MANY: dict[WorkKind, str] = {"change": "changes of models", "check": "checks of other models"}
 
 
 def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> WorkerResult:
@@ -84,13 +90,14 @@ class _WorkerQueue:
 
 
 _QUEUE = _WorkerQueue()
+# Checks of models change nothing and give way to other processes, so that no fit waits for them.
+_CHECKS = _WorkerQueue()
 
 
 def waiting(before: list[WorkKind]) -> str:
     """Describe the place in the queue: "Waiting: 1 other fit goes first"."""
     kinds = Counter(before)
-    what = _OTHERS[before[0]] if len(kinds) == 1 else "other job"
-    many = "changes of models" if what == "change of a model" else None
+    what, many = (_OTHERS[before[0]], _MANY.get(before[0])) if len(kinds) == 1 else ("other job", None)
     return f"Waiting: {count(len(before), what, many)} {'goes' if len(before) == 1 else 'go'} first"
 
 
@@ -106,7 +113,7 @@ def run(kind: WorkKind, request: Request, job: Job[Any]) -> WorkerResult:
         PadimError: the work failed, or the process was killed; saved models are unchanged.
         Cancelled: the user stopped the job.
     """
-    with _QUEUE.turn(kind, job):
+    with (_CHECKS if kind == "check" else _QUEUE).turn(kind, job):
         job.progress(0, None, "Starting")
         return perform(request, job.progress, job.on_cancel)
 

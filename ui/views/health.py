@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import health
+from ui import health, remedies
 from ui.app import shell, workspace
 from ui.jobs import watch
 from ui.widgets import health_line, panels
@@ -76,11 +76,7 @@ _ICONS: dict[Grade, str] = {
 
 
 def _checking(entry: Entry) -> None:
-    try:
-        job = health.job(entry)
-    except PadimError as error:
-        shell.failure("The model cannot be checked.", error)
-        return
+    job = health.job(entry)
     if job.running:
         watch.watch(job)
         return
@@ -130,7 +126,7 @@ def _confirmation(entry: Entry, found: Health) -> None:
 
 def _remedy_beside(entry: Entry, found: Health) -> None:
     """Show a model that was fitted as a remedy beside the one that it is to replace."""
-    origin = health.remedy_of(entry)
+    origin = remedies.remedy_of(entry)
     if origin is None:
         return
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError, StorageError
-from ui import health
+from ui import health, remedies
 from ui.app import shell
 from ui.jobs import watch
 from ui.widgets import panels
@@ -38,10 +38,7 @@ def draw(entry: Entry | None, *, on_result: bool = False) -> None:
 
 
 def _checking(entry: Entry) -> None:
-    try:
-        job = health.job(entry)
-    except PadimError:
-        return  # the page says why the model cannot be opened
+    job = health.job(entry)
     if job.running:
         watch.glance(job)
     elif job.state == "failed":
@@ -84,7 +81,7 @@ def remedy(entry: Entry, finding: Finding, *, key: str) -> None:
             help=panels.plain(advised.text),
         ):
             try:
-                health.start_remedy(entry, finding)
+                remedies.start_remedy(entry, finding)
             except PadimError as error:
                 shell.failure("The second model cannot be fitted.", error)
             else:

@@ -107,6 +107,19 @@ def test_one_at_a_time_in_order_of_arrival_and_each_reads_its_place(gates: Gates
     assert gates.most == 1
 
 
+def test_checks_wait_for_each_other_and_no_fit_waits_for_them(gates: Gates) -> None:
+    jobs = [queued("a", "check")]
+    assert gates.started("a").wait(WAIT)
+    jobs.append(queued("b", "check"))
+    jobs[1].wait_for("Waiting: 1 check of another model goes first")
+    jobs.append(queued("c"))
+    assert gates.started("c").wait(WAIT)
+    assert gates.order == ["a", "c"]
+    for name in "abc":
+        gates.gate(name).set()
+    assert all(job.wait(WAIT) for job in jobs)
+
+
 def test_cancel_works_in_the_queue_and_lets_the_next_one_up(gates: Gates) -> None:
     first = queued("a")
     assert gates.started("a").wait(WAIT)
