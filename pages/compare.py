@@ -48,17 +48,32 @@ _LAYOUTS = (
 
 
 def _choose_images(entry: Entry | None) -> None:
+    into = entry
+    if entry is not None and not st.checkbox(
+        f"Keep new images in the image library of “{panels.plain(entry.name)}”",
+        value=True,
+        key=f"compare-keep-{entry.id}",
+        persist_state="session",
+        help="Calibrate and Validate then use them too. Images of several data sets are not kept: they show "
+        "several kinds of parts.",
+    ):
+        into = None
     try:
         if entry is not None and (found := library.comparison_set(entry)) is not None:
             library_choice.offer(
-                entry, "compare", found, compare.take, found.label.removesuffix(" of the library")
+                entry,
+                "compare",
+                found,
+                compare.take,
+                found.label.removesuffix(" of the library"),
+                kept=into is not None,
             )
         image_input.choose(
             compare.UPLOADER,
             "a zip of labelled images",
-            compare.take,
+            lambda images: compare.take(images, into),
             note=_LAYOUTS,
-            sample=compare.sample(),
+            sample=compare.sample(entry),
         )
     except PadimError as error:
         shell.failure("These images cannot be compared on.", error)

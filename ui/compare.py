@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from padim.errors import ImageError, PadimError
 from padim.network import backbone
 from ui import fit as fitting
+from ui import library
 from ui.app import state, workspace
 from ui.app.text import count
 from ui.files import folders, image_input, uploads
@@ -25,6 +26,7 @@ from ui.widgets import networks
 from ui.widgets.tables import Cell
 
 if TYPE_CHECKING:
+    from padim.storage.model_folders import Entry
     from padim.study.data import Category
     from padim.study.folders import EarlierStudy
     from padim.study.plan import Variant
@@ -88,8 +90,13 @@ def memory() -> Comparing:
     return state.lasting(Comparing)
 
 
-def take(image_set: image_input.ImageSet) -> None:
+def take(image_set: image_input.ImageSet, into: Entry | None = None) -> None:
     """Use these images for the comparison.
+
+    Args:
+        image_set: the images, with labels.
+        into: the model to whose image library they are added; images of several data sets, which show
+            several kinds of parts, are added to none.
 
     Raises:
         PadimError: there are too few good parts among them, or none at all.
@@ -104,6 +111,8 @@ def take(image_set: image_input.ImageSet) -> None:
     now.categories, now.image_set, now.label = found, image_set, image_set.label
     now.folder = _folder(found, image_set.label)
     now.oblong = _oblong(found)
+    if into is not None and len(found) == 1:
+        library.keep_to_compare(into, found[0], image_set)
 
 
 def _oblong(categories: Sequence[Category]) -> tuple[int, int] | None:
@@ -156,10 +165,10 @@ def _handed_over(
         yield Labeled(at=at, label=label, beside=beside, good_of=good_of)
 
 
-def sample() -> image_input.SampleParts | None:
-    """Return the sample's images, or None if the sample is not installed."""
+def sample(entry: Entry | None) -> image_input.SampleParts | None:
+    """Return the sample's images; None if it is not installed, or the model in use is of other parts."""
     part = image_input.sample_part()
-    if part is None:
+    if part is None or (entry is not None and not library.is_of_sample(entry)):
         return None
     return image_input.SampleParts(
         "Good parts and five kinds of defects with masks, to try it out.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from padim.records.labels import ImageLabel
     from padim.records.library import ImageLibrary, ImageOrigin, LibraryImage
     from padim.storage.model_folders import Entry
+    from padim.study.data import Category
     from ui.jobs.jobs import Job
     from ui.reviews import Keep
     from ui.scoring import ScoredUpload
@@ -115,9 +116,20 @@ def good_set(entry: Entry) -> ImageSet | None:
 
 
 def comparison_set(entry: Entry) -> ImageSet | None:
-    """Return the images of a model's fit and its labeled test images; None without any of either."""
+    """Return the images of a model's fit and its labeled test images, to fit others on and to test them.
+
+    Where the library has no images of the fit, as of a model that was not fitted in the app, its good parts
+    serve for both, each for one.
+
+    Returns:
+        The set; None if there are too few images to compare on.
+    """
+    from padim.decision.calibration import FEWEST_PARTS
+
     fit = [one for one in images(entry, "fit") if one.label != "defect"]
     tests = [one for one in images(entry, "test") if one.label != "unknown"]
+    if not fit and sum(one.label == "good" for one in tests) >= 2 * FEWEST_PARTS:
+        return set_of(entry, tests, count(len(tests), "labelled image"))
     if not fit or not tests:
         return None
     label = f"{count(len(fit), 'image')} of the fit and {count(len(tests), 'labelled image')}"
@@ -232,11 +244,12 @@ def keep_dataset(entry: Entry, dataset: Dataset, label: str, job: Job[Any], unus
         Why the library does not have all of them, as a sentence; empty if it has.
     """
     from padim.data.datasets import DEFECT
+    from padim.data.formats import HEAD, image_format
     from padim.records.library import NewImage
 
     def new() -> Iterator[NewImage]:
         for name, data in dataset:
-            if name in unusable:
+            if name in unusable or image_format(data[:HEAD]) is None:
                 continue
             sample = dataset.samples[name]
             masks = []
@@ -291,8 +304,36 @@ def keep_labeled(entry: Entry, found: LabeledImages, given: ImageSet) -> None:
             return not_kept(error)
         return ""
 
+    _keep_in_background(entry, given, work)
+
+
+def keep_to_compare(entry: Entry, category: Category, given: ImageSet) -> None:
+    """Add the images of a comparison to a model's library, in the background: those to fit on, and the tests.
+
+    Args:
+        entry: the model.
+        category: the images with their labels.
+        given: the set that they come from; of a library itself nothing is added.
+    """
+    if given.in_library is not None:
+        return
+
+    def work(job: Job[str]) -> str:
+        parts = [one for one in (category.normals, category.tests) if len(one)]
+        return " ".join(filter(None, [keep_dataset(entry, one, given.label, job, ()) for one in parts]))
+
+    _keep_in_background(entry, given, work)
+
+
+def _keep_in_background(entry: Entry, given: ImageSet, work: Callable[[Job[str]], str]) -> None:
+    def said(job: Job[str]) -> str:
+        # As an error, so that every page says it, with the reason.
+        if why := work(job):
+            raise PadimError(why)
+        return ""
+
     key = f"keep:{entry.id}:{uuid.uuid4().hex}"
-    watch.start(key, f"Keeping {given.label} in the image library", work, goes_on=True, model=entry.id)
+    watch.start(key, f"Keeping {given.label} in the image library", said, goes_on=True, model=entry.id)
 
 
 def not_kept(error: Exception) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from padim.records.library import ImageLibrary, ImageQuery
 from tests.pages.session import AddModel, Session
+from tests.pages.test_compare import lay, packed
 from tests.parts import defects, normals
 from ui import library
 from ui.views import library_list
@@ -120,8 +121,9 @@ def test_images_of_the_fit_are_no_test_images(add_model: AddModel, home: Path) -
 
 
 def test_the_sample_is_offered_to_its_own_model_only(add_model: AddModel) -> None:
+    assert Session("compare").app.button(key="compare-sample").label == "Use the sample"
     entry = add_model("Parts")
-    for page in ("evaluate", "sensitivity", "robustness", "calibrate"):
+    for page in ("evaluate", "sensitivity", "robustness", "calibrate", "compare"):
         shown = Session(page, model=entry.id)
         assert not [one.key for one in shown.app.button if str(one.key).endswith("-sample")]
 
@@ -138,3 +140,40 @@ def test_images_of_inspect_are_in_the_library_once_the_user_adds_them(
         (name, "unknown", "inspect") for name, _ in DEFECTS
     ]
     assert "inspect-keep" not in [button.key for button in page.app.button]
+
+
+def test_what_compare_was_given_every_page_uses(add_model: AddModel, home: Path, tmp_path: Path) -> None:
+    entry = add_model("Parts")
+    page = Session("compare", model=entry.id).upload([("ring.zip", packed(lay(tmp_path / "ring")))])
+    store = ImageLibrary(home, entry.id)
+    assert store.counts() == {"good": 14, "defect": 3, "unknown": 0}
+    assert store.defect_types() == ["chip"]
+    assert [len(one.masks) for one in store.images() if one.label == "defect"] == [1, 1, 1]
+    page.go("evaluate")
+    assert page.app.button(key="evaluate-library").label.startswith("Use the ")
+    # Another session compares on them without an upload.
+    again = Session("compare", model=entry.id).click("compare-library")
+    assert "3 defects" in again.text
+    assert store.count() == 17
+
+
+def test_compare_keeps_nothing_where_the_user_does_not_want_it(
+    add_model: AddModel, home: Path, tmp_path: Path
+) -> None:
+    entry = add_model("Parts")
+    page = Session("compare", model=entry.id).set("checkbox", f"compare-keep-{entry.id}", False)
+    page.upload([("ring.zip", packed(lay(tmp_path / "ring")))])
+    assert "fitted on 10 good parts" in page.text
+    assert ImageLibrary(home, entry.id).count() == 0
+
+
+def test_a_full_library_is_said_where_it_is_filled_in_the_background(
+    add_model: AddModel, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PADIM_LIBRARY_LIMIT", "0.000001")
+    entry = add_model("Parts")
+    page = Session("compare", model=entry.id).upload([("ring.zip", packed(lay(tmp_path / "ring")))])
+    said = " ".join(one.value for one in page.app.sidebar.caption).replace("\\", "")
+    assert "Failed: Keeping ring.zip in the image library" in said
+    assert "PADIM_LIBRARY_LIMIT" in said
+    assert ImageLibrary(home, entry.id).count() == 0

@@ -60,12 +60,14 @@ class PieceOfWork:
         title: what is done, as in "Fitting “Flange”".
         model: id of the model that it is about; empty for none.
         failed: whether it ended without its result.
+        why: the reason for that, as a sentence.
     """
 
     key: str
     title: str
     model: str
     failed: bool = False
+    why: str = ""
 
     @property
     def place(self) -> tuple[str, str] | None:
@@ -120,7 +122,8 @@ def _follow(page: AppPage, entry: Entry | None, jobs: list[Job[Any]]) -> None:
         job = watch.registry().get(key)
         if job is None or job.state == "cancelled":
             continue
-        piece = PieceOfWork(key, one.title, one.model, failed=job.state == "failed")
+        failed = job.state == "failed"
+        piece = PieceOfWork(key, one.title, one.model, failed, str(job.error) if failed else "")
         noticed.ended.append(piece)
         st.toast(_sentence(piece), icon=":material/error:" if piece.failed else ":material/check:")
     noticed.running = now
@@ -136,7 +139,8 @@ def _link(one: PieceOfWork) -> None:
     icon = ":material/error:" if one.failed else ":material/check:"
     place = one.place
     if place is None:
-        st.caption(f"{icon} {_sentence(one)}")
+        # No page shows this work, so that its reason is here or nowhere.
+        st.caption(f"{icon} {_sentence(one)}{f'. {plain(one.why)}' if one.why else ''}")
         return
     page, tab = place
     if one.key.startswith("fit:") and one.failed:

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def offer(
-    entry: Entry, name: str, found: ImageSet | None, take: Callable[[ImageSet], object], what: str
+    entry: Entry,
+    name: str,
+    found: ImageSet | None,
+    take: Callable[[ImageSet], object],
+    what: str,
+    *,
+    kept: bool = True,
 ) -> bool:
     """Draw the button that uses images of the library; return whether there are any.
 
@@ -28,6 +34,7 @@ def offer(
         found: the images; None draws nothing.
         take: called with them, after which the page runs again.
         what: describes them, as in "40 labelled images".
+        kept: whether images that are added are kept in the library.
     """
     if found is None:
         return False
@@ -41,7 +48,8 @@ def offer(
             take(found)
             st.rerun()
         manage(entry, name)
-    st.caption("Or add more; they are kept in the library, so that no page asks for them again.")
+    if kept:
+        st.caption("Or add more; they are kept in the library, so that no page asks for them again.")
     return True
 
 
