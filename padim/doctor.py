@@ -20,6 +20,7 @@ from padim.errors import PadimError
 from padim.methods.moments import PatchStatistics
 from padim.network import weights
 from padim.output import scorer_seal, scoring_journal
+from padim.records import image_files
 from padim.storage import bundle, leftovers, stopped_fits, working_files
 from padim.storage.leftovers import Leftover
 from padim.storage.model_folders import ModelFolders
@@ -178,7 +179,11 @@ def leftovers_of_workspace(found: ModelFolders) -> list[Leftover]:
         left += leftovers.beside(folder)
     if found.folder.is_dir():
         for path in found.folder.iterdir():
-            if path.is_dir() and found.is_id(path.name) and not leftovers.is_held(found.lock_file(path.name)):
+            if not path.is_dir() or not found.is_id(path.name):
+                continue
+            # The image library is written without the model's lock; its files are locked one by one.
+            left += leftovers.beside(path / image_files.FOLDER)
+            if not leftovers.is_held(found.lock_file(path.name)):
                 left += leftovers.beside(path)
                 left += leftovers.below(path / "work")
     return left + list(_notes_of_killed(found)) + list(_unused_uploads(found))

@@ -108,7 +108,10 @@ def _write(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+                if os.name != "nt":
+                    temporary.replace(path)  # while locked, so that no other process sweeps it as a leftover
+            if os.name == "nt":
+                temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

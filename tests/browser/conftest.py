@@ -100,8 +100,18 @@ def sound(entry: Entry) -> Entry:
 @pytest.fixture(scope="module")
 def small_entry(home: Path, small_model: Padim) -> Entry:
     """A model in the module's workspace that took no time to fit: 22 good parts of ``tests.parts``."""
+    return _plate(home, small_model, "Small plate")
+
+
+@pytest.fixture
+def own_entry(home: Path, small_model: Padim) -> Entry:
+    """The model of ``small_entry`` for one test alone: nothing in its image library, its first threshold."""
+    return _plate(home, small_model, "Own plate")
+
+
+def _plate(home: Path, small_model: Padim, name: str) -> Entry:
     store = Workspace(home)
-    entry = store.create("Small plate")
+    entry = store.create(name)
     shutil.copytree(small_model.working_set.folder, store.work_dir(entry.id))
     small_model.save(entry.path)
     return sound(store.get(entry.id))

@@ -16,7 +16,7 @@ from padim import Padim, PadimConfig, Prediction, Workspace
 from padim.decision.guard_band import Guard
 from padim.decision.regions import map_mask, region_score
 from padim.storage.model_folders import Entry
-from tests.browser.conftest import Start, Visit
+from tests.browser.conftest import Start, Visit, sound
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor
 from tests.parts import defects, normals, part, png
@@ -61,7 +61,7 @@ def padded(home: Path, padim_cache: Path) -> Entry:
     model = Padim(config, work_dir=store.work_dir(entry.id))
     model.fit([*normals(12), *normals(6, first=12, size=WIDE), *normals(6, first=18, size=TALL)])
     model.save(entry.path)
-    return store.get(entry.id)
+    return sound(store.get(entry.id))
 
 
 @pytest.fixture(scope="module")
@@ -255,14 +255,14 @@ def test_three_readings_of_one_value(
 
 
 def test_counts_on_either_side_follow_the_line(
-    server: served.Server, visit: Visit, small_entry: Entry, home: Path
+    server: served.Server, visit: Visit, own_entry: Entry, home: Path
 ) -> None:
     from playwright.sync_api import expect
 
     visitor = visit(server)
     bad = [file for file in defects(5) if isinstance(file[1], bytes)]
-    live = calibrating(visitor, small_entry, [(name, bytes(data)) for name, data in bad], "Defects")
-    model = opened(home, small_entry)
+    live = calibrating(visitor, own_entry, [(name, bytes(data)) for name, data in bad], "Defects")
+    model = opened(home, own_entry)
     scores = {item.name: item.score_level for item in model.predict(bad)}
     good = model.state.part_scores(model.config.min_area)
     for share in (0.1, 0.4, 0.8):
@@ -277,13 +277,11 @@ def test_counts_on_either_side_follow_the_line(
     live.part(".hist .bar.defect").first.wait_for(state="attached")
 
 
-def test_the_list_of_changes(server: served.Server, visit: Visit, small_entry: Entry, home: Path) -> None:
+def test_the_list_of_changes(server: served.Server, visit: Visit, own_entry: Entry, home: Path) -> None:
     visitor = visit(server)
     files = [(name, bytes(data)) for name, data in [*normals(8, first=60), *defects(4)]]
-    # Whatever another test has put to use: between the good parts and the defects.
-    model = opened(home, small_entry).set_decision(basis="image", percentile=95)
-    model.save(small_entry.path)
-    live = calibrating(visitor, small_entry, files)
+    model = opened(home, own_entry)
+    live = calibrating(visitor, own_entry, files)
     saved = model.threshold_level
     live.part(".kinds").select_option("unknown")
     live.part('[data-filter="changes"]').click()
@@ -311,7 +309,7 @@ def test_the_list_of_changes(server: served.Server, visit: Visit, small_entry: E
     live.part(".tile").nth(len(flips)).wait_for()
     # A label is kept with the model: the same image, brought another day, is known.
     visitor.keyed("calibrate-forget").get_by_role("button").click()
-    live = calibrating(visitor, small_entry, files)
+    live = calibrating(visitor, own_entry, files)
     live.part('.counts tr[data-kind="defect"] .above, .counts tr[data-kind="defect"] .below').first.wait_for()
     live.part('.counts tr[data-kind="good"]').wait_for()
 
@@ -445,12 +443,12 @@ def test_zoom_and_pointer_are_the_same_in_every_pane(
 
 
 def test_names_are_text_and_one_more_image_fetches_one(
-    server: served.Server, visit: Visit, small_entry: Entry
+    server: served.Server, visit: Visit, own_entry: Entry
 ) -> None:
     from playwright.sync_api import expect
 
     visitor = visit(server)
-    live = calibrating(visitor, small_entry, [(EVIL, TESTS[0][1]), *TESTS[1:8]], "Defects")
+    live = calibrating(visitor, own_entry, [(EVIL, TESTS[0][1]), *TESTS[1:8]], "Defects")
     live.show(EVIL)
     assert live.part("img[src='x']").count() == 0
     maps = {url for url in visitor.requested if url.endswith(".gz")}
@@ -628,10 +626,10 @@ def test_the_mask_of_a_located_part_is_seen_where_it_is_on_the_image(
 
 
 def test_the_histogram_never_covers_the_image_at_900_pixels(
-    server: served.Server, visit: Visit, small_entry: Entry
+    server: served.Server, visit: Visit, own_entry: Entry
 ) -> None:
     visitor = visit(server)
-    live = calibrating(visitor, small_entry, TESTS[:4])
+    live = calibrating(visitor, own_entry, TESTS[:4])
     for height in (700, 900):
         visitor.page.set_viewport_size({"width": 1440, "height": height})
         for block in ("start", "center", "end", "nearest"):
@@ -653,12 +651,12 @@ def test_the_histogram_never_covers_the_image_at_900_pixels(
 
 
 def test_a_message_is_seen_wherever_the_page_is_scrolled_to(
-    server: served.Server, visit: Visit, small_entry: Entry
+    server: served.Server, visit: Visit, own_entry: Entry
 ) -> None:
     from playwright.sync_api import expect
 
     visitor = visit(server)
-    calibrating(visitor, small_entry, TESTS[:8], kind="Defects")
+    calibrating(visitor, own_entry, TESTS[:8], kind="Defects")
     visitor.page.set_viewport_size({"width": 1440, "height": 900})
     point = visitor.keyed("point-zero_false_reject").get_by_role("button", name="Select")
     point.scroll_into_view_if_needed()

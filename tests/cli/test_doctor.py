@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from padim import Padim, Workspace
+from padim.records.image_files import ImageFiles
 from padim.storage import leftovers
 from padim.storage.atomic import open_beside
 from padim.storage.resume import Request
@@ -92,6 +93,7 @@ def test_sweep_removes_what_dead_processes_left_and_nothing_else(
     gone = [
         left(entry.path / ".manifest.json.0123abcd.tmp"),
         left(entry.path / "work" / "spool" / ".records.txt.0123abcd.tmp"),
+        left(entry.path / "images" / f".{'ab' * 32}.0123abcd.tmp"),
         left(home / "models" / ".flange-000000.0123abcd.tmp" / "manifest.json").parent,
         left(home / "jobs" / "0123456789abcdef" / "000000", 1000).parent,
         left(tmp_path / "system" / "padim-scratch-ab12cd34" / "thumbnails.bin").parent,
@@ -100,6 +102,7 @@ def test_sweep_removes_what_dead_processes_left_and_nothing_else(
         left(home / "notes.tmp"),
         left(home / "jobs" / "mine" / "notes.txt"),
         left(entry.path / "work" / ".mine"),
+        left(entry.path / "images" / ("ab" * 32)),
         left(tmp_path / "system" / "padim-notes" / "a.txt"),
     ]
     handle, under_way = open_beside(entry.path / "manifest.json")
@@ -108,11 +111,46 @@ def test_sweep_removes_what_dead_processes_left_and_nothing_else(
     assert all(path.exists() for path in gone)
     done = run("doctor", "--sweep", "--json")
     assert {one["path"] for one in done.json["removed"]} == set(map(str, gone))
-    assert sum(one["bytes"] for one in done.json["removed"]) == 1040
+    assert sum(one["bytes"] for one in done.json["removed"]) == 1050
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in [*stay, under_way])
     assert run("doctor", "--json").json["leftovers"] == []
     os.close(handle)
+
+
+def test_images_of_a_library_are_swept_while_its_model_is_worked_on_except_those_being_written(
+    run: Run, home: Path
+) -> None:
+    """A library is written without the model's lock: what is locked there is the file itself."""
+    (entry,) = Workspace(home).models()
+    orphan = left(entry.path / "images" / f".{'ab' * 32}.0123abcd.tmp")
+    handle, being_written = open_beside(entry.path / "images" / ("cd" * 32))
+    try:
+        with Workspace(home).locked(entry.id):
+            removed = run("doctor", "--sweep", "--json").json["removed"]
+    finally:
+        os.close(handle)
+    assert [one["path"] for one in removed] == [str(orphan)]
+    assert being_written.exists()
+
+
+def test_a_file_of_a_library_is_locked_until_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a sweep by another process could take it between its closing and its renaming."""
+    seen: list[bool] = []
+    replace = Path.replace
+
+    def looked_at(path: Path, target: Path) -> Path:
+        seen.append(leftovers.is_held(path))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", looked_at)
+    files = ImageFiles(tmp_path)
+    with files.locked():
+        files.write([("ef" * 32, b"image")])
+    assert seen == [True]
+    assert files.path("ef" * 32).read_bytes() == b"image"
 
 
 def test_stopped_fits_are_listed_with_the_command_that_goes_on(
