@@ -71,7 +71,7 @@ def calibrate(visitor: Visitor) -> None:
 def good_parts(visitor: Visitor) -> None:
     """The good parts after a fit, the most unusual first."""
     visitor.go("Fit")
-    visitor.main.get_by_role("radio", name="Normals of").click()
+    visitor.open_tab("Result")
     visitor.main.locator(".js-plotly-plot .bars path").first.wait_for()
     visitor.main.get_by_text("Scores of good parts").first.scroll_into_view_if_needed()
 

@@ -1,4 +1,4 @@
-"""Logic of the Evaluate page: labeled images scored once, and their metrics at a threshold.
+"""Logic of Validate, Test set: labeled images scored once, and their metrics at a threshold.
 
 The network and the counting of pixels run once, in the background. Another threshold or smallest region only
 requires the scores to be counted again.

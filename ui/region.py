@@ -1,4 +1,4 @@
-"""Logic of the Region page: the shapes being drawn, their mask, and the effects of saving it.
+"""Logic of Fit, Region: the shapes being drawn, their mask, and the effects of saving it.
 
 Nothing here runs the network: the good parts' held-out grids are scored again under another mask.
 """

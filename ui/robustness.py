@@ -1,4 +1,4 @@
-"""Logic of the Robustness page: labeled images under changes of light, camera and fixture.
+"""Logic of Validate, Light and fixture: labeled images under changes of light, camera and fixture.
 
 The network runs once for every altered image, in the background. Verdicts are kept as counts at the threshold
 of that moment, so another threshold requires another run; another definition of what is tolerated does not.

@@ -1,4 +1,4 @@
-"""Logic of the Sensitivity page: painted defects, which of them are caught, and example images.
+"""Logic of Validate, Smallest defect: painted defects, which of them are caught, and example images.
 
 The network runs once for every painted image, in the background. Whether a defect was caught is stored for
 the threshold of that moment, so another threshold requires another run.

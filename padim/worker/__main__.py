@@ -90,6 +90,7 @@ def main() -> int:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, and with it this process
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every step at the first image
     _raise_oom_score()
     keep_freed_memory()
     messages, cancel = _Messages(), threading.Event()

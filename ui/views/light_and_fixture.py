@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ui.robustness import RobustnessRun
 
 _NOTE = (
-    "Labelled images as on the Evaluate page: one folder **good** and one for each kind of defect, MVTec "
+    "Labelled images as on Test set: one folder **good** and one for each kind of defect, MVTec "
     "AD’s or VisA’s layout, or a CSV. Images of good parts alone will do; then only false rejects "
     "are counted."
 )

@@ -119,7 +119,7 @@ def _settings(model: Padim, good: int) -> SensitivitySettings | None:
         f"{count(trials, 'painted image')} to score: {count(wanted.settings, 'setting')} at "
         f"{count(min(wanted.images, good) * wanted.places, 'place')}."
         + (
-            " No region of interest is drawn, so places lie on the background too; the Region page draws one."
+            " No region of interest is drawn, so places lie on the background too; Fit, Region draws one."
             if model.decision.roi is None
             else " Places lie inside the region of interest."
         )

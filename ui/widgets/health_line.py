@@ -76,7 +76,7 @@ def remedy(entry: Entry, finding: Finding, *, key: str) -> None:
         if st.button(
             "Fit a second model with the remedy",
             key=name,
-            type="primary",
+            type="primary" if finding.grade == "red" else "secondary",
             icon=":material/healing:",
             help=panels.plain(advised.text),
         ):

@@ -1,4 +1,4 @@
-"""Plotly figure of the Robustness page: error rates over the severity of one kind of change."""
+"""Plotly figure of Light and fixture: error rates over the severity of one kind of change."""
 
 from __future__ import annotations
 

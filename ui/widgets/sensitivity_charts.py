@@ -1,4 +1,4 @@
-"""Plotly figures of the Sensitivity page: how often painted defects are caught, and where."""
+"""Plotly figures of Smallest defect: how often painted defects are caught, and where."""
 
 from __future__ import annotations
 
