@@ -9,7 +9,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui import exports, inspect, viewing
-from ui.app import next_step, preload, progress, shell, workspace
+from ui.app import next_step, preload, progress, reruns, shell, workspace
 from ui.app.text import count, size
 from ui.components import viewer
 from ui.files import image_input
@@ -270,18 +270,10 @@ def _results(entry: Entry, model: Padim) -> None:
     _downloads(entry, model, rows, level)
 
 
-@st.fragment
-def _still(entry: Entry, model: Padim) -> None:
+def _list(entry: Entry, model: Padim) -> None:
     # Most clicks run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
-        st.rerun()
-    _results(entry, model)
-
-
-@st.fragment(run_every=2.5)
-def _growing(entry: Entry, model: Padim) -> None:
-    # Drawing the list slows the scoring down, so it is repeated rarely. The progress bar above it polls more
-    # often, and runs the whole page at the end.
+        reruns.run_page()
     _results(entry, model)
 
 
@@ -309,7 +301,10 @@ def _page(entry: Entry) -> None:
     with st.container():
         if busy:
             watch.watch(running[-1])
-    (_growing if busy else _still)(entry, model)
+    # Drawing the list slows the scoring down, so it is repeated rarely. The progress bar above it polls more
+    # often, and runs the whole page at the end. One fragment whether the list grows or not: else a click
+    # that is on its way when the last image is scored would ask for a fragment that is no more.
+    st.fragment(_list, run_every=2.5 if busy else None)(entry, model)
 
 
 def _bar(entry: Entry, model: Padim, review: Review, busy: bool) -> None:

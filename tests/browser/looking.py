@@ -109,7 +109,8 @@ class Visitor:
 
     def settle(self) -> None:
         """Wait until the page's script has ended and nothing has asked for another run."""
-        self.page.wait_for_function(_AT_REST)
+        # Not wait_for_function: to that a promise is true whatever it comes to.
+        self.until(lambda: bool(self.page.evaluate(_AT_REST)), "the page's script has ended")
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until something holds that no element of the page shows, such as what is saved on disk."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from benchmarks import served
 from tests.browser.looking import Visitor, require_chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
@@ -35,3 +40,21 @@ def test_a_request_to_elsewhere_is_noticed() -> None:
     visitor.requested = []
     with pytest.raises(AssertionError, match="never opened"):
         visitor.check_stayed_here()
+
+
+def test_a_page_is_waited_for_until_its_script_has_ended(browser: Browser) -> None:
+    page = browser.new_page()
+    page.set_content("<div class=stApp data-test-script-state=running></div>")
+    page.evaluate(
+        """() => {
+            let frames = 20;
+            const next = () => {
+                if (--frames > 0) requestAnimationFrame(next);
+                else document.querySelector('.stApp').dataset.testScriptState = 'notRunning';
+            };
+            next();
+        }"""
+    )
+    Visitor(page, served.Server("", 0.0, None)).settle()  # type: ignore[arg-type]
+    assert page.locator(".stApp").get_attribute("data-test-script-state") == "notRunning"
+    page.close()

@@ -47,7 +47,8 @@ class Editor:
         self.page.locator('.outside[data-by="mask"]').wait_for(state="attached")
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """A place of the map on the screen."""
+        """A place of the map on the screen, scrolled to as a hand would: a window may not hold a tall map."""
+        self.stage.scroll_into_view_if_needed()
         box = self.stage.locator("svg").bounding_box()
         assert box is not None
         height, width = self.shape

@@ -15,7 +15,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from padim.errors import PadimError
 from ui import model_changes
-from ui.app import opened, state, tabs, workspace
+from ui.app import opened, reruns, state, tabs, workspace
 from ui.jobs import missed_runs, watch
 from ui.jobs.jobs import spoken_duration
 from ui.widgets.panels import plain
@@ -157,7 +157,7 @@ def _look(entry: Entry | None, keys: tuple[str, ...], listed: list[str]) -> None
     context = get_script_run_ctx()
     alone = context is not None and bool(context.fragment_ids_this_run)
     if alone and (tuple(job.key for job in jobs) != keys or (entry is not None and _changed(entry))):
-        st.rerun()
+        reruns.run_page()
     for job in jobs:
         if job.key in listed:
             _line(job)

@@ -16,6 +16,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from ui.app import reruns
 from ui.jobs.jobs import Job
 
 _EVERY_S = 2.0
@@ -45,4 +46,4 @@ def _ask(job: Job[Any] | None, calls: list[None]) -> None:
     # when the page ran; a second one means that the browser missed that run.
     calls.append(None)
     if len(calls) > 2 and (job is None or not job.running):
-        st.rerun()
+        reruns.run_page()

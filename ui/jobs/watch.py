@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from ui.app import sessions, state
+from ui.app import reruns, sessions, state
 from ui.app.text import count
 from ui.jobs import missed_runs
 from ui.jobs.jobs import Job, JobProgress, JobRegistry, spoken_duration
@@ -70,7 +70,7 @@ def watch(job: Job[Any], *, unit: str = "image", cancellable: bool = True) -> No
 @st.fragment(run_every=0.5)
 def _poll(job: Job[Any], unit: str, cancellable: bool) -> None:
     if not job.running:
-        st.rerun()
+        reruns.run_page()
     bar(job, unit, cancellable)
 
 
@@ -83,7 +83,7 @@ def glance(job: Job[Any]) -> None:
 @st.fragment(run_every=1.0)
 def _glance(job: Job[Any]) -> None:
     if not job.running:
-        st.rerun()
+        reruns.run_page()
     now = job.current
     share = f" · {now.fraction:.0%}" if now.total else ""
     st.caption(f":material/progress_activity: {plain(job.title)}{share}")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui import measurement_page, robustness
-from ui.app import workspace
+from ui.app import reruns, workspace
 from ui.app.text import count
 from ui.widgets import charts, downloads, file_account, panels, robustness_charts, tables
 
@@ -250,7 +250,7 @@ def _downloads(found: RobustnessRun, entry: Entry, margin: float) -> None:
 def _results(entry: Entry, found: RobustnessRun) -> None:
     # Most clicks run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
-        st.rerun()
+        reruns.run_page()
     from padim.analysis.robustness import MARGIN
 
     top = st.container()

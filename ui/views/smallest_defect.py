@@ -9,7 +9,7 @@ import streamlit as st
 
 from padim.input_size import as_text
 from ui import measurement_page, sensitivity
-from ui.app import workspace
+from ui.app import reruns, workspace
 from ui.app.text import count
 from ui.widgets import charts, downloads, file_account, panels, sensitivity_charts, tables
 
@@ -305,7 +305,7 @@ def _downloads(found: SensitivityRun, entry: Entry) -> None:
 def _results(entry: Entry, found: SensitivityRun) -> None:
     # Most clicks run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
-        st.rerun()
+        reruns.run_page()
     result = found.result
     # Filled in below, once the unit is known.
     top = st.container()

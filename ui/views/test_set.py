@@ -9,7 +9,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui import evaluate, library, measurement_page
-from ui.app import progress, shell, workspace
+from ui.app import progress, reruns, shell, workspace
 from ui.app.text import count, percent
 from ui.files import folders, uploads
 from ui.jobs import watch
@@ -380,7 +380,7 @@ def _downloads(found: Evaluated, entry: Entry, model: Padim, level: int | None) 
 def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
     # Most clicks run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
-        st.rerun()
+        reruns.run_page()
     level = None if model.current_threshold is None else model.current_threshold.level
     with st.container():
         _about(found, model)
