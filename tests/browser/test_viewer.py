@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from benchmarks import served
 from padim import Padim, PadimConfig, Prediction, Workspace
@@ -152,8 +153,8 @@ def test_masks_and_verdicts_in_the_browser_are_the_engines(
 
 def _note(sent: list[object], frame: object) -> None:
     """Note what the page has sent, without its looks at the work of others, which it takes by a clock."""
-    # Such a request names the fragment to run; the viewer's messages name the viewer.
-    if b"calibrate-viewer" in (frame if isinstance(frame, bytes) else str(frame).encode()):
+    # Either names every widget that has a value.
+    if isinstance(frame, bytes) and not BackMsg.FromString(frame).rerun_script.is_auto_rerun:
         sent.append(frame)
 
 
