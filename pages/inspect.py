@@ -34,7 +34,7 @@ def _choose_images(entry: Entry, model: Padim) -> None:
         inspect.UPLOADER,
         "test images",
         lambda image_set: inspect.take(entry, model, image_set),
-        sample=inspect.sample(),
+        sample=inspect.sample(entry),
     )
 
 
@@ -139,7 +139,15 @@ def _viewer(entry: Entry, model: Padim, rows: list[Row], shown: Row, *, listing:
         data=inspect.message(entry, model, rows, shown, listing=listing),
         on_selected_change=lambda: inspect.on_selected(entry, viewing.event_value(_VIEWER, "selected")),
         on_look_change=lambda: viewing.on_look(inspect.look(), viewing.event_value(_VIEWER, "look")),
+        on_labels_change=lambda: _on_labels(entry),
     )
+
+
+def _on_labels(entry: Entry) -> None:
+    try:
+        inspect.on_labels(entry, viewing.event_value(_VIEWER, "labels"))
+    except (PadimError, OSError) as error:
+        st.session_state["inspect-unsaved"] = error
 
 
 @st.fragment
@@ -230,6 +238,8 @@ def _results(entry: Entry, model: Padim) -> None:
         for job in review.jobs:
             if job.state == "failed":
                 shell.failure("Some images were not scored.", job.error)
+        if unsaved := st.session_state.pop("inspect-unsaved", None):
+            shell.failure("The label, or its image, was not stored.", unsaved, in_view=True)
         file_account.draw(pile.failed, pile.passed_over)
     threshold = model.current_threshold
     level = None if threshold is None else threshold.level

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from padim.decision.basis import Basis
-from ui import library, viewing
+from ui import label_messages, library, viewing
 from ui.app import progress, state, workspace
 from ui.app.text import count, percent
 from ui.files import image_input
@@ -118,6 +118,7 @@ class CalibrateState:
         labeled: hashes of images that were labeled in the viewer since the page was opened.
         cleared: whether the user has cleared the list, so that the library's images wait to be asked for.
         tried: hashes of the library's images that were asked for.
+        wanted: hash of the image to show large as soon as it is there; None for none.
     """
 
     draft: Draft | None = None
@@ -127,6 +128,7 @@ class CalibrateState:
     labeled: set[str] = field(default_factory=set)
     cleared: bool = False
     tried: set[str] = field(default_factory=set)
+    wanted: str | None = None
 
 
 @dataclass
@@ -208,6 +210,15 @@ def on_selected(entry: Entry, value: object) -> None:
         page = page_state(entry)
         page.selected = event.id
         page.handled.selected = max(page.handled.selected, event.count)
+        if page.wanted is not None and any(item.sha256 == page.wanted for item in tests(entry).pile.items):
+            page.wanted = None  # it is shown, or the user has gone on to another one
+
+
+def show_defect(entry: Entry, sha256: str) -> None:
+    """Let the page show an image of the library large, once it is scored, also if the list was cleared."""
+    page = page_state(entry)
+    page.wanted, page.cleared = sha256, False
+    page.tried.discard(sha256)
 
 
 class _Message(BaseModel, strict=True):
@@ -334,20 +345,6 @@ def shown(
     ]
 
 
-class _Labeled(BaseModel, strict=True):
-    """A message of the viewer that labels an image, by its hash; ``count`` increases with each message.
-
-    With ``undo``, ``label`` is the former label, and it only replaces ``instead_of``, the label being undone:
-    a label that another session has set meanwhile stays.
-    """
-
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    label: Literal["good", "defect", "kept", "unkept"] | None
-    count: viewing.Count
-    undo: bool = False
-    instead_of: Literal["good", "defect"] | None = None
-
-
 def on_labels(entry: Entry, value: object) -> None:
     """Save the labels in a message of the viewer that have not been handled yet; ignore an invalid message.
 
@@ -355,30 +352,12 @@ def on_labels(entry: Entry, value: object) -> None:
         OSError: a label cannot be saved. The labels after it are dropped too, and all count as handled, so
             that the viewer shows the labels that were saved.
     """
-    handled = page_state(entry).handled
-    try:
-        event = _LABELS.validate_python(value)
-    except ValidationError:
-        return
-    new = [one for one in event if one.count > handled.labels]
-    handled.labels = max([handled.labels, *(one.count for one in new)])
     page = page_state(entry)
     origins = {item.sha256: item.origin for item in tests(entry).pile.items}
-    for one in new:
-        if one.label == "kept" or one.label == "unkept":
-            labels.keep(entry, one.sha256, off=one.label == "kept")
-            continue
-        # Without a label by key, an image has the one that it came with.
-        came_with = origins.get(one.sha256, "unknown")
-        label = one.label or (None if came_with == "unknown" else came_with)
-        if one.undo:
-            labels.put(entry, one.sha256, label, instead_of=one.instead_of)
-        else:
-            labels.put(entry, one.sha256, label)
-        (page.labeled.discard if one.label is None else page.labeled.add)(one.sha256)
-
-
-_LABELS = TypeAdapter(list[_Labeled])
+    for one in label_messages.received(page.handled, value):
+        label_messages.apply(entry, one, origins.get(one.sha256, "unknown"))
+        if one.label not in ("kept", "unkept"):
+            (page.labeled.discard if one.label is None else page.labeled.add)(one.sha256)
 
 
 def _labels_by_key(entry: Entry, images: Sequence[viewing.ViewerImage]) -> dict[str, Label]:
@@ -495,10 +474,14 @@ def message(
     from padim.decision.guard_band import band_levels
 
     page = page_state(entry)
+    wanted = next((one.id for one in images if one.sha256 == page.wanted), None)
+    page.selected = wanted or page.selected
     return viewing.message(
         model,
         images,
         mode="calibrate",
+        wanted=wanted,
+        labeling=True,
         decision=decision(model, draft),
         selected=page.selected,
         look=page.look,

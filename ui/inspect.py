@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ui import viewing
+from padim.errors import PadimError
+from ui import label_messages, library, viewing
 from ui.app import state
 from ui.files import image_input
 from ui.reviews import Review, Reviews
@@ -44,10 +45,10 @@ def take(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:
     review(entry).take(f"Scoring {image_set.label}", image_set, model, UPLOADER)
 
 
-def sample() -> image_input.SampleParts | None:
-    """Return the sample's test images, or None if the sample is not installed."""
+def sample(entry: Entry) -> image_input.SampleParts | None:
+    """Return the sample's test images; None for a model of other parts, or if it is not installed."""
     part = image_input.sample_part()
-    if part is None:
+    if part is None or not library.is_of_sample(entry):
         return None
     return image_input.SampleParts(
         "Good parts and five kinds of defects, to try it out.",
@@ -171,6 +172,25 @@ def on_selected(entry: Entry, value: object) -> None:
         view.selected = item.number
 
 
+def on_labels(entry: Entry, value: object) -> None:
+    """Store the labels in a message of the viewer, and their images in the image library.
+
+    Raises:
+        OSError: a label cannot be saved. The labels after it are dropped too, and all count as handled, so
+            that the viewer shows the labels that were saved.
+        PadimError: an image has no room in the library; its label is stored.
+    """
+    found = review(entry)
+    items = {item.sha256: item for item in found.pile.items}
+    for one in label_messages.received(found.view.handled, value):
+        label_messages.apply(entry, one)
+        if one.label is None or one.sha256 not in items or one.sha256 in library.hashes(entry):
+            continue
+        # What is known of an image is of use to Calibrate and Validate, which read the library.
+        if why := library.keep_scored(entry, [items[one.sha256]]):
+            raise PadimError(why)
+
+
 # Prefix of the keys of the page's containers that are about the selected image.
 FOLLOWER = "inspect-of"
 
@@ -215,4 +235,5 @@ def message(
         regions={viewing.test_id(row.item): row.regions for row in found},
         listing=listing,
         follower=FOLLOWER,
+        labeling=True,
     )

@@ -252,6 +252,8 @@ def message(
     regions: dict[str, int] | None = None,
     listing: bool = False,
     follower: str | None = None,
+    labeling: bool = False,
+    wanted: str | None = None,
 ) -> dict[str, Any]:
     """Return the complete data of the viewer, ready to be encoded as JSON.
 
@@ -274,6 +276,8 @@ def message(
         listing: show only the list until an image is chosen.
         follower: prefix of the keys of the page's containers about one image; while the server catches up,
             those about another image than the viewer shows are hidden.
+        labeling: whether images can be labeled in the viewer, by key and by button.
+        wanted: id of an image to show large whatever is shown now, once for each such id; None for none.
     """
     areas = areas_for(model)
     map_height, map_width = model.config.input_shape
@@ -337,6 +341,8 @@ def message(
         "handled": asdict(handled),
         "listing": listing,
         "follower": follower,
+        "labeling": labeling,
+        "wanted": wanted,
         "look": look,
         "band": band,
         "joint": None

@@ -6,6 +6,7 @@ on how fast a machine is.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,11 @@ import pytest
 
 from benchmarks import served
 from padim import Padim, Workspace
+from padim.analysis.good_parts import ranked
 from padim.data.decode import decode
+from padim.records.library import ImageLibrary, NewImage
 from padim.storage.model_folders import Entry
-from tests.browser.conftest import Start, Visit
+from tests.browser.conftest import Start, Visit, sound
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor
 from tests.browser.wire import Wire
@@ -179,6 +182,37 @@ def test_a_lost_run_at_the_end_of_a_job_is_made_up_for(
     visitor.see_list_of(len(FILES))
     assert wire.lost == 1
     visitor.page.locator("[class*='st-key-job-inspect']").wait_for(state="detached")
+
+
+def test_calibrate_shows_an_excluded_part_as_a_defect_once_it_is_scored(
+    server: served.Server, visit: Visit, home: Path, small_model: Padim, gate: Path
+) -> None:
+    store = Workspace(home)
+    entry = store.create("Excluded part")
+    shutil.copytree(small_model.working_set.folder, store.work_dir(entry.id))
+    small_model.save(entry.path)
+    sound(store.get(entry.id))
+    oddest = ranked(small_model)[0].index
+    name, data = normals(22)[oddest]
+    ImageLibrary(home, entry.id).add([NewImage(name, bytes(data))], "fit")
+    visitor = visit(server)
+    visitor.open(f"/fit?model={entry.id}&tab=result")
+    visitor.see_heading("Fit")
+    gate.write_text("0")
+    visitor.keyed(f"why-{oddest}").get_by_role("button").click()
+    visitor.keyed(f"not_good-{oddest}").get_by_role("button").click()
+    visitor.keyed("fit-first-defect").get_by_role("button").click()
+    visitor.see_heading("Calibrate")
+    # While it is scored the viewer shows good parts, of which the server is told nothing.
+    live = Live(visitor)
+    live.part(".headline .name").wait_for()
+    visitor.page.keyboard.press("ArrowRight")
+    assert live.part(".headline .name").inner_text() != name
+    gate.unlink()
+    live.part(".headline .name").get_by_text(name, exact=True).wait_for()
+    live.ready()
+    (shown,) = live.masks()
+    assert shown.id.startswith("t"), "it is a test image now"
 
 
 def test_one_row_of_steps_for_threshold_region_and_labels(

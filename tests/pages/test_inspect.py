@@ -10,9 +10,12 @@ import pytest
 from padim import Padim, Workspace
 from padim.decision.anomaly_map import Quantizer
 from padim.decision.guard_band import Guard
+from padim.errors import PadimError
+from padim.records.library import ImageLibrary
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals, part, png
 from tests.posed import any_pose, posed
+from ui import inspect
 from ui.app.text import ratio
 from ui.calibrate import Draft
 
@@ -259,3 +262,61 @@ def test_parts_that_are_not_found_or_lie_too_far_are_named_and_filtered(add_mode
     assert [item["name"] for item in page.viewer["items"]] == ["blank.png"]
     page.set("segmented_control", "inspect-show", "displaced")
     assert [item["name"] for item in page.viewer["items"]] == ["far.png"]
+
+
+def as_the_page(page: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the viewer's messages reach this session's list from the test."""
+    lists = page.app.session_state[f"padim:{inspect.__name__}.InspectState"]
+    monkeypatch.setattr(inspect, "review", lists.of)
+
+
+def test_labels_by_key_are_those_of_the_library(
+    add_model: AddModel, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = add_model("Parts")
+    page = Session("inspect", model=entry.id).upload(FILES)
+    as_the_page(page, monkeypatch)
+    store = ImageLibrary(home, entry.id)
+    assert page.viewer["labeling"]
+    by_name = {item["name"]: item["sha256"] for item in page.viewer["items"]}
+    good, defect = (by_name[FILES[place][0]] for place in (0, -1))
+    inspect.on_labels(
+        entry,
+        [
+            {"sha256": good, "label": "defect", "count": 3},
+            {"sha256": defect, "label": "defect", "count": 4},
+            {"sha256": good, "label": "good", "count": 5},
+        ],
+    )
+    # Labeled images are in the library, for Calibrate and Validate.
+    assert {one.sha256: (one.label, one.origin) for one in store.images()} == {
+        good: ("good", "inspect"),
+        defect: ("defect", "inspect"),
+    }
+    page.run()
+    labeled = {item["sha256"]: item["label"] for item in page.viewer["items"] if item["label"]}
+    assert labeled == {good: "good", defect: "defect"}
+    inspect.on_labels(
+        entry, [{"sha256": good, "label": None, "count": 6, "undo": True, "instead_of": "good"}]
+    )
+    assert store.counts() == {"good": 0, "defect": 1, "unknown": 1}
+    page.go("evaluate").click("evaluate-library")
+    assert "1 labelled image of the library" in page.text
+
+
+def test_a_label_stands_where_the_library_has_no_room(
+    add_model: AddModel, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PADIM_LIBRARY_LIMIT", "0.000001")
+    entry = add_model("Parts")
+    page = Session("inspect", model=entry.id).upload(FILES[:1])
+    as_the_page(page, monkeypatch)
+    sha256 = page.viewer["items"][0]["sha256"]
+    with pytest.raises(PadimError, match="PADIM_LIBRARY_LIMIT"):
+        inspect.on_labels(entry, [{"sha256": sha256, "label": "good", "count": 3}])
+    assert page.run().viewer["items"][0]["label"] == "good"
+
+
+def test_the_sample_is_not_offered_to_a_model_of_other_parts(add_model: AddModel) -> None:
+    page = Session("inspect", model=add_model("Parts").id)
+    assert "tests-sample" not in [button.key for button in page.app.button]

@@ -9,11 +9,12 @@ import pytest
 
 from padim import Padim, PadimConfig, Workspace
 from padim.analysis.good_parts import ranked
+from padim.records.library import ImageLibrary, NewImage
 from padim.text import multiple
 from tests.pages.session import AddModel, Session
 from tests.parts import png
 from tests.posed import posed
-from ui import good_parts_review
+from ui import calibrate, good_parts_review
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,26 @@ def test_an_excluded_part_says_what_became_of_it(
     page.click("fit-restore-last")
     assert "was excluded" not in page.text
     assert Workspace(home).open(entry.id).normals_[15].status == "fit"
+
+
+def test_calibrate_shows_the_excluded_part_as_a_defect(
+    add_model: AddModel, shifted_model: Padim, home: Path
+) -> None:
+    entry = add_model("Shifted plates", shifted_model)
+    store = ImageLibrary(home, entry.id)
+    faint = 0.6 * posed(200).astype(float) + 0.4 * posed(200, defect=(0, -6))
+    others = [NewImage(f"other_{i}.png", png(posed(300 + i, defect=(4, 4))), "defect") for i in range(2)]
+    store.add([NewImage("part_15.png", png(faint.astype(np.uint8))), *others], "fit")
+    page = Session("calibrate", model=entry.id)
+    # The list was cleared, and another image is shown: the part comes all the same.
+    page.click("calibrate-forget")
+    states = page.app.session_state[f"padim:{calibrate.__name__}._CalibrateStates"].of
+    states[entry.id].selected = page.viewer["items"][0]["id"]
+    page.go("result").click("not_good-15").click("fit-first-defect").go("threshold")
+    shown = page.viewer
+    (part,) = [item for item in shown["items"] if item["name"] == "part_15.png"]
+    assert (part["group"], part["held"]) == ("defect", -1)
+    assert shown["selected"] == shown["wanted"] == part["id"]
 
 
 def test_a_tile_opens_in_the_viewer(add_model: AddModel, shifted_model: Padim) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import good_parts_review, model_changes
+from ui import calibrate, good_parts_review, model_changes
 from ui.app import shell
 from ui.views.changes import apply_change
 from ui.widgets import normals, panels
@@ -89,8 +89,9 @@ def outcome(entry: Entry, model: Padim, items: list[RankedNormal], *, locked: bo
 
 
 def _offer(entry: Entry, model: Padim, found: good_parts_review.Excluded) -> None:
-    """Lead to Calibrate, where the excluded part is among the library's defects."""
+    """Lead to Calibrate, which shows the excluded part as a defect of the library."""
     if not good_parts_review.offered_as_defect(entry, model, found.item):
         return
     if st.button("Calibrate with it as a defect", key="fit-first-defect", icon=":material/arrow_forward:"):
+        calibrate.show_defect(entry, model.normals_[found.item.index].sha256)
         shell.go_to("pages/calibrate.py", "threshold")

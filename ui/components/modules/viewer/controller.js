@@ -11,6 +11,7 @@ import { downloadMask } from "./mask_file.js";
 import { Outbox } from "./outbox.js";
 import { Screen } from "./screen.js";
 import { Store } from "./store.js";
+import { Wanted } from "./wanted.js";
 
 /** @typedef {import("./message.js").Message} Message */
 
@@ -29,6 +30,7 @@ export class Viewer {
     this.frames = new Frames(() => this._draw());
     /** @type {string | null} id of the image shown large */
     this.selected = message.selected;
+    this.wanted = new Wanted(message.wanted);
     /** @type {Message | null} what Python sent before */
     this._former = null;
     const draw = () => this.frames.request();
@@ -96,14 +98,14 @@ export class Viewer {
     if (former) {
       this.edits.takeOver(message, former);
       if (former.areas !== message.areas) this.screen.panel.offerAreas();
-      const { selected } = message;
-      if (selected !== null && store.items.has(selected) && outbox.isAnswered("selected")) this.selected = selected;
+      if (outbox.isAnswered("selected") && store.items.has(message.selected ?? "")) this.selected = message.selected;
     }
     this._fetch(former, message);
     this.screen.layOut();
     // While the first images come in, the worst changes all the time: until one is chosen, the list will do.
     this.screen.listOnly(message.listing && !outbox.sent.selected);
     this.refresh();
+    this.wanted.follow(message, (id) => this.select(id));
   }
 
   /**
@@ -167,7 +169,7 @@ export class Viewer {
    */
   label(label) {
     const item = this._item;
-    if (!item || (label === "good" && item.held >= 0)) return;
+    if (!this.store.message.labeling || !item || (label === "good" && item.held >= 0)) return;
     const { list } = this.arrangement;
     const at = list.indexOf(item);
     const following = list[at + 1] ?? list[at - 1];
@@ -210,8 +212,7 @@ export class Viewer {
   /** @param {boolean} reselect whether one of the images that are listed now is to be shown */
   _rearranged(reselect) {
     this._arrange();
-    const { list } = this.arrangement;
-    if (reselect && !list.some((item) => item.id === this.selected)) this.goTo(0);
+    if (reselect && !this.arrangement.list.some((item) => item.id === this.selected)) this.goTo(0);
     this.frames.request();
   }
 

@@ -33,6 +33,7 @@ export class Headline {
     this._last = null;
     this.notes = find(root, ".headline .notes", HTMLElement);
     this.labels = find(root, ".labels", HTMLElement);
+    this.keep = find(root, ".labels [data-label=kept]", HTMLElement);
     this.files = find(root, ".files", HTMLElement);
     this.takeMask = find(root, ".take-mask", HTMLButtonElement);
     this.previous = find(root, ".previous", HTMLButtonElement);
@@ -85,7 +86,7 @@ export class Headline {
     for (const button of this.labels.querySelectorAll("button")) {
       const { label } = button.dataset;
       button.setAttribute("aria-pressed", String(label === "kept" ? item.kept : item.label === label));
-      button.hidden = item.held >= 0 && label === "good";
+      if (label === "good") button.hidden = item.held >= 0;
     }
     this.takeMask.disabled = !drawn;
     this.previous.disabled = at <= 0;

@@ -48,7 +48,7 @@ function actOf(event, viewer) {
   const on = (/** @type {string} */ selector) => target instanceof Element && target.matches(selector);
   // In a field that is typed in, Ctrl+Z is the field's own.
   if (on("input[type=number], textarea, [contenteditable]")) return undefined;
-  if (event.ctrlKey || event.metaKey) return viewer.calibrates ? historyAct(event, viewer) : undefined;
+  if (event.ctrlKey || event.metaKey) return viewer.store.message.labeling ? historyAct(event, viewer) : undefined;
   if (on("select") || on("input[type=range], [role=slider]")) return undefined;
   if (event.shiftKey && Object.hasOwn(MOVES, event.key)) {
     if (!inside || viewer.screen.rows.sight.zoom === 1) return undefined;
@@ -124,6 +124,8 @@ function insideActs(viewer) {
       viewer.frames.request();
     };
   });
-  if (!viewer.calibrates) return acts;
-  return { ...acts, k: () => viewer.label("kept"), n: () => viewer.label("good"), d: () => viewer.label("defect") };
+  if (!viewer.store.message.labeling) return acts;
+  const labels = { n: () => viewer.label("good"), d: () => viewer.label("defect") };
+  // Only where the threshold moves do verdicts change.
+  return { ...acts, ...labels, ...(viewer.calibrates ? { k: () => viewer.label("kept") } : {}) };
 }

@@ -91,6 +91,8 @@
  * @property {SentDecision | null} saved the decision in use
  * @property {Record<Kind, number>} handled the latest count of each kind that Python has acted on
  * @property {boolean} listing show the list alone until an image is chosen
+ * @property {boolean} labeling whether images can be labelled here
+ * @property {string | null} wanted id of an image to show large whatever is shown now, once
  * @property {string | null} follower begins the keys of containers that are about one image
  * @property {Look} look
  * @property {number} band levels to either side of the threshold that call for a second look

@@ -49,6 +49,7 @@ export class Screen {
     this.panel = new DecisionPanel(root, store, draft, actions);
     this.controls = new LookControls(root, store, actions.look, actions.draw);
     this.headline = new Headline(root, store, actions);
+    this.labelKeys = find(root, ".keys-of-labels", HTMLElement);
     this.rows = new ImageRows(root, store, draft, actions.recount);
     this.fullScreen = new FullScreen(root, this.rows, () => this._resize());
     this.bar = new Bar(root, store, arrangement, actions.rearranged);
@@ -80,11 +81,13 @@ export class Screen {
 
   /** Show the parts that belong to the page that the viewer is on. */
   layOut() {
-    const { mode, arranged, table } = this.store.message;
+    const { mode, arranged, table, labeling } = this.store.message;
     const calibrates = mode === "calibrate";
     this.host.dataset.mode = mode;
     for (const part of this.calibration) part.hidden = !calibrates;
-    this.headline.labels.hidden = !calibrates;
+    this.headline.labels.hidden = !labeling;
+    this.headline.keep.hidden = !calibrates;
+    this.labelKeys.hidden = !labeling;
     this.bar.host.hidden = arranged;
     this.headline.files.hidden = !arranged;
     this.results.host.hidden = !table;
