@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -79,12 +80,13 @@ def job(entry: Entry) -> Job[Health]:
     return known
 
 
-def start(entry: Entry, owner: str | None) -> Job[Health]:
+def start(entry: Entry, owner: str | None, *, retrain: bool = False) -> Job[Health]:
     """Start the check of a model in the worker process, also from a thread of a job.
 
     Args:
         entry: the model.
         owner: who sees the job; see :func:`ui.app.state.owner`.
+        retrain: as for :func:`padim.analysis.health.check_health`.
     """
     root = workspace.root()
 
@@ -92,7 +94,7 @@ def start(entry: Entry, owner: str | None) -> Job[Health]:
         from padim.analysis.health import FILE, Health
         from padim.worker.messages import CheckHealth
 
-        done = work_queue.run("check", CheckHealth(root=root, model=entry.id), job)
+        done = work_queue.run("check", CheckHealth(root=root, model=entry.id, retrain=retrain), job)
         write_beside(entry, FILE, done.health)
         return Health.from_json(done.health)
 
@@ -106,9 +108,19 @@ def start(entry: Entry, owner: str | None) -> Job[Health]:
     )
 
 
-def check_again(entry: Entry) -> None:
-    """Discard a check that was cancelled or failed; :func:`job` then starts another."""
+def check_again(entry: Entry, *, retrain: bool = False) -> None:
+    """Discard the check of a model, and start another.
+
+    Args:
+        entry: the model.
+        retrain: as for :func:`padim.analysis.health.check_health`.
+    """
+    from padim.analysis.health import FILE
+
     watch.registry().discard(_key(entry))
+    with suppress(OSError):  # a read-only workspace keeps the former one
+        (entry.path / FILE).unlink(missing_ok=True)
+    start(entry, state.owner(), retrain=retrain)
 
 
 def _key(entry: Entry) -> str:

@@ -117,6 +117,7 @@ def check_health(
     model: Padim,
     images: Iterable[Named] | None = None,
     *,
+    retrain: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
@@ -127,6 +128,8 @@ def check_health(
         model: a fitted model; is not changed.
         images: the images that it was fitted on, for painting defects on the originals; by default, and for
             those that are missing, the model's thumbnails are used.
+        retrain: whether to train a method's network once more, without the parts that defects are painted
+            on, if the method trains one: that takes as long as the fit. Otherwise such a model is not tried.
         seed: of the painted defects.
         progress: called as (done, total or None, stage).
         cancel: polled between images; returning True cancels.
@@ -141,7 +144,7 @@ def check_health(
     position = position_finding(model, watch)
     found = [position, threshold_finding(model)]
     if model.current_threshold is not None:
-        found.append(painted_finding(model, images, position, seed, watch))
+        found.append(painted_finding(model, images, position, retrain=retrain, seed=seed, watch=watch))
     found += image_findings(model, measured_images(model, watch))
     found.sort(key=lambda finding: -GRADES.index(finding.grade))
     return Health(tuple(found), identity)

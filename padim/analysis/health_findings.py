@@ -26,7 +26,8 @@ class Remedy:
             model is no remedy.
         action: what else is to be done: ``review`` (look at ``images`` among the good parts),
             ``add good parts``, ``group`` (say which images show the same part), ``smallest defect`` (measure
-            with good parts that the model does not know), ``rebuild`` (read the model's own images again),
+            with good parts that the model does not know), ``retrain`` (check again, with ``retrain``),
+            ``rebuild`` (read the model's own images again),
             ``take images`` (again, better); None with ``changes``.
         images: names of the images concerned, worst first.
     """

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from padim.analysis.health_findings import Finding, Grade, Remedy, Topic, percent
+from padim.analysis.left_out_part import can_refit
 from padim.analysis.painted_check import CONTRAST, PaintedCheck, painted_check
 from padim.text import count
 
@@ -21,7 +22,13 @@ _BLIND, _WEAK = 0.3, 0.6
 
 
 def painted_finding(
-    model: Padim, images: Iterable[Named] | None, position: Finding, seed: int, watch: Watch
+    model: Padim,
+    images: Iterable[Named] | None,
+    position: Finding,
+    *,
+    retrain: bool,
+    seed: int,
+    watch: Watch,
 ) -> Finding:
     """Paint defects on good parts, score them without their part, and judge the share caught.
 
@@ -29,6 +36,7 @@ def painted_finding(
         model: a model with a threshold.
         images: the originals, if they are here.
         position: the finding on the parts' position; its remedy comes first.
+        retrain: whether to train a method's network again, without the parts painted on.
         seed: of the defects.
         watch: reports progress and asks whether to cancel.
 
@@ -36,11 +44,10 @@ def painted_finding(
         Cancelled: the user stopped it.
     """
     topic: Topic = "painted defects"
-    found = painted_check(model, images, seed=seed, watch=watch)
+    found = painted_check(model, images, retrain=retrain, seed=seed, watch=watch)
     if found is None or not found.middle.of:
-        return Finding(
-            topic, "amber", _why_not(model, found), _MEASURE, {} if found is None else found.to_json()
-        )
+        figures = {} if found is None else found.to_json()
+        return Finding(topic, "amber", _why_not(model, found), _other_measure(model, found), figures)
     share = found.middle.share
     grade: Grade = "red" if share < _BLIND else "amber" if share < _WEAK else "green"
     return Finding(
@@ -57,13 +64,23 @@ _MEASURE = Remedy(
 )
 
 
+_RETRAIN = Remedy(
+    "Train its network once more without a fifth of the parts, and paint defects on those.", action="retrain"
+)
+
+
+def _other_measure(model: Padim, found: PaintedCheck | None) -> Remedy:
+    """Return how to measure it all the same."""
+    return _RETRAIN if found is None and can_refit(model, retrain=True) else _MEASURE
+
+
 def _why_not(model: Padim, found: PaintedCheck | None) -> str:
     if found is not None:
         return "Defects could not be painted: good parts are rejected wherever they were to be."
-    if model.config.trains:
+    if can_refit(model, retrain=True):
         return (
-            "Whether the model sees defects was not measured: without the part painted on, its network would "
-            "have to be trained again."
+            "Whether the model sees defects was not measured: its network would have to be trained again "
+            "without the parts painted on, which takes as long as the fit."
         )
     return (
         "Whether the model sees defects was not measured: the features of its good parts, from which it is "

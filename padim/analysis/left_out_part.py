@@ -5,10 +5,8 @@ of them is therefore scored as if the part had never been in the fit:
 
 * by PaDiM in closed form, from the Gaussians that the model has: removing a part is a downdate of them
   (:class:`padim.methods.gaussian.LeaveOut`), for which only the part's own embedding is needed;
-* by methods that neither have a closed form nor train a network, from one fit without all of the parts that
-  are painted on, made from the stored features.
-
-Methods that train a network would have to be trained again, which takes minutes; they have no such scorer.
+* by all others from one fit without all of the parts that are painted on, made from the stored features. It
+  takes seconds, or as long as the fit itself if the method trains a network.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.normals import Normal
 
-__all__ = ["WithoutPart", "closed_form", "one_refit", "refits_quickly"]
+__all__ = ["WithoutPart", "can_refit", "closed_form", "one_refit"]
 
 RGB = npt.NDArray[np.uint8]
 Levels = npt.NDArray[np.uint16]
@@ -69,18 +67,23 @@ def closed_form(model: Padim) -> WithoutPart | None:
     return _ClosedForm(model, detector)
 
 
-def refits_quickly(model: Padim) -> bool:
-    """Whether one fit without some parts takes seconds: no network is trained, and the features are here."""
-    return not model.config.trains and model.working_set.has_features
+def can_refit(model: Padim, *, retrain: bool) -> bool:
+    """Whether a fit without some parts is possible: the features are here.
+
+    Args:
+        model: a fitted model.
+        retrain: whether it may take as long as the fit itself, because the method trains a network.
+    """
+    return model.working_set.has_features and (retrain or not model.config.trains)
 
 
 def one_refit(model: Padim, left_out: Sequence[int], watch: Watch) -> WithoutPart:
     """Fit once without some parts; the model itself is not changed.
 
     Args:
-        model: a model for which :func:`refits_quickly` holds.
+        model: a model for which :func:`can_refit` holds.
         left_out: indices into ``model.normals_`` of an image of each of the parts.
-        watch: asks whether to cancel.
+        watch: reports progress and asks whether to cancel.
 
     Raises:
         Cancelled: the user stopped it.

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from padim.analysis.left_out_part import closed_form, one_refit, refits_quickly
+from padim.analysis.left_out_part import can_refit, closed_form, one_refit
 from padim.analysis.resolution import model_resolution
 from padim.analysis.sensitivity import cells_for, default_sizes, painted_images, place_at
 from padim.analysis.synthetic_defects import DefectKind
@@ -119,7 +119,12 @@ def carriers(model: Padim) -> list[int]:
 
 
 def painted_check(
-    model: Padim, images: Iterable[Named] | None = None, *, seed: int = 0, watch: Watch | None = None
+    model: Padim,
+    images: Iterable[Named] | None = None,
+    *,
+    retrain: bool = False,
+    seed: int = 0,
+    watch: Watch | None = None,
 ) -> PaintedCheck | None:
     """Paint defects on good parts of the fit, and count which the model without the part catches.
 
@@ -127,12 +132,13 @@ def painted_check(
         model: a fitted model with a threshold; is not changed.
         images: the images that it was fitted on; of those that are missing, and by default, the thumbnails
             in the model are used.
+        retrain: whether to train a method's network again, without these parts, if the method trains one.
         seed: of the places and looks of the defects.
         watch: reports progress and asks whether to cancel.
 
     Returns:
-        The check; None if the parts cannot be left out within seconds: the method trains a network, or it has
-        no closed form and the features are gone.
+        The check; None if the parts cannot be left out: the method trains a network and ``retrain`` is false,
+        or it has no closed form and the features are gone.
 
     Raises:
         CalibrationError: the model has no threshold.
@@ -143,7 +149,7 @@ def painted_check(
     scorer = closed_form(model)
     way = "closed form"
     if scorer is None:
-        if not refits_quickly(model) or not chosen:
+        if not can_refit(model, retrain=retrain) or not chosen:
             return None
         scorer, way = one_refit(model, chosen, watch), "refit"
     originals = _originals(model, chosen, images, watch)

@@ -44,6 +44,14 @@ def check(
             "the model.",
         ),
     ] = None,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain",
+            help="For a method that trains a network: train it once more, without a fifth of the parts, and "
+            "paint defects on those. Takes as long as the fit.",
+        ),
+    ] = False,
 ) -> None:
     """Check whether a model is fit for use, from its good parts alone.
 
@@ -64,18 +72,20 @@ def check(
     if summary.is_random(model):
         terminal.warn(f"{path}: the network has random weights; its figures mean nothing")
     with measuring(terminal) as (progress, stop):
-        found = checked(model, source, progress, stop)
+        found = checked(model, source, progress, stop, retrain=retrain)
     document = {"model": str(path), **document_of(found)}
     terminal.result(document, facts(rows(found), f"{escape(str(path))}: {escape(found.title)}"))
     if found.grade == "red":
         raise typer.Exit(1)
 
 
-def checked(model: Padim, images: Iterable[Named] | None, progress: Progress, stop: Stop) -> Health:
+def checked(
+    model: Padim, images: Iterable[Named] | None, progress: Progress, stop: Stop, *, retrain: bool = False
+) -> Health:
     """Check a model; errors as :func:`padim.analysis.health.check_health`."""
     from padim.analysis.health import check_health
 
-    return check_health(model, images, progress=progress, cancel=stop)
+    return check_health(model, images, retrain=retrain, progress=progress, cancel=stop)
 
 
 def document_of(health: Health) -> dict[str, Any]:
@@ -100,6 +110,8 @@ def _text(finding: Finding) -> str:
     text = f"[{color}]{finding.grade}[/]: {escape(finding.sentence)}"
     if finding.remedy is not None:
         text += f" [bold]{escape(finding.remedy.text)}[/]{_options(finding.remedy)}"
+        if finding.remedy.action == "retrain":
+            text += " (check --retrain)"
     return text
 
 

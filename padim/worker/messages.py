@@ -102,11 +102,16 @@ class Include(_OfModel):
 
 
 class CheckHealth(_OfModel):
-    """Request to check whether a model is fit for use; the model is not changed."""
+    """Request to check whether a model is fit for use; the model is not changed.
+
+    Attributes:
+        retrain: as for :func:`padim.analysis.health.check_health`.
+    """
 
     gives_way: ClassVar[bool] = True
 
     verb: Literal["check"] = "check"
+    retrain: bool = False
 
 
 class StudyRequest(BaseModel):

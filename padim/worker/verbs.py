@@ -239,7 +239,8 @@ def _check(request: CheckHealth, progress: ReportProgress, cancel: Cancel) -> Wo
     progress(0, None, "Opening the model")
     model = Workspace(request.root).open(request.model)
     originals = originals_of(request.root, request.model, model.normals_)
-    return WorkerResult(health=check_health(model, originals, progress=progress, cancel=cancel).to_json())
+    health = check_health(model, originals, retrain=request.retrain, progress=progress, cancel=cancel)
+    return WorkerResult(health=health.to_json())
 
 
 def _study(request: StudyRequest, progress: ReportProgress, cancel: Cancel) -> WorkerResult:

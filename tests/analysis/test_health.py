@@ -174,6 +174,24 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     assert found.remedy.action == "smallest defect"
 
 
+def test_a_network_is_trained_again_on_request(tmp_path: Path) -> None:
+    model = fitted(normals(10), tmp_path, method="flow", layers=["blocks.2"], n_features=10)
+    asked = by_topic(check_health(model))["painted defects"]
+    assert asked.grade == "amber"
+    assert "was not measured" in asked.sentence
+    assert asked.remedy is not None
+    assert asked.remedy.action == "retrain"
+    before = model.state
+    measured = by_topic(check_health(model, retrain=True))["painted defects"]
+    assert measured.figures["way"] == "refit"
+    assert all(size["of"] > 0 for size in measured.figures["sizes"])
+    assert model.state is before
+    model.working_set.delete()
+    without = by_topic(check_health(model, retrain=True))["painted defects"]
+    assert without.remedy is not None
+    assert without.remedy.action == "smallest defect"
+
+
 @pytest.mark.parametrize(
     ("change", "how"),
     [("brightness", "darker"), ("sharpness", "less sharp")],

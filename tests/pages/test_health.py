@@ -12,7 +12,7 @@ from padim.analysis.health import FILE, Finding, Health, Remedy
 from padim.records.image_records import NewImage
 from padim.records.library import ImageLibrary
 from padim.storage.model_folders import Entry
-from padim.worker.messages import WorkerResult
+from padim.worker.messages import CheckHealth, WorkerResult
 from tests.pages.session import AddModel, Session
 from tests.parts import normals, png
 from tests.posed import any_pose
@@ -109,6 +109,29 @@ def test_red_by_one_click_to_a_second_model_shown_beside_it(home: Path, tmp_path
     table = next(one.value for one in session.app.dataframe if "Health" in one.value)
     assert table["Health"][0] == "red"
     assert table["Position of the parts"][1].startswith("green")
+
+
+@pytest.mark.health
+def test_a_network_is_trained_again_by_one_click(
+    add_model: AddModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = add_model("Trained")
+    store(
+        entry, Finding("painted defects", "amber", "It was not measured.", Remedy("Train.", action="retrain"))
+    )
+    done = Health((GREEN,), health.state_of(entry)).to_json()
+    asked: list[CheckHealth] = []
+
+    def perform(request: CheckHealth, *_: object) -> WorkerResult:
+        asked.append(request)
+        return WorkerResult(health=done)
+
+    monkeypatch.setattr(work_queue, "perform", perform)
+    session = Session("inspect", model=entry.id)
+    session.app.button(key="health-remedy-line").click()
+    session.run()
+    assert [(request.model, request.retrain) for request in asked] == [(entry.id, True)]
+    assert "was not measured" not in texts(session.app)
 
 
 @pytest.mark.health

@@ -87,6 +87,13 @@ def remedy(entry: Entry, finding: Finding, *, key: str) -> None:
             else:
                 shell.go_to("pages/fit.py", "images")
         return
+    if advised.action == "retrain":
+        if st.button(
+            "Train again and check", key=name, icon=":material/replay:", help=panels.plain(advised.text)
+        ):
+            health.check_again(entry, retrain=True)
+            st.rerun()
+        return
     label, path, tab = _PLACES.get(advised.action or "", ("", "", ""))
     if label and st.button(label, key=name, icon=":material/arrow_forward:", help=panels.plain(advised.text)):
         shell.go_to(path, tab)
