@@ -100,7 +100,7 @@ def start(entry: Entry, owner: str | None, *, retrain: bool = False) -> Job[Heal
 
     return watch.registry().start(
         _key(entry),
-        "Checking whether the model is fit for use",
+        "Health check",
         work,
         owner=owner,
         goes_on=True,

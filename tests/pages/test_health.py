@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from padim import Padim, Workspace
+from padim import Workspace
 from padim.analysis.health import FILE, Finding, Health, Remedy
-from padim.records.image_records import NewImage
-from padim.records.library import ImageLibrary
 from padim.storage.model_folders import Entry
 from padim.worker.messages import CheckHealth, WorkerResult
 from tests.pages.session import AddModel, Session
-from tests.parts import normals, png
-from tests.posed import any_pose
+from tests.parts import normals
 from ui import health
 from ui.jobs import work_queue
 from ui.views import health as view_of_health
@@ -86,29 +83,6 @@ def test_a_model_without_a_check_is_checked_in_the_background(add_model: AddMode
     assert found.identity == health.state_of(entry)
     with_model = Workspace(entry.path.parent.parent).open(entry.id)
     assert found.of(with_model)
-
-
-@pytest.mark.health
-def test_red_by_one_click_to_a_second_model_shown_beside_it(home: Path, tmp_path: Path) -> None:
-    """The turned part's story: checked, red, the remedy fitted on the library's images, both compared."""
-    images = any_pose(20, 3)
-    model = Padim(input_size=128, work_dir=tmp_path / "work").fit([(name, png(rgb)) for name, rgb in images])
-    workspace = Workspace(home)
-    entry = workspace.create("Turned")
-    model.save(entry.path)
-    entry = workspace.get(entry.id)
-    files = [NewImage(name, png(rgb), "good") for name, rgb in images]
-    ImageLibrary(home, entry.id).add(files, "fit")
-    session = Session("fit", model=entry.id).tab("result")
-    assert "This model is not fit for use." in texts(session.app)
-    session.app.button(key="health-remedy-0").click()
-    session.run()
-    second = next(one for one in workspace.models() if one.id != entry.id)
-    session = Session("fit", model=second.id).tab("result")
-    assert "Remedy for “Turned”" in texts(session.app)
-    table = next(one.value for one in session.app.dataframe if "Health" in one.value)
-    assert table["Health"][0] == "red"
-    assert table["Position of the parts"][1].startswith("green")
 
 
 @pytest.mark.health
