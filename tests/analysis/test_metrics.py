@@ -142,10 +142,14 @@ def overlap_area(maps: list[tuple[np.ndarray, np.ndarray | None, str]], limit: f
         if mask is not None:
             labels, count = scipy.ndimage.label(mask, np.ones((3, 3)))
             regions += [q[labels == i] for i in range(1, count + 1)]
-    share, overlap = [0.0], [0.0]
-    for level in sorted({int(v) for q, _, _ in maps for v in q.ravel()}, reverse=True):
-        share.append(float((sound >= level).mean()))
-        overlap.append(float(np.mean([(region >= level).mean() for region in regions])))
+    levels = np.unique(np.concatenate([q.ravel() for q, _, _ in maps]))[::-1]
+
+    def at_least(values: np.ndarray) -> np.ndarray:
+        """The share of values at or above each level."""
+        return 1 - np.searchsorted(np.sort(values), levels) / values.size
+
+    share = [0.0, *at_least(sound).tolist()]
+    overlap = [0.0, *np.mean([at_least(region) for region in regions], axis=0).tolist()]
     below = [(x, y) for x, y in zip(share, overlap, strict=True) if x <= limit]
     x, y = map(list, zip(*below, strict=True))
     if x[-1] < limit:
