@@ -258,8 +258,10 @@ def _delete(entry: Entry, in_use: bool) -> None:
 
 def _bin() -> None:
     """Show the deleted models, each to be restored or removed for good."""
+    from padim.records import deleted_models
+
     with suppress(PadimError):  # a read-only workspace keeps them
-        model_bin.sweep(workspace.store())
+        deleted_models.sweep(workspace.store())
     deleted = model_bin.contents(workspace.store())
     if not deleted:
         return
@@ -272,6 +274,8 @@ def _bin() -> None:
 
 
 def _bin_row(deleted: DeletedModel) -> None:
+    from padim.records import deleted_models
+
     detail = f"deleted {clock.when(deleted.deleted)} · kept until {clock.day(deleted.until)}"
     st.html(f'<div class="pv-row"><b>{escape(deleted.name)}</b><div>{escape(detail)}</div></div>')
     key = deleted.folder.name
@@ -282,7 +286,7 @@ def _bin_row(deleted: DeletedModel) -> None:
         if restore:
             workspace.use(model_bin.restore(workspace.store(), deleted, 2.0).id)
         elif remove:
-            model_bin.remove(workspace.store(), deleted, 2.0)
+            deleted_models.remove(workspace.store(), deleted, 2.0)
     except (PadimError, OSError) as error:
         shell.failure("The model stays in the bin.", error)
         return

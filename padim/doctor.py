@@ -21,7 +21,9 @@ from padim.methods.moments import PatchStatistics
 from padim.network import weights
 from padim.output import scorer_seal, scoring_journal
 from padim.records import image_files
+from padim.storage import bin as model_bin
 from padim.storage import bundle, leftovers, stopped_fits, working_files
+from padim.storage.bin import DeletedModel
 from padim.storage.leftovers import Leftover
 from padim.storage.model_folders import ModelFolders
 from padim.storage.resume import look
@@ -78,12 +80,16 @@ class Diagnosis:
         stopped: fits that can be resumed or discarded.
         scorings: scoring runs that can be resumed.
         leftovers: files and folders that :func:`sweep` would remove.
+        in_bin: deleted models that can still be restored.
+        in_bin_bytes: the size of their files.
     """
 
     checked: tuple[Checked, ...] = ()
     stopped: tuple[StoppedFit, ...] = ()
     scorings: tuple[StoppedScoring, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
+    in_bin: tuple[DeletedModel, ...] = ()
+    in_bin_bytes: int = 0
 
     @property
     def damaged(self) -> tuple[Checked, ...]:
@@ -96,6 +102,8 @@ class Diagnosis:
             self.stopped + other.stopped,
             self.scorings + other.scorings,
             self.leftovers + other.leftovers,
+            self.in_bin + other.in_bin,
+            self.in_bin_bytes + other.in_bin_bytes,
         )
 
 
@@ -147,10 +155,13 @@ def workspace(found: ModelFolders, progress: Progress | None = None) -> Diagnosi
         if progress is not None:
             progress(done, len(entries), "Checking models")
         checked += _one_model(entry.path).checked
+    in_bin = model_bin.contents(found)
     return Diagnosis(
         tuple(checked),
         tuple(stopped_fits.in_workspace(found)),
         leftovers=tuple(leftovers_of_workspace(found)),
+        in_bin=tuple(in_bin),
+        in_bin_bytes=sum(model_bin.size(one) for one in in_bin),
     )
 
 

@@ -13,6 +13,7 @@ from padim.cli import (
     backbones,
     calibrate,
     check,
+    deleted_models,
     doctor,
     evaluate,
     export,
@@ -39,7 +40,7 @@ expected false rejects; [bold]score[/] scores images and decides; [bold]evaluate
 labelled images, [bold]study[/] compares configurations; [bold]sensitivity[/] finds the smallest defect
 that is caught, [bold]robustness[/] the largest change of light, camera or fixture that is tolerated;
 [bold]learning-curve[/] reports how many good parts are needed; [bold]doctor[/] checks the files on
-disk, [bold]app[/] starts the web application.
+disk, [bold]bin[/] has the deleted models, [bold]app[/] starts the web application.
 The common options may be given before or after the command.
 """
 
@@ -78,7 +79,7 @@ def common(
 
 
 # Commands whose name differs from the name of their module.
-_NAMES = {web_app: "app"}
+_NAMES = {web_app: "app", deleted_models: "bin"}
 
 for module in (
     fit,
@@ -97,6 +98,7 @@ for module in (
     methods,
     backbones,
     doctor,
+    deleted_models,
     web_app,
 ):
     function = module.__name__.rpartition(".")[2]

@@ -96,12 +96,13 @@ def _document(found: Diagnosis, removed: list[Leftover], *, swept: bool) -> dict
         ],
         "stopped_scorings": [{"folder": str(one.folder), "scored": one.done} for one in found.scorings],
         "leftovers": [{"path": str(one.path), "bytes": one.bytes} for one in found.leftovers],
+        "bin": {"models": len(found.in_bin), "bytes": found.in_bin_bytes},
         "removed": [{"path": str(one.path), "bytes": one.bytes} for one in removed] if swept else None,
     }
 
 
 def _shown(found: Diagnosis, removed: list[Leftover], *, swept: bool) -> list[Any]:
-    from padim.text import count
+    from padim.text import count, megabytes
 
     renderables: list[Any] = []
     table = columns([("what", False), ("where", False), ("", False)])
@@ -123,6 +124,12 @@ def _shown(found: Diagnosis, removed: list[Leftover], *, swept: bool) -> list[An
         renderables += ["", _stopped(found)]
     if found.leftovers:
         renderables += ["", _left(found, removed, swept=swept)]
+    if found.in_bin:
+        size = megabytes(found.in_bin_bytes)
+        renderables += [
+            "",
+            f"In the bin: {count(len(found.in_bin), 'deleted model')}, {size}; `padim bin` lists them",
+        ]
     damaged = len(found.damaged)
     text = f"[bold red]{damaged} damaged[/]" if damaged else "[green]all intact[/]"
     return [*renderables, "", f"{count(len(found.checked), 'item')} checked: {text}"]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from padim.analysis.evaluation import Evaluation
     from padim.analysis.metrics import EvaluationReport, Figure
     from padim.decision.operating_points import Rate
+    from padim.decision.prediction import Prediction
     from padim.model import Padim
 
 # Number of folders that are listed on the terminal.
@@ -47,14 +48,25 @@ def evaluate(
     computed is reported with the reason. The 95 % intervals are bootstrap intervals over the images.
     """
     from padim.analysis.evaluation import evaluate_dataset
+    from padim.analysis.other_product import Strangers, is_stranger, stranger_limit
     from padim.data.datasets import open_dataset
 
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     level = model.threshold_level
     dataset = open_dataset(images)
+    limit, unlike = stranger_limit(model), list[str]()
+    judged = 0
+
+    def look(scored: Prediction, _: str) -> None:
+        nonlocal judged
+        judged += limit is not None and not scored.lost and scored.grid.size > 0
+        if is_stranger(scored, limit):
+            unlike.append(scored.name)
+
     with measuring(terminal) as (progress, stop):
-        evaluation = evaluate_dataset(model, dataset, progress=progress, cancel=stop)
+        evaluation = evaluate_dataset(model, dataset, progress=progress, cancel=stop, on_scored=look)
         report = evaluation.report(model, level)
+    strangers = Strangers(tuple(unlike), judged)
     kinds = dataset.kinds
     document = {
         **summary.document(model, path),
@@ -67,6 +79,7 @@ def evaluate(
         "fitted_on": evaluation.known,
         "kept_out_of_fit": evaluation.calibrated,
         "two_labels": [{"good": good, "defect": defect} for good, defect in evaluation.conflicts],
+        "unlike_the_parts": {"images": unlike, "of": judged, "sentence": strangers.sentence},
         "milliseconds_per_image": round(evaluation.milliseconds, 2),
         **_figures(report, model),
         "files": evaluation.account.to_dict(),
@@ -77,6 +90,8 @@ def evaluate(
         terminal.note(note)
     for note in evaluation.overlap_notes:
         terminal.warn(note)
+    if strangers.sentence:
+        terminal.warn(strangers.sentence)
     terminal.files(evaluation.account)
 
 

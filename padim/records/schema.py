@@ -4,8 +4,8 @@ The tables change by migrations only (in the folder ``migrations``): after a cha
 makes the same change to existing databases, and set :data:`HEAD`. A test compares the result of all
 migrations with these tables.
 
-Rows of images are never deleted, so that records of verdicts can refer to them: a removed image keeps its row
-and loses its file.
+Rows of images are not deleted as long as the model exists or can be restored, so that records of verdicts can
+refer to them: a removed image keeps its row and loses its file.
 """
 
 from __future__ import annotations

@@ -127,6 +127,22 @@ def sweep(models: ModelFolders, now: datetime | None = None) -> list[DeletedMode
     return over
 
 
+def find(models: ModelFolders, wanted: str) -> list[DeletedModel]:
+    """Return the models in the bin with this id, name or folder name; the last deleted first."""
+    return [one for one in contents(models) if wanted in (one.id, one.name, one.folder.name)]
+
+
+def size(deleted: DeletedModel) -> int:
+    """Return the bytes of all files of a model in the bin; those that vanish meanwhile do not count."""
+    total = 0
+    for path in deleted.folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:
+            continue
+    return total
+
+
 def _folder(models: ModelFolders) -> Path:
     return models.root / "bin"
 

@@ -205,3 +205,21 @@ def test_what_each_folder_was_taken_for_and_the_masks_are_listed(
     assert "training good parts" in shown.out
     for note in ("1 mask without an image", "1 mask without a defect pixel", "1 defect without a mask"):
         assert note in shown.err
+
+
+def test_images_of_another_product_are_noticed(run: Run, tmp_path: Path, saved_model: Path) -> None:
+    rng = np.random.default_rng(1)
+    noise = [png(rng.integers(0, 256, (96, 96, 3)).astype(np.uint8)) for _ in range(6)]
+    other, own = tmp_path / "other" / "test", tmp_path / "own" / "test"
+    write(other / "good", [(f"a{i}.png", data) for i, data in enumerate(noise[:3])])
+    write(other / "dent", [(f"b{i}.png", data) for i, data in enumerate(noise[3:])])
+    write(own / "good", normals(3, first=90))
+    write(own / "dent", defects(3))
+    done = run("evaluate", saved_model, other.parent, "--json")
+    found = done.json["unlike_the_parts"]
+    assert (len(found["images"]), found["of"]) == (6, 6)
+    assert found["sentence"].startswith("None of these 6 images looks like this model's parts")
+    assert found["sentence"] in " ".join(done.err.split())
+    done = run("evaluate", saved_model, own.parent, "--json")
+    assert done.json["unlike_the_parts"]["sentence"] == "", "a large defect alone says nothing of the batch"
+    assert "looks like" not in done.err

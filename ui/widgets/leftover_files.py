@@ -25,11 +25,13 @@ def sweep_once() -> None:
 
 def _sweep() -> None:
     from padim import doctor
+    from padim.records import deleted_models
     from padim.storage import bin as model_bin
 
     try:
-        for deleted in model_bin.sweep(workspace.store()):
+        for deleted in deleted_models.sweep(workspace.store()):
             _LOGGER.info("%s was in the bin for %d days and is gone", deleted.name, model_bin.DAYS)
+        deleted_models.forget_missing(workspace.store())  # of models removed by hand, or by a killed process
         gone = doctor.sweep(doctor.leftovers_of_workspace(workspace.store()) + doctor.leftovers_of_cache())
     except (OSError, PadimError) as error:
         _LOGGER.warning("leftover files in the workspace were not removed: %s", error)
