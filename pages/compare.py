@@ -279,14 +279,14 @@ def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:
         help="Tested on the same images and corrected for the number of configurations; p is how often "
         "chance alone gives at least this difference.",
     )
-    config["Good parts rejected"] = number(
-        format="%.1f %%", help="Counted at the threshold that the fit itself sets."
+    config["False rejects (overkill)"] = number(
+        format="%.1f %%", help="Good parts rejected, counted at the threshold that the fit itself sets."
     )
-    config["Promised"] = number(
-        "… as promised",
+    config["Expected false rejects (overkill)"] = number(
         format="%.1f %%",
-        help="What was expected from the good parts, each judged without itself.",
+        help="To expect at that threshold, from the good parts of the fit, each judged without itself.",
     )
+    config["At most"] = number(format="%.1f %%", help="The expected false rejects, with 95 % confidence.")
     config["Defects caught"] = number(format="%.1f %%", help="Counted at the same threshold.")
     config["Time per image"] = number(
         format="%.0f ms", help="From the file to the verdict, one image at a time, on this server."

@@ -9,6 +9,7 @@ import ast
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ import pytest
 
 from benchmarks.served import free_port
 from padim._version import __version__
+from padim.records.schema import HEAD
 
 ROOT = Path(__file__).resolve().parents[1]
 INSTALL_TORCH = 'pip install "padim-inspection[torch]"'
@@ -176,6 +178,9 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
         told = Parser().parsestr(archive.read(f"{about}/METADATA").decode())
     assert {name.partition("/")[0] for name in names} == {"padim", about}
     assert not [name for name in names if name.endswith(".pyc") or "/tests/" in name]
+    migrations = sorted((ROOT / "padim" / "records" / "migrations").rglob("*.py"))
+    assert migrations
+    assert {path.relative_to(ROOT).as_posix() for path in migrations} <= set(names)
     inside = {"app.py", "home.py", "pages/fit.py", ".streamlit/config.toml", "ui/__init__.py"}
     sources = {f"padim/application/{name}" for name in inside}
     assert sources | {"padim/py.typed", "padim/network/exported/efficientnet_lite0.onnx"} <= set(names)
@@ -209,6 +214,21 @@ def test_the_command_line_scores_exports_and_examines(
     assert json.loads(installed.padim("doctor", model, "flange.onnx", "--json"))["damaged"] == 0
     about = json.loads(installed.padim("info", model, "--json"))
     assert about["config"]["backbone"] == "efficientnet_lite0"
+
+
+@package
+def test_the_image_library_is_created_and_opened_by_the_installed_migrations(installed: Environment) -> None:
+    code = """
+from padim.records.library import ImageLibrary, NewImage
+import pathlib
+pathlib.Path("lib/models/flange").mkdir(parents=True)
+ImageLibrary("lib", "flange").add([NewImage("a.png", b"an image", "defect", "dent")], "files")
+(one,) = ImageLibrary("lib", "flange").images()
+print(one.name, one.kind)
+"""
+    assert installed.python(code) == "a.png dent\n"
+    with sqlite3.connect(installed.folder / "lib" / "records.sqlite") as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
 
 
 @package

@@ -380,7 +380,8 @@ def rows(ranked: Sequence[Overall], study: Study) -> dict[str, list[Any]]:
     columns["95 % interval"] = [_between(one.standings.get(by.name)) for one in ranked]
     columns["Against the best"] = [against(one.standings.get(by.name)) for one in ranked]
     columns["False rejects (overkill)"] = [_percent(one.false_rejects) for one in ranked]
-    columns["Promised"] = [None if one.promised is None else one.promised * 100 for one in ranked]
+    columns["Expected false rejects (overkill)"] = [_share(one.promised) for one in ranked]
+    columns["At most"] = [_share(one.promised_upper) for one in ranked]
     columns["Defects caught"] = [_percent(one.caught) for one in ranked]
     columns["Time per image"] = [one.milliseconds for one in ranked]
     columns["Fit"] = [one.fit_seconds for one in ranked]
@@ -395,6 +396,10 @@ def _between(standing: Standing | None) -> str:
     if standing is None or standing.figure.low is None or standing.figure.high is None:
         return "–"
     return f"{standing.figure.low:.3f} to {standing.figure.high:.3f}"
+
+
+def _share(share: float | None) -> float | None:
+    return None if share is None else share * 100
 
 
 def _percent(rate: Any) -> float | None:

@@ -142,7 +142,7 @@ class Resolution:
             f"A map pixel shows {self.map_pixel_text}: {shown}, {size_text((height, width))} pixels, is "
             f"resized to {size_text(self.map_shape)}.",
             f"Expect defects from {self.smallest_text} if they differ clearly; smaller ones are found only "
-            "if they differ strongly. Sensitivity measures it.",
+            "if they differ strongly. Validate, Smallest defect, measures it.",
         )
 
     @property

@@ -142,7 +142,7 @@ def _stopped(found: Diagnosis) -> Any:
         if fit.resume_command:
             remedy = fit.resume_command
         elif fit.model_id is not None:
-            remedy = "resume or discard it on the app's Home page"
+            remedy = "resume or discard it on the app's Models page"
         else:
             remedy = "run the same fit command with --resume, or with --force to discard it"
         table.add_row(summary.plain(fit.name), done, f"{fit.begun:%Y-%m-%d %H:%M}", summary.plain(remedy))

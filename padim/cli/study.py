@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -326,9 +327,10 @@ def _cell(one: Standing) -> str:
 
 
 def _ranking(ranked: tuple[Overall, ...], title: str, heads: dict[str, str], done: Study) -> Any:
+    from padim.decision.promise import FALSE_REJECTS
     from padim.study.ranking import p_words, primary
 
-    numbers = (title, "p", "rejected", "promised", "caught", "fit s", "ms", "MB")
+    numbers = (title, "p", "rejected", "expected", "caught", "fit s", "ms", "MB")
     table = columns([("configuration", False), *((head, True) for head in numbers)])
     # Names are not broken over lines.
     table.columns[0].no_wrap = True
@@ -340,7 +342,7 @@ def _ranking(ranked: tuple[Overall, ...], title: str, heads: dict[str, str], don
             "–" if standing is None else _cell(standing),
             "–" if standing is None else p_words(standing).replace(" ", ""),
             _share(one.false_rejects),
-            "–" if one.promised is None else f"{one.promised * 100:.0f}",
+            _expected(one),
             _share(one.caught),
             "–" if one.fit_seconds is None else f"{one.fit_seconds:.0f}",
             "–" if one.milliseconds is None else f"{one.milliseconds:.0f}",
@@ -348,10 +350,19 @@ def _ranking(ranked: tuple[Overall, ...], title: str, heads: dict[str, str], don
         )
     over = f"over {len(done.categories)} categories" if len(done.categories) > 1 else done.categories[0][0]
     notes = (
-        "[dim]rejected, promised: good parts rejected, and expected to be by the fit; caught: defects "
-        "caught; all in percent, at the model's own threshold. ms: per image; MB: size of the model.[/]"
+        f"[dim]rejected: {FALSE_REJECTS}, counted; expected: those to expect from the fit ≤ at most with "
+        "95 % confidence; caught: defects caught; all in percent, at the model's own threshold. ms: per "
+        "image; MB: size of the model.[/]"
     )
     return Group(titled(f"Best first, {summary.plain(over)}", table), notes)
+
+
+def _expected(one: Overall) -> str:
+    if one.promised is None:
+        return "–"
+    return f"{one.promised * 100:.0f}" + (
+        "" if one.promised_upper is None else f" ≤ {math.ceil(one.promised_upper * 100)}"
+    )
 
 
 def _share(rate: Rate | None) -> str:

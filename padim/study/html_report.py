@@ -11,7 +11,18 @@ from padim.analysis.metrics import Figure
 from padim.config import PadimConfig
 from padim.data.account import grouped
 from padim.decision.operating_points import Rate
-from padim.study.ranking import NOTES, Overall, Standing, Table, overall, p_words, present, primary, table
+from padim.study.ranking import (
+    NOTES,
+    Overall,
+    Standing,
+    Table,
+    expected_share,
+    overall,
+    p_words,
+    present,
+    primary,
+    table,
+)
 from padim.study.result import FIGURES, FigureName
 from padim.study.runner import Study
 from padim.text import count, megabytes
@@ -82,7 +93,7 @@ def _figures(study: Study) -> dict[str, Any]:
 
 def _ranked(one: Overall, by: FigureName, others: Sequence[FigureName]) -> dict[str, Any]:
     done, of = one.done
-    promised = "" if one.promised is None else f"{one.promised * 100:.1f} % promised"
+    promised = "" if one.promised is None else f"expected {expected_share(one)}"
     seconds, ms, size = one.fit_seconds, one.milliseconds, one.model_bytes
     return {
         "name": _cell(one.variant, one.variant, "" if done == of else f"{done} of {of} categories done"),

@@ -19,6 +19,7 @@ from padim.analysis.significance import Difference, against, delong, resampled
 from padim.decision.operating_points import Rate
 from padim.study.result import FIGURES, About, FigureName, Result, by_name
 from padim.study.runner import Run, Study
+from padim.text import percent
 
 __all__ = ["NOTES", "Overall", "Standing", "Table", "overall", "p_words", "present", "primary", "table"]
 
@@ -74,7 +75,8 @@ class Overall:
     Attributes:
         variant: the name of the configuration.
         standings: the means over the categories, by figure.
-        promised: the mean of the promised false-reject rates; None if there is none.
+        promised, promised_upper: the means of the expected false-reject rates, and of the rates that they
+            are at most with 95 % confidence; None if there is none.
         false_rejects, caught: the counts over all categories; None without results.
         fit_seconds, milliseconds, model_bytes: the means over the categories with
             results; None without results.
@@ -85,6 +87,7 @@ class Overall:
     variant: str
     standings: dict[FigureName, Standing]
     promised: float | None
+    promised_upper: float | None
     false_rejects: Rate | None
     caught: Rate | None
     fit_seconds: float | None
@@ -92,6 +95,14 @@ class Overall:
     model_bytes: float | None
     done: tuple[int, int]
     why: str
+
+
+def expected_share(one: Overall) -> str:
+    """Return the expected false rejects with their bound: "17 %, at most 29 %"; a dash if there are none."""
+    if one.promised is None:
+        return "–"
+    upper = "" if one.promised_upper is None else f", at most {percent(one.promised_upper, up=True)}"
+    return f"{percent(one.promised)}{upper}"
 
 
 def p_words(standing: Standing) -> str:
@@ -154,6 +165,7 @@ def _overall(variant: str, runs: Sequence[Run], standings: dict[FigureName, Stan
     results = [one.result for one in runs if one.result is not None]
     wrong = [f"{one.category}: {one.why}" for one in runs if one.why]
     promises = [result.promised for result in results if result.promised is not None]
+    bounds = [result.promised_upper for result in results if result.promised_upper is not None]
 
     def mean(values: Sequence[float]) -> float | None:
         return float(np.mean(values)) if len(values) else None
@@ -166,6 +178,7 @@ def _overall(variant: str, runs: Sequence[Run], standings: dict[FigureName, Stan
         variant,
         standings,
         mean(promises),
+        mean(bounds),
         pooled([result.false_rejects for result in results]),
         pooled([result.caught for result in results]),
         mean([result.fit_seconds for result in results]),

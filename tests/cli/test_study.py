@@ -68,7 +68,7 @@ def test_tables_have_a_row_a_category_and_their_mean(run: Run, root: Path, studi
             figures = [rf"{one['value']:.3f}[* ]?" for one in standings]
             assert re.search(rf"(?m)^{category} +{' +'.join(figures)} *$", block), (title, category)
     assert "Holm" in done.out
-    for words in ("Best first", "rejected", "promised", "caught", "study.csv", "study.html"):
+    for words in ("Best first", "rejected", "expected", "at most", "caught", "study.csv", "study.html"):
         assert words in done.out
 
 

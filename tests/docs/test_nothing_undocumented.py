@@ -46,6 +46,16 @@ def test_every_page_is_described_and_no_other() -> None:
     assert rows == [page.label for page in PAGES]
 
 
+def test_no_document_sends_a_reader_to_a_page_of_former_versions() -> None:
+    former = "Home|Region|Checks|Evaluate|Sensitivity|Robustness"
+    wrong = re.compile(
+        rf"\*\*({former})\*\*|\b({former}) page\b|\b[Oo]n \*{{0,2}}({former})\b|\*({former}) →"
+    )
+    for file in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        found = wrong.search(file.read_text(encoding="utf-8"))
+        assert found is None, f"{file.relative_to(ROOT)}: {found[0] if found else ''}"
+
+
 def test_every_setting_of_the_environment_is_described() -> None:
     files = (file for folder in ("padim", "ui") for file in (ROOT / folder).rglob("*.py"))
     read = {name for file in files for name in re.findall(r"\bPADIM_[A-Z_]+\b", file.read_text("utf-8"))}

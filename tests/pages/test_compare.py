@@ -104,6 +104,13 @@ def test_the_table_has_the_engines_figures_the_best_first(prepared: Session) -> 
         wanted = {one.variant: one.figure.value for one in table(study, name).rows[0][1]}  # type: ignore[arg-type]
         assert frame[title].tolist() == pytest.approx([wanted[one.variant] for one in ranked])
     assert frame["Against the best"][0] == "best"
+    results = {run.variant: run.result for run in study.runs}
+    for row, one in enumerate(ranked):
+        result = results[one.variant]
+        assert result is not None
+        assert frame["Expected false rejects (overkill)"][row] == pytest.approx((result.promised or 0) * 100)
+        assert frame["At most"][row] == pytest.approx((result.promised_upper or 0) * 100)
+    assert not [title for title in frame if "romised" in title]
     assert compare.headline(ranked, study) in prepared.text
     assert len(prepared.app.get("plotly_chart")) == 1
     prepared.set("segmented_control", next(iter(_figure_keys(prepared))), "aupro")

@@ -397,7 +397,9 @@ def test_when_the_work_of_another_session_is_killed_the_model_is_free(
 
 @pytest.mark.slow
 def test_a_trained_method_is_treated_alike(add_model: AddModel, home: Path) -> None:
-    config = PadimConfig(method="flow", layers=["blocks.2"], n_features=10, input_size=64, max_epochs=1, folds=2)
+    config = PadimConfig(
+        method="flow", layers=["blocks.2"], n_features=10, input_size=64, max_epochs=1, folds=2
+    )
     model = Padim(config, work_dir=home.parent / "trained").fit(normals(6))
     entry = add_model("Plate", model)
     page = normals_of(entry)

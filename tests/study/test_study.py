@@ -29,7 +29,7 @@ from padim.storage.working_set import WorkingFolder
 from padim.study.data import categories, category
 from padim.study.features import Features, union
 from padim.study.plan import StudyPlan, Variant
-from padim.study.ranking import overall, present, primary, table
+from padim.study.ranking import expected_share, overall, present, primary, table
 from padim.study.report import csv_bytes, html_bytes, write_files
 from padim.study.result import FIGURES, Result, ScoredImage, read, write
 from padim.study.runner import Run, Study, load, run
@@ -554,6 +554,14 @@ def handmade(rng: np.random.Generator, names: tuple[str, ...], places: tuple[str
             runs.append(Run(place, name, result, draws))
     variants = tuple(Variant(name, PadimConfig()) for name in names)
     return Study(Path("nowhere"), variants, tuple((place, "") for place in places), tuple(runs))
+
+
+def test_what_to_expect_is_said_with_its_bound() -> None:
+    study = handmade(np.random.default_rng(1), ("a", "b"), ("x", "y"))
+    (one, _) = overall(study)
+    assert (one.promised, one.promised_upper) == pytest.approx((0.05, 0.2))
+    assert expected_share(one) == "5 %, at most 20 %"
+    assert b"expected 5 %, at most 20 %" in html_bytes(study)
 
 
 def test_a_row_is_tested_by_delong() -> None:

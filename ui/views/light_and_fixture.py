@@ -181,7 +181,7 @@ def _small_multiples(found: RobustnessRun, margin: float) -> None:
     if result.defects:
         legend.append(panels.Bar("Defects caught", "", 0, robustness_charts.CAUGHT))
     if result.limit is not None and result.good:
-        legend.append(panels.Bar("Promised at most", "good parts rejected", 0, robustness_charts.LIMIT))
+        legend.append(panels.Bar("Expected at most", "false rejects (overkill)", 0, robustness_charts.LIMIT))
     legend.append(panels.Bar("Tolerated", "shaded", 0, robustness_charts.TOLERATED))
     st.html(panels.legend(legend))
     places = st.grid(min_column_width=265, gap="small", key="robustness-charts")
