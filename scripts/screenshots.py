@@ -23,11 +23,14 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import served  # noqa: E402
 from padim import Padim, Workspace  # noqa: E402
+from padim.analysis.health import FILE, check_health  # noqa: E402
+from padim.storage.model_folders import Entry  # noqa: E402
 from tests.browser.looking import Visitor  # noqa: E402
+from ui import health  # noqa: E402
 
 FOLDER = ROOT / "docs" / "images"
 SAMPLE = ROOT / "sample_data" / "flange"
-WIDTH, HEIGHT = 1180, 860
+WIDTH, HEIGHT, TALL = 1180, 860, 1120
 # Sharp on screens of today, and still a hundred kilobytes.
 SCALE, QUALITY = 1.5, 80
 # Milliseconds.
@@ -58,6 +61,7 @@ def inspect(visitor: Visitor) -> None:
 
 def calibrate(visitor: Visitor) -> None:
     """The good parts' scores, the sample's defects beside them, the image nearest to the threshold."""
+    visitor.page.set_viewport_size({"width": WIDTH, "height": TALL})
     visitor.go("Calibrate")
     visitor.button("Add test images").click()
     visitor.keyed("known-sample").get_by_role("button").click()
@@ -73,7 +77,9 @@ def good_parts(visitor: Visitor) -> None:
     visitor.go("Fit")
     visitor.open_tab("Result")
     visitor.main.locator(".js-plotly-plot .bars path").first.wait_for()
-    visitor.main.get_by_text("Scores of good parts").first.scroll_into_view_if_needed()
+    visitor.page.set_viewport_size({"width": WIDTH, "height": TALL})
+    visitor.settle()
+    visitor.main.get_by_text("Scores of good parts").first.evaluate("heading => heading.scrollIntoView()")
 
 
 def region(visitor: Visitor) -> None:
@@ -82,6 +88,8 @@ def region(visitor: Visitor) -> None:
     visitor.open_tab("Region")
     shapes = visitor.main.locator(".stage svg[viewBox]")
     shapes.wait_for()
+    visitor.settle()
+    shapes.scroll_into_view_if_needed()
     box = shapes.bounding_box()
     assert box is not None
     for x, y in ((0.0, 0.9), (1.0, 0.9), (1.0, 1.0), (0.0, 1.0)):
@@ -110,9 +118,17 @@ SHOTS: dict[str, Callable[[Visitor], None]] = {
 }
 
 
+def settled(entry: Entry, model: Padim) -> None:
+    """Check a model beforehand and confirm what was found, so that the pages show their own work."""
+    found = check_health(model)
+    found.write(entry.path / FILE)
+    health.confirm(entry, found, "A generated part, to try the pages on.")
+
+
 def taken(visitor: Visitor) -> bytes:
     """What is in the window, as WebP, once every image in it is there."""
     visitor.settle()
+    visitor.page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
     visitor.page.wait_for_function(
         """() => [...document.images].every(image => {
             const { top, bottom, width } = image.getBoundingClientRect();
@@ -135,7 +151,9 @@ def main() -> None:
         home = Path(temporary) / "home"
         store = Workspace(home)
         entry = store.create("Flange")
-        Padim(work_dir=store.work_dir(entry.id)).fit(SAMPLE / "train" / "good").save(entry.path)
+        model = Padim(work_dir=store.work_dir(entry.id)).fit(SAMPLE / "train" / "good")
+        model.save(entry.path)
+        settled(store.get(entry.id), model)
         log = Path(temporary) / "server.log"
         environment = {"PADIM_HOME": str(home), "TMPDIR": temporary}
         with (
