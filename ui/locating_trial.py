@@ -150,7 +150,7 @@ def rows(found: Compared) -> list[tuple[str, str, str]]:
     trial, comparison = found.trial, found.comparison
     one, other = trial.without.false_rejects, trial.located.false_rejects
     lines = [("False rejects (overkill)", f"{one.above:,} of {one.n:,}", f"{other.above:,} of {other.n:,}")]
-    lines.append(("Promised at most", f"{one.upper:.1%}", f"{other.upper:.1%}"))
+    lines.append(("Expected false rejects, at most", f"{one.upper:.1%}", f"{other.upper:.1%}"))
     if comparison.aurocs is not None:
         lines.append(("AUROC", *(f"{value:.3f}" for value in comparison.aurocs)))  # type: ignore[arg-type]
     for kind in sorted({kind for _, kind in trial.defects}):

@@ -189,7 +189,7 @@ def _shown(found: LearningCurve, path: Path) -> list[Any]:
         rows.append(("defects", f"{count(len(found.names), 'labeled image')}"))
     elif found.defects == "painted":
         rows.append(("defects", f"{found.painted:,} painted on {count(len(found.names), 'good part')}"))
-    heads = [("parts", True), ("fits", True), ("threshold", True), ("promised", True), ("at most", True)]
+    heads = [("parts", True), ("fits", True), ("threshold", True), ("expected", True), ("at most", True)]
     heads.append(("left out, rejected", True))
     if found.defects is not None:
         heads.append(("caught", True))

@@ -42,7 +42,7 @@ def test_people_get_a_table_and_advice(run: Run, kept: Path) -> None:
     done = run("learning-curve", kept, *FEW, "--painted", "--percentile", 90)
     assert done.code == 0, done.err
     # One line for each size, and advice; painted defects are called an indication.
-    for words in ("parts", "promised", "left out", "caught", "at 90 %", "correlation of .3", "odd part"):
+    for words in ("parts", "expected", "left out", "caught", "at 90 %", "correlation of .3", "odd part"):
         assert words in " ".join(done.out.split())
     assert run("learning-curve", kept, *FEW).out.count("caught") == 0
 

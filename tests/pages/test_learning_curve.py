@@ -155,7 +155,7 @@ def test_the_charts_show_means_and_ranges(found: CurveRun) -> None:
     assert not other.layout.shapes  # 39 parts are more than there are
     assert [trace.name for trace in other.data if trace.name] == [
         "left-out parts rejected",
-        "promised",
+        "expected",
         "at most, with 95 % confidence",
     ]
     assert (

@@ -41,7 +41,7 @@ def caught(curve: LearningCurve, enough: int) -> go.Figure:
 
 
 def false_rejects(curve: LearningCurve, enough: int) -> go.Figure:
-    """Draw the promised false-reject rate, its upper bound, and the rate on the parts that were left out.
+    """Draw the expected false-reject rate, its upper bound, and the rate on the parts that were left out.
 
     Args:
         curve: a learning curve, with or without defects.
@@ -56,7 +56,7 @@ def false_rejects(curve: LearningCurve, enough: int) -> go.Figure:
     known = [spread for _, spread in left if spread is not None]
     _add(figure, [number for number, _ in left], known, "left-out parts rejected", GOOD, rgb="91, 143, 176")
     for values, name, dash in (
-        ([size.promised.mean for size in curve.sizes], "promised", "solid"),
+        ([size.promised.mean for size in curve.sizes], "expected", "solid"),
         ([size.promised_at_most.mean for size in curve.sizes], "at most, with 95 % confidence", "dot"),
     ):
         figure.add_scatter(
