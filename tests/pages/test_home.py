@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from padim import Padim, PadimConfig, Workspace
@@ -15,6 +16,12 @@ def test_an_empty_workspace_says_what_to_do() -> None:
     assert "No models yet" in page.text
     assert "No model yet" in page.text  # in the sidebar
     assert page.app.button(key="home-fit")
+
+
+def test_a_page_without_a_server_is_not_watched_for_its_end() -> None:
+    """Otherwise a thread clears the caches and collects garbage as long as the process lives."""
+    Session()
+    assert "sessions" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_the_newest_model_comes_into_use_and_is_named_in_the_url(add_model: AddModel) -> None:

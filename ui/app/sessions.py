@@ -153,8 +153,9 @@ def current() -> str | None:
 
 def _watch() -> None:
     global _watching
-    # Tests run pages without a server, and their sessions end with the test.
-    if not runtime.exists() or not isinstance(runtime.get_instance(), Runtime):
+    # Tests run pages without a server, and their sessions end with the test. What stands for the server there
+    # says that it is an instance of its class.
+    if not runtime.exists() or not issubclass(type(runtime.get_instance()), Runtime):
         return
     with _GUARD:
         if _watching:
