@@ -25,10 +25,9 @@ run: $(VENV)/.ready
 run-all: $(VENV)/.ready-all
 	$(APP)
 
-# One process more than there are cores, up to four (tests/conftest.py): those that drive a browser wait much of the
-# time. Threads in each of them would mostly wait for each other. The tests of a file run in one process, as they share
-# fixtures. Files that take long come first.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One process per core, up to four; threads in each of them would mostly wait for each other. The tests of a file run in
+# one process, as they share fixtures. Files that take long come first (tests/conftest.py).
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 FAST := -m "not slow and not browser and not package"
 
 test: $(VENV)/.ready-dev chromium strace nodejs

@@ -26,11 +26,6 @@ settings.register_profile("no timing", deadline=None, suppress_health_check=[Hea
 settings.load_profile("no timing")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: a test that drives a browser waits much of the time."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first, as one at the end would keep other processes waiting."""
