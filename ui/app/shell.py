@@ -14,19 +14,7 @@ import streamlit as st
 from padim.errors import PadimError, StorageError
 from padim.storage.atomic import explain_os_error, refuses_writing
 from ui import model_changes
-from ui.app import (
-    model_header,
-    progress,
-    refusals,
-    reruns,
-    restarts,
-    server,
-    sessions,
-    tabs,
-    tour,
-    work,
-    workspace,
-)
+from ui.app import model_header, progress, refusals, restarts, server, sessions, tabs, tour, work, workspace
 from ui.app import opened as opened_models
 from ui.app.pages import PAGES, AppPage, page_of
 from ui.app.text import count
@@ -62,7 +50,6 @@ def begin(path: str) -> tuple[AppPage, Entry | None]:
         The page, and the model in use, which the URL names, or None.
     """
     page = page_of(path)
-    reruns.page_is_drawn(page.path)
     media.new_run()
     sessions.current()
     st.set_page_config(
