@@ -256,8 +256,10 @@ def _results(entry: Entry, model: Padim) -> None:
                 f"{'is' if noted == 1 else 'are'} unlike the good parts in shape, size or colors. Each says "
                 "so; verdicts do not change."
             )
-    _in_fit(found)
-    panels.strangers(model, [row.item for row in found])
+        _in_fit(found)
+        # Of the first images of a batch it says little: its defects may come first.
+        if not running:
+            panels.strangers(model, [row.item for row in found])
     rows = _arrangement(model, found)
     if not rows:
         shell.empty("None of the images matches", "Show all, or search for something else.")

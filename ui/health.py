@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from padim.errors import PadimError, StorageError
+from padim.errors import Cancelled, PadimError, StorageError
 from padim.storage.atomic import write_atomic
 from ui.app import state, workspace
 from ui.jobs import watch, work_queue
@@ -35,6 +36,11 @@ __all__ = [
 ]
 
 _CONFIRMED = "health-confirmed.json"
+_PREFIX = "health:"
+# A check begins when nothing else has run for so long, so that no page, fit or scoring is slower for it; or
+# when it has waited for the longest time, and then gives way to other processes.
+QUIET_S = 3.0
+_LONGEST_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ def start(entry: Entry, owner: str | None, *, retrain: bool = False) -> Job[Heal
         from padim.analysis.health import FILE, Health
         from padim.worker.messages import CheckHealth
 
+        _wait_for_others(job)
         done = work_queue.run("check", CheckHealth(root=root, model=entry.id, retrain=retrain), job)
         write_beside(entry, FILE, done.health)
         return Health.from_json(done.health)
@@ -106,6 +113,22 @@ def start(entry: Entry, owner: str | None, *, retrain: bool = False) -> Job[Heal
         goes_on=True,
         model=entry.id,
     )
+
+
+def _wait_for_others(job: Job[Health]) -> None:
+    """Wait until no other work of this server has run for a few seconds.
+
+    Raises:
+        Cancelled: the user stopped the job while it waited.
+    """
+    begun = quiet_since = time.monotonic()
+    while (now := time.monotonic()) - quiet_since < QUIET_S and now - begun < _LONGEST_S:
+        if job.cancelled():
+            raise Cancelled("stopped while it waited; nothing was changed")
+        if any(not other.key.startswith(_PREFIX) for other in watch.registry().running()):
+            quiet_since = now
+        job.progress(0, None, "Waiting until nothing else runs")
+        time.sleep(min(0.2, QUIET_S))
 
 
 def check_again(entry: Entry, *, retrain: bool = False) -> None:
@@ -124,7 +147,7 @@ def check_again(entry: Entry, *, retrain: bool = False) -> None:
 
 
 def _key(entry: Entry) -> str:
-    return f"health:{entry.id}:{hashlib.sha256(state_of(entry).encode()).hexdigest()[:16]}"
+    return f"{_PREFIX}{entry.id}:{hashlib.sha256(state_of(entry).encode()).hexdigest()[:16]}"
 
 
 # -- confirmation ----------------------------------------------------------------------------------------

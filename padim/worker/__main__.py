@@ -97,11 +97,12 @@ def main() -> int:
     line, rest = _first_line()
     threading.Thread(target=_listen, args=(rest, cancel), name="listen", daemon=True).start()
     try:
-        from padim.worker.verbs import perform
-
         request = request_from_json(line)
         if request.gives_way:
             _lower_priority()
+        # Imported late: what it loads takes seconds, of which others come first too.
+        from padim.worker.verbs import perform
+
         outcome = perform(request, messages.progress, cancel.is_set)
     except Exception as error:
         # Every error must be sent: the parent process cannot see the exceptions of this one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.browser.looking import PATIENCE
@@ -14,13 +15,22 @@ if TYPE_CHECKING:
 
 
 class Wire:
-    """Passes every message on; while held, those of the server wait, in their order."""
+    """Passes every message on; while held, those of the server wait, in their order.
+
+    Attributes:
+        sent: number of things that the page has said.
+        lost: number of runs that were lost.
+        drawn: the pages that the server has drawn, as it names them, one for each whole run.
+        timed: the pages for which timers have asked.
+    """
 
     def __init__(self, page: Page) -> None:
         """To be made before the page is opened."""
         self.page = page
         self.sent = 0
         self.lost = 0
+        self.drawn: list[str] = []
+        self.timed: list[str] = []
         self._held = False
         self._to_lose = 0
         self._losing = False
@@ -32,10 +42,16 @@ class Wire:
 
         def outward(message: str | bytes) -> None:
             self.sent += 1
+            asked = BackMsg.FromString(_bytes(message)).rerun_script
+            if asked.is_auto_rerun:
+                self.timed.append(asked.page_script_hash)
             server.send(message)
 
         def inward(message: str | bytes) -> None:
-            if self._is_lost(message):
+            told = ForwardMsg.FromString(_bytes(message))
+            if told.WhichOneof("type") == "new_session" and not told.metadata.run.fragment_ids:
+                self.drawn.append(told.new_session.page_script_hash)
+            if self._is_lost(told):
                 return
             if self._held:
                 self._waiting.append((here, message))
@@ -45,8 +61,7 @@ class Wire:
         here.on_message(outward)
         server.on_message(inward)
 
-    def _is_lost(self, message: str | bytes) -> bool:
-        told = ForwardMsg.FromString(message if isinstance(message, bytes) else message.encode())
+    def _is_lost(self, told: ForwardMsg) -> bool:
         kind = told.WhichOneof("type")
         if self._to_lose and kind == "new_session" and not told.metadata.run.fragment_ids:
             self._to_lose -= 1
@@ -84,3 +99,7 @@ class Wire:
                 return
             self.page.wait_for_timeout(20)
         raise AssertionError(f"the page said {self.sent} of {sent} things, and got {answers} answers")
+
+
+def _bytes(message: str | bytes) -> bytes:
+    return message if isinstance(message, bytes) else message.encode()

@@ -68,6 +68,7 @@ def no_health_check(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         for where in (health_line, view_of_health):
             monkeypatch.setattr(where, "_checking", lambda entry: None)
         monkeypatch.setattr(health, "start", lambda entry, owner: None)
+    monkeypatch.setattr(health, "QUIET_S", 0.0)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from padim.worker.messages import CheckHealth, WorkerResult
 from tests.pages.session import AddModel, Session
 from tests.parts import normals
 from ui import health
-from ui.jobs import work_queue
+from ui.jobs import watch, work_queue
 from ui.views import health as view_of_health
 from ui.widgets import health_line
 
@@ -137,3 +138,39 @@ def test_a_model_changed_back_while_its_check_waited_is_checked_again(
     assert now is not None
     assert now.grade == "green"
     assert health.job(entry).result == now
+
+
+@pytest.mark.health
+def test_a_check_begins_when_nothing_else_runs(add_model: AddModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = add_model("Waiting")
+    done = Health((GREEN,), health.state_of(entry)).to_json()
+    asked: list[object] = []
+
+    def perform(request: CheckHealth, *_: object) -> WorkerResult:
+        asked.append(request)
+        return WorkerResult(health=done)
+
+    monkeypatch.setattr(work_queue, "perform", perform)
+    monkeypatch.setattr(health, "QUIET_S", 0.01)
+    ended = threading.Event()
+    watch.start("inspect:other", "Scoring", lambda job: ended.wait(60))
+    check = health.job(entry)
+    while not check.current.stage:
+        assert not check.wait(0.01), "it has not waited"
+    assert check.current.stage.startswith("Waiting")
+    assert not asked
+    ended.set()
+    assert check.wait(60)
+    assert len(asked) == 1
+    assert health.found(entry) is not None
+
+
+@pytest.mark.health
+def test_a_check_that_waits_can_be_stopped(add_model: AddModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = add_model("Stopped")
+    monkeypatch.setattr(work_queue, "perform", lambda *_: pytest.fail("it was made all the same"))
+    monkeypatch.setattr(health, "QUIET_S", 60.0)
+    check = health.job(entry)
+    check.cancel()
+    assert check.wait(60)
+    assert check.state == "cancelled"

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 # Imported first, before any module loads ONNX Runtime: see the comment at the top of padim/__init__.py.
 import padim  # noqa: F401
+from ui.app.late_timers import LateTimers
 from ui.app.pages import MOVED
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def middleware() -> list[Middleware]:
     silence()
     # Its notes on every plugin and migration would fill the server's log.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    return [Middleware(Gate)]
+    return [Middleware(Gate), Middleware(LateTimers)]
 
 
 def silence() -> None:

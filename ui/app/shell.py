@@ -232,7 +232,10 @@ def opened(entry: Entry, *, here: bool = False) -> Padim | None:
         here: whether the remedy of a calibration that is out of date is on this page.
     """
     try:
-        model = workspace.open_model(entry)
+        # A container, because the spinner of the first run would move what is below it in that run, and the
+        # browser would rebuild it in the next.
+        with st.container():
+            model = workspace.open_model(entry)
     except PadimError as error:
         failure("The model cannot be opened.", error)
         return None

@@ -101,7 +101,8 @@ def draw(
             return LocatingChoice(None, locating.use(now, None, None))
     with st.container(key="locate-work"):
         try:
-            part = locating.reference(source, locating.chosen(now, survey), depth)
+            with st.container():  # its spinner must not move the editor
+                part = locating.reference(source, locating.chosen(now, survey), depth)
         except PadimError as error:
             shell.failure("The reference part cannot be read.", error)
             return LocatingChoice(None, locating.use(now, None, method))

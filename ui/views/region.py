@@ -29,7 +29,8 @@ _EDITOR = "region-editor"
 
 def _editor(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) -> None:
     try:
-        data = regions.message(entry, model, drawn, region)
+        with st.container():  # its spinners must not move the editor
+            data = regions.message(entry, model, drawn, region)
     except PadimError as error:
         shell.failure("There is no image to draw on.", error)
         return

@@ -315,7 +315,8 @@ def _live(entry: Entry, model: Padim) -> None:
 
 def _draw(entry: Entry, model: Padim) -> None:
     review = calibrate.tests(entry)
-    held = viewing.held_out(entry, model)
+    with st.container():  # its spinner must not move the viewer
+        held = viewing.held_out(entry, model)
     draft = calibrate.draft_of(entry, model)
     try:
         calibrate.threshold(model, draft)

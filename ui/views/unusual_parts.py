@@ -164,7 +164,8 @@ def _close(page: good_parts_review.ReviewState) -> None:
 
 
 def _viewer(entry: Entry, model: Padim, items: Sequence[RankedNormal], locked: bool) -> None:
-    shown = good_parts_review.images(entry, model, items)
+    with st.container():  # its spinner must not move the viewer
+        shown = good_parts_review.images(entry, model, items)
     if not shown:
         st.caption("There is no map of this image, judged without itself.")
         return

@@ -1,0 +1,84 @@
+"""ASGI middleware against timers that still ask for a page after the browser has gone to another one.
+
+While a page is being left, the browser's timers go on and name the former page. Streamlit joins the requests
+that wait for one run and takes the page of the last one, so that a click on another page's link is lost. It
+also answers a timer that comes after the next page was drawn by a run in the name of the former page, which
+drops what the widgets of the new one hold, or even leads back. So such requests never reach Streamlit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# What tells which page is drawn is shorter than this; images and tables need not be looked into.
+_LONGEST = 64 * 1024
+
+
+class LateTimers:
+    """ASGI middleware that drops requests of timers for another page than the one that was opened last."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection according to the ASGI specification."""
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+            return
+        page = _OpenPage()
+
+        async def receive_in_time() -> Message:
+            while True:
+                message = await receive()
+                if message["type"] != "websocket.receive" or not page.is_late(message.get("bytes") or b""):
+                    return message
+
+        async def noted_send(message: Message) -> None:
+            if message["type"] == "websocket.send":
+                page.note_sent(message.get("bytes") or b"")
+            await send(message)
+
+        await self._app(scope, receive_in_time, noted_send)
+
+
+class _OpenPage:
+    """The page of one connection: what the browser last asked for, or the server has drawn since."""
+
+    def __init__(self) -> None:
+        self._hash = ""
+
+    def is_late(self, data: bytes) -> bool:
+        """Note which page a message asks for; return whether it is a timer's of another page."""
+        from google.protobuf.message import DecodeError
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+
+        try:
+            message = BackMsg.FromString(data)
+        except DecodeError:  # Streamlit says so and closes the connection
+            return False
+        if message.WhichOneof("type") != "rerun_script":
+            return False
+        asked = message.rerun_script
+        if asked.is_auto_rerun:
+            return bool(self._hash and asked.page_script_hash) and asked.page_script_hash != self._hash
+        # Only a run of the whole page opens it; a click within a fragment may itself be late.
+        if not asked.fragment_id:
+            self._hash = asked.page_script_hash
+        return False
+
+    def note_sent(self, data: bytes) -> None:
+        """Note which page the server draws, which its scripts can change."""
+        from google.protobuf.message import DecodeError
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+        if len(data) > _LONGEST:
+            return
+        try:
+            message = ForwardMsg.FromString(data)
+        except DecodeError:
+            return
+        if message.WhichOneof("type") == "new_session" and not message.metadata.run.fragment_ids:
+            self._hash = message.new_session.page_script_hash
