@@ -16,11 +16,11 @@ BY_WEIGHTS = FILTERS["Its weights, in NumPy"]
 @settings(max_examples=30)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_the_documented_weights_are_pillows(height: int, width: int, size: int, seed: int) -> None:
-    """To one gray level: Pillow computes in integers of 22 bits."""
+    """To two gray levels: Pillow computes in integers of 22 bits and rounds after each of its two passes."""
     rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     expected, found = FILTERS[REFERENCE](rgb, size), BY_WEIGHTS(rgb, size)
     assert found.shape == (size, size, 3)
-    assert np.abs(expected.astype(int) - found.astype(int)).max() <= 1
+    assert np.abs(expected.astype(int) - found.astype(int)).max() <= 2
     np.testing.assert_allclose(triangle_weights(width, size).sum(axis=1), 1)
 
 

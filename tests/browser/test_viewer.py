@@ -325,7 +325,9 @@ def test_an_operating_point_is_one_click(
     live = calibrating(visitor, padded, bad, "Defects")
     before = live.decided
     point = visitor.keyed("point-zero_false_reject")
-    told = re.search(r"Threshold\s+([\d.]+)", point.inner_text())
+    says_threshold = re.compile(r"Threshold\s*([\d.]+)")
+    expect(point).to_have_text(says_threshold)
+    told = says_threshold.search(point.inner_text())
     assert told is not None
     point.get_by_role("button", name="Select").click()
     point.get_by_role("button", name="Selected").wait_for()

@@ -49,8 +49,8 @@ class Wire:
 
         def inward(message: str | bytes) -> None:
             told = ForwardMsg.FromString(_bytes(message))
-            if told.WhichOneof("type") == "new_session" and not told.metadata.run.fragment_ids:
-                self.drawn.append(told.new_session.page_script_hash)
+            if told.WhichOneof("type") == "navigation":
+                self.drawn.append(told.navigation.page_script_hash)
             if self._is_lost(told):
                 return
             if self._held:

@@ -154,6 +154,7 @@ def test_in_a_browser_it_stays_here_is_found_and_fits_a_narrow_window(site: Path
     require_chromium()
     with served.launched() as browser:
         page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.set_default_timeout(120_000)
         requests: list[str] = []
         errors: list[str] = []
         page.on("request", lambda request: requests.append(request.url))
@@ -163,7 +164,9 @@ def test_in_a_browser_it_stays_here_is_found_and_fits_a_narrow_window(site: Path
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, path.name
         page.set_viewport_size({"width": 1300, "height": 800})
         page.goto(f"{address}/index.html")
-        page.get_by_placeholder("Search").fill("overkill")
+        page.get_by_placeholder("Search").click()
+        page.locator(".md-search-result__meta").get_by_text("Type to start searching").wait_for()
+        page.get_by_placeholder("Search").press_sequentially("overkill")
         page.locator(".md-search-result__item").get_by_text("Glossary").first.wait_for()
         assert errors == []
         assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []

@@ -80,5 +80,6 @@ class _OpenPage:
             message = ForwardMsg.FromString(data)
         except DecodeError:
             return
-        if message.WhichOneof("type") == "new_session" and not message.metadata.run.fragment_ids:
-            self._hash = message.new_session.page_script_hash
+        # Not the start of a run, which names the main page where the browser gave the page's address alone.
+        if message.WhichOneof("type") == "navigation":
+            self._hash = message.navigation.page_script_hash

@@ -21,11 +21,17 @@ def asks(page: str, fragment: str = "", *, timer: bool = False) -> dict[str, Any
     return {"type": "websocket.receive", "bytes": message.SerializeToString()}
 
 
-def draws(page: str, *fragments: str) -> dict[str, Any]:
-    """What the server sends at the start of a run."""
+def starts(page: str) -> dict[str, Any]:
+    """What the server sends at the start of a run: the main page, until the script has found the page."""
     message = ForwardMsg()
     message.new_session.page_script_hash = page
-    message.metadata.run.fragment_ids.extend(fragments)
+    return {"type": "websocket.send", "bytes": message.SerializeToString()}
+
+
+def draws(page: str) -> dict[str, Any]:
+    """What the server sends when it draws a whole page."""
+    message = ForwardMsg()
+    message.navigation.page_script_hash = page
     return {"type": "websocket.send", "bytes": message.SerializeToString()}
 
 
@@ -64,10 +70,15 @@ def test_the_server_too_opens_pages() -> None:
     assert passed(asks("fit"), click, draws("calibrate"), late, after)[1:] == [click, after]
 
 
+def test_a_page_opened_by_its_address_has_its_timers() -> None:
+    own = asks("fit", "list", timer=True)
+    assert passed(asks(""), starts("home"), draws("fit"), own) == [asks(""), own]
+
+
 @pytest.mark.parametrize(
     "between",
     [
-        pytest.param([draws("fit", "list")], id="a run of fragments"),
+        pytest.param([starts("home")], id="a run that starts"),
         pytest.param([asks("fit", "button")], id="a late click in a fragment"),
     ],
 )
