@@ -26,7 +26,7 @@ from tests.posed import any_pose
 from ui import health
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, BrowserContext
 
 ARTIFACTS = served.ROOT / "test-artifacts"
 _OUTCOME = pytest.StashKey[bool]()
@@ -145,9 +145,37 @@ def turned_entry(home: Path) -> Entry:
     return sound(store.get(entry.id))
 
 
+def _session(browser: Browser) -> BrowserContext:
+    return browser.new_context(
+        viewport={"width": 1440, "height": 1000}, accept_downloads=True, reduced_motion="reduce"
+    )
+
+
+@pytest.fixture(scope="module")
+def session(browser: Browser) -> Iterator[BrowserContext]:
+    """The first session of each test, which forgets what the test before has left.
+
+    It keeps the files of the page's own program, which takes a browser longer to compile than to run.
+    """
+    found = _session(browser)
+    yield found
+    found.close()
+
+
+def _forget(session: BrowserContext, server: served.Server) -> None:
+    """Remove what a page has stored in a browser session: cookies, and everything of the server's origin."""
+    session.clear_cookies()
+    page = session.new_page()
+    session.new_cdp_session(page).send(
+        "Storage.clearDataForOrigin",
+        {"origin": server.url, "storageTypes": "local_storage,indexeddb,cache_storage,service_workers"},
+    )
+    page.close()
+
+
 @pytest.fixture
 def visit(
-    browser: Browser, home: Path, request: pytest.FixtureRequest
+    browser: Browser, session: BrowserContext, home: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[served.Server], Visitor]]:
     """Opens a fresh browser session: no cookies, no memory of others.
 
@@ -156,9 +184,7 @@ def visit(
     visitors: list[Visitor] = []
 
     def opened(server: served.Server) -> Visitor:
-        context = browser.new_context(
-            viewport={"width": 1440, "height": 1000}, accept_downloads=True, reduced_motion="reduce"
-        )
+        context = _session(browser) if visitors else session
         visitors.append(Visitor(context.new_page(), server))
         return visitors[-1]
 
@@ -171,7 +197,14 @@ def visit(
         if request.node.stash.get(_OUTCOME, False):
             _keep_evidence(visitors, home.parent / "server.log", request.node.nodeid)
         for visitor in visitors:
-            visitor.page.context.close()
+            context = visitor.page.context
+            if context is not session:
+                context.close()
+                continue
+            visitor.leave()
+            for page in context.pages:
+                page.close()
+            _forget(context, visitor.server)
 
 
 def _keep_evidence(visitors: list[Visitor], log: Path, test: str) -> None:

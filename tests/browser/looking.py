@@ -16,7 +16,7 @@ import pytest
 from benchmarks import served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import FilePayload, Locator, Page
+    from playwright.sync_api import FilePayload, Locator, Page, Request
 
 Upload = tuple[str, bytes]
 _HERE = {"127.0.0.1", "localhost"}
@@ -56,9 +56,16 @@ class Visitor:
         self.server = server
         self.requested: list[str] = []
         self.dialogs: list[str] = []
-        page.context.on("request", lambda request: self.requested.append(request.url))
+        page.context.on("request", self._request)
         page.on("websocket", lambda socket: self.requested.append(socket.url))
         page.on("dialog", self._dismiss)
+
+    def leave(self) -> None:
+        """Note no more of what the session asks for, which another visitor may take over."""
+        self.page.context.remove_listener("request", self._request)
+
+    def _request(self, request: Request) -> None:
+        self.requested.append(request.url)
 
     def _dismiss(self, dialog: Any) -> None:
         self.dialogs.append(dialog.message)
