@@ -30,6 +30,8 @@ _LOGGER = logging.getLogger(__name__)
 GRACE = 90.0
 # Seconds between two checks of the sessions.
 PACE = 5.0
+# Seconds between two searches for unused objects that refer to each other, while there are sessions.
+_COLLECT_EVERY = 30.0
 
 
 def grace() -> float:
@@ -168,9 +170,14 @@ def _keep_checking() -> None:
     # Checks at which memory is still to be released. Several, because Streamlit closes a session in another
     # thread, and work that was stopped takes a moment to end.
     releases_left = 0
+    collected = time.monotonic()
     while True:
         time.sleep(min(PACE, max(0.2, _SESSIONS.grace / 4)))
         try:
+            if len(_SESSIONS) and time.monotonic() - collected >= _COLLECT_EVERY:
+                # Streamlit does so after every run unless .streamlit/config.toml turns it off, as ours does.
+                gc.collect()
+                collected = time.monotonic()
             if releases_left and not any(is_busy() for is_busy in _BUSY):
                 releases_left -= 1
                 release_memory(alone=not len(_SESSIONS))
