@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import threading
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 
 from padim import Padim, Workspace
 from padim.storage.model_folders import Entry
@@ -20,6 +23,17 @@ from ui import health
 from ui.jobs import watch, work_queue
 from ui.views import health as view_of_health
 from ui.widgets import health_line
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_sessions() -> Iterator[None]:
+    """A new session neither looks through the installed packages again nor compiles the pages anew."""
+    compiled, get_bytecode = ScriptCache(), ScriptCache.get_bytecode
+    scan = functools.cache(manifest_scanner.scan_component_manifests)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        patch.setattr(ScriptCache, "get_bytecode", lambda _, path: get_bytecode(compiled, path))
+        yield
 
 
 @pytest.fixture(autouse=True)
