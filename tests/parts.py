@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from io import BytesIO
 
 import cv2
@@ -54,14 +55,19 @@ def png(rgb: RGB) -> bytes:
     return buffer.getvalue()
 
 
+@lru_cache(maxsize=1024)
+def _file(seed: int, size: tuple[int, int], defect: bool) -> bytes:
+    return png(part(seed, size=size, defect=defect))
+
+
 def normals(count: int, *, first: int = 0, size: tuple[int, int] = (96, 96)) -> list[tuple[str, bytes | RGB]]:
     """``count`` good parts as PNG files, named in order."""
-    return [(f"good_{i:03d}.png", png(part(i, size=size))) for i in range(first, first + count)]
+    return [(f"good_{i:03d}.png", _file(i, size, False)) for i in range(first, first + count)]
 
 
 def defects(count: int, *, size: tuple[int, int] = (96, 96)) -> list[tuple[str, bytes | RGB]]:
     """``count`` defective parts as PNG files."""
-    return [(f"bad_{i:03d}.png", png(part(500 + i, size=size, defect=True))) for i in range(count)]
+    return [(f"bad_{i:03d}.png", _file(500 + i, size, True)) for i in range(count)]
 
 
 def screw(seed: int, *, side: int = 128, shift: float = 0.1, turn: float = 180.0) -> RGB:
