@@ -13,7 +13,7 @@ from padim import Workspace
 from padim.output.evaluation_files import images_csv
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
-from ui import calibrate, exports, inspect, viewing
+from ui import exports, inspect, suggested_thresholds, viewing
 
 FIT = [(f"copy_{name}", bytes(data)) for name, data in normals(2)]
 NEW = [(name, bytes(data)) for name, data in normals(4, first=100)]
@@ -112,5 +112,5 @@ def test_calibrate_counts_new_test_images_alone(add_model: AddModel, home: Path)
         SimpleNamespace(item=unmoved, in_fit=in_fit, sha256="b", group="good", score=5)
         for in_fit in (True, False)
     ]
-    found = calibrate.known(entry, model, images, model.config.min_area)
+    found = suggested_thresholds.known(entry, model, images, model.config.min_area)
     assert len(found.good) == 1 + len(model.state.part_scores(model.config.min_area))

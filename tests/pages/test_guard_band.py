@@ -27,7 +27,7 @@ from padim.output.inspection_files import panels_zip, results_csv
 from padim.storage.model_folders import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals, part, png
-from ui import calibrate
+from ui import suggested_thresholds
 
 VERDICTS = ("accept", "review", "reject")
 WORDS = {"accept": "accepted", "review": "in_review", "reject": "rejected"}
@@ -228,8 +228,8 @@ def test_calibrate_promises_what_its_table_and_the_shell_count(guarded: tuple[En
     page = Session("calibrate", model=entry.id)
     assert page.viewer["band"] == (model.verdict_limits().reject_above - model.threshold_level)
     # The suggested thresholds say what the band makes of them.
-    facts = calibrate.verdict_facts(
-        model, calibrate.Known(*(model.state.parts(8),) * 2, ()), model.threshold_level
+    facts = suggested_thresholds.verdict_facts(
+        model, suggested_thresholds.Known(*(model.state.parts(8),) * 2, ()), model.threshold_level
     )
     expected = f"{len(scores) - not_accepted} accepted, {not_accepted - reject} in review, {reject} rejected"
     assert facts == [("Defects", expected), ("Good parts", expected)]

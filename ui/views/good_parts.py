@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.locating.wording import located_by
-from ui import calibrate, fit, model_changes
+from ui import fit, model_changes, suggested_thresholds
 from ui.app import shell, workspace
 from ui.app.text import count, megabytes, runs_on
 from ui.files import image_input
@@ -217,7 +217,7 @@ def _calibration(model: Padim) -> None:
         key="fit-histogram",
     )
     st.caption(method_settings.honesty(model.config))
-    warning = None if level is None else calibrate.unsupported(level)
+    warning = None if level is None else suggested_thresholds.unsupported(level)
     if warning is not None:
         st.warning(warning, icon=":material/warning:")
     both = good_parts.both_promises(model)

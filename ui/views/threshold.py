@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import CalibrationError, PadimError
-from ui import calibrate, viewing
+from ui import calibrate, suggested_thresholds, viewing
 from ui.app import next_step, progress, shell, workspace
 from ui.app.pages import page_of
 from ui.app.text import count, share_of
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from padim.decision.operating_points import Costs, OperatingPoint
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.calibrate import Draft, Known
+    from ui.calibrate import Draft
     from ui.reviews import Review
     from ui.scoring import KnownLabel
+    from ui.suggested_thresholds import Known
 
 _VIEWER = "calibrate-viewer"
 _ORIGINS: dict[KnownLabel, str] = {
@@ -243,7 +244,7 @@ def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft, foun
         low, high = point.cost_interval
         facts.append(("Cost of 1,000 parts", f"{point.cost:,.0f} ({low:,.0f} to {high:,.0f})"))
     if band:
-        facts += calibrate.verdict_facts(model, found, point.level)
+        facts += suggested_thresholds.verdict_facts(model, found, point.level)
     with st.container(border=True, width=258, key=f"point-{point.kind}"):
         st.markdown(f"**{title}**", help=help_text)
         st.html(panels.facts(facts))
@@ -258,7 +259,7 @@ def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft, foun
 
 
 def _points(entry: Entry, model: Padim, draft: Draft, images: list[viewing.ViewerImage]) -> None:
-    found = calibrate.known(entry, model, images, draft.min_area)
+    found = suggested_thresholds.known(entry, model, images, draft.min_area)
     for index in found.doubted:
         _doubted(entry, model, index)
     st.subheader("Suggested thresholds")
@@ -282,7 +283,7 @@ def _points(entry: Entry, model: Padim, draft: Draft, images: list[viewing.Viewe
     )
     costs = _costs()
     with st.container(horizontal=True, key="calibrate-points"):
-        for point in calibrate.points(found, costs):
+        for point in suggested_thresholds.points(found, costs):
             _point(model, entry, point, draft, found)
 
 
@@ -334,7 +335,7 @@ def _draw(entry: Entry, model: Padim) -> None:
     if model.state.fitted.calibration != "none":
         level = calibrate.threshold(model, draft).level
         limits = model.verdict_limits(level)
-        more = calibrate.outlook(model.state.verdict_rates(limits, draft.min_area).rejected)
+        more = suggested_thresholds.outlook(model.state.verdict_rates(limits, draft.min_area).rejected)
         if more is not None:
             st.caption(more)
     _points(entry, model, draft, images)
