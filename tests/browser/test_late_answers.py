@@ -234,6 +234,7 @@ def test_one_row_of_steps_for_threshold_region_and_labels(
     store = Workspace(home)
     entry = store.create("Steps")
     small_model.save(entry.path)
+    sound(store.get(entry.id))
     visitor = visit(server)
     wire = Wire(visitor.page)
     live = calibrating(visitor, entry, FILES[-3:])
@@ -307,8 +308,10 @@ def test_one_row_of_steps_for_threshold_region_and_labels(
 def test_two_sessions_label_one_image(
     server: served.Server, visit: Visit, home: Path, small_model: Padim
 ) -> None:
-    entry = Workspace(home).create("Two sessions")
+    store = Workspace(home)
+    entry = store.create("Two sessions")
     small_model.save(entry.path)
+    sound(store.get(entry.id))
     visitor = visit(server)
     live = calibrating(visitor, entry, FILES[-2:])
     name = live.names()[0]
@@ -330,6 +333,7 @@ def test_a_late_answer_does_not_move_the_threshold_back(
     store = Workspace(home)
     entry = store.create("Late")
     small_model.save(entry.path)
+    sound(store.get(entry.id))
     visitor = visit(server)
     wire = Wire(visitor.page)
     live = calibrating(visitor, entry, FILES[-2:])

@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import padim  # noqa: F401
 from ui.app.late_timers import LateTimers
 from ui.app.pages import MOVED
+from ui.app.upload_addresses import UploadAddresses
 
 if TYPE_CHECKING:
     from starlette.middleware import Middleware
@@ -60,7 +61,7 @@ def middleware() -> list[Middleware]:
     silence()
     # Its notes on every plugin and migration would fill the server's log.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    return [Middleware(Gate), Middleware(LateTimers)]
+    return [Middleware(Gate), Middleware(LateTimers), Middleware(UploadAddresses)]
 
 
 def silence() -> None:
