@@ -37,9 +37,8 @@ class LateTimers:
                     return message
 
         async def noted_send(message: Message) -> None:
-            if message["type"] == "websocket.send":
-                page.note_sent(message.get("bytes") or b"")
-            await send(message)
+            if message["type"] != "websocket.send" or page.is_to_be_sent(message.get("bytes") or b""):
+                await send(message)
 
         await self._app(scope, receive_in_time, noted_send)
 
@@ -49,6 +48,7 @@ class _OpenPage:
 
     def __init__(self) -> None:
         self._hash = ""
+        self._late_run = ""
 
     def is_late(self, data: bytes) -> bool:
         """Note which page a message asks for; return whether it is a timer's of another page."""
@@ -69,17 +69,25 @@ class _OpenPage:
             self._hash = asked.page_script_hash
         return False
 
-    def note_sent(self, data: bytes) -> None:
-        """Note which page the server draws, which its scripts can change."""
+    def is_to_be_sent(self, data: bytes) -> bool:
+        """Note which page the server draws; return False for a run of fragments in the name of another page.
+
+        A timer's request may have been waiting on the server when its page was left.
+        """
         from google.protobuf.message import DecodeError
         from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-        if len(data) > _LONGEST:
-            return
+        if len(data) > _LONGEST and not self._late_run:
+            return True
         try:
             message = ForwardMsg.FromString(data)
         except DecodeError:
-            return
+            return True
+        kind, run = message.WhichOneof("type"), message.metadata.run
         # Not the start of a run, which names the main page where the browser gave the page's address alone.
-        if message.WhichOneof("type") == "navigation":
+        if kind == "navigation":
             self._hash = message.navigation.page_script_hash
+        elif kind == "new_session" and run.fragment_ids:
+            is_late = bool(self._hash) and message.new_session.page_script_hash != self._hash
+            self._late_run = run.script_run_id if is_late else ""
+        return not self._late_run or run.script_run_id != self._late_run

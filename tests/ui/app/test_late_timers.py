@@ -109,3 +109,32 @@ def test_a_connection_that_has_opened_no_page_passes_all() -> None:
 def test_requests_for_files_pass_untouched() -> None:
     message = {"type": "http.request", "body": b""}
     assert passed(message, scope="http") == [message]
+
+
+def test_a_run_in_the_name_of_a_former_page_is_not_sent() -> None:
+    def of_run(run: str, page: str = "", *fragments: str) -> dict[str, Any]:
+        message = ForwardMsg()
+        if page:
+            message.new_session.page_script_hash = page
+        else:
+            message.delta.SetInParent()
+        message.metadata.run.script_run_id = run
+        message.metadata.run.fragment_ids.extend(fragments)
+        return {"type": "websocket.send", "bytes": message.SerializeToString()}
+
+    own = [of_run("2", "calibrate", "list"), of_run("2")]
+    messages = [draws("calibrate"), of_run("1", "fit", "list"), of_run("1"), *own, of_run("1")]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            await send(message)
+
+    asyncio.run(LateTimers(app)({"type": "websocket"}, receive, send))
+    assert sent == [draws("calibrate"), *own, of_run("1")]
