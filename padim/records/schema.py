@@ -4,26 +4,31 @@ The tables change by migrations only (in the folder ``migrations``): after a cha
 makes the same change to existing databases, and set :data:`HEAD`. A test compares the result of all
 migrations with these tables.
 
-Rows of images are not deleted as long as the model exists or can be restored, so that records of verdicts can
-refer to them: a removed image keeps its row and loses its file.
+Rows of images are not deleted as long as the model exists or can be restored: a removed image keeps its row
+and loses its file. Versions, inspections and reviews are kept when their model is deleted: they name
+it by its id, and say what can no longer be opened.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 
 # The latest migration. It is repeated here so that opening a database needs no search through the migrations.
-HEAD = "0001"
+HEAD = "0002"
 
 METADATA = MetaData(
     naming_convention={
@@ -116,3 +121,200 @@ CHANGED_ITEMS = Table(
     Column("type_after", Integer, ForeignKey("defect_types.id")),
     Index(None, "change_id"),
 )
+
+# The immutable versions of each model; their files are ``models/<model_id>/versions``.
+VERSIONS = Table(
+    "versions",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("model_id", String, nullable=False),
+    Column("model_name", String, nullable=False),
+    Column("number", Integer, nullable=False),
+    # The seal of the model's manifest.
+    Column("revision", String(64), nullable=False),
+    Column("scoring_identity", String, nullable=False),
+    Column("made", String, nullable=False),
+    Column("who", String, nullable=False),
+    # What made it, such as "fit", "exclusion" or "threshold", and the words of whoever made it.
+    Column("cause", String, nullable=False),
+    Column("reason", String, nullable=False),
+    # What it changed of the version before, as a sentence.
+    Column("changed", Text, nullable=False),
+    Column("based_on", Integer),
+    Column("state", String, nullable=False),
+    Column("threshold", Float),
+    Column("n_parts", Integer, nullable=False),
+    # The expected false-reject rate and its upper bound at the threshold, as shares.
+    Column("expected", Float),
+    Column("upper", Float),
+    Column("bytes", Integer, nullable=False),
+    # When its files were deleted; the row stays.
+    Column("pruned", String),
+    UniqueConstraint("model_id", "number"),
+    CheckConstraint("state in ('draft', 'approved', 'retired')", name="state"),
+)
+
+# What happened to versions; never changed.
+VERSION_EVENTS = Table(
+    "version_events",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("version_id", Integer, ForeignKey("versions.id"), nullable=False),
+    Column("at", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("comment", String, nullable=False),
+    CheckConstraint("kind in ('made', 'approved', 'retired', 'pruned')", name="kind"),
+    Index(None, "version_id"),
+)
+
+# One inspection of one image: what was decided, by which version, at which threshold. The columns from
+# "waits" on follow from its reviews, and are kept here so that filters need no other table.
+INSPECTIONS = Table(
+    "inspections",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    # Made by whoever records it, so that recording it once more changes nothing.
+    Column("uid", String(32), nullable=False, unique=True),
+    Column("model_id", String, nullable=False),
+    Column("version_id", Integer, ForeignKey("versions.id")),
+    Column("sha256", String(64), nullable=False),
+    Column("name", String, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("taken", String),
+    Column("judged", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("part_number", String, nullable=False),
+    Column("serial", String, nullable=False),
+    Column("lot", String, nullable=False),
+    Column("station", String, nullable=False),
+    Column("shift", String, nullable=False),
+    # In units of the anomaly map; the levels are those of the version's scale.
+    Column("threshold", Float),
+    Column("threshold_level", Integer),
+    Column("review_above", Float),
+    Column("reject_above", Float),
+    Column("score", Float, nullable=False),
+    Column("score_level", Integer, nullable=False),
+    # What decides over the threshold, and its distance from 1: the orders of the queue.
+    Column("severity", Float, nullable=False),
+    Column("nearness", Float, nullable=False),
+    Column("verdict", String, nullable=False),
+    # JSON: phrases; regions in pixels of the image; sentences.
+    Column("reasons", Text, nullable=False),
+    Column("regions", Text, nullable=False),
+    Column("notes", Text, nullable=False),
+    Column("in_fit", Boolean, nullable=False),
+    # Of the image: mean brightness and sharpness of its small copy, and the part's displacement in pixels.
+    Column("brightness", Float),
+    Column("sharpness", Float),
+    Column("shift_x", Float),
+    Column("shift_y", Float),
+    # Whether it was drawn at random from the accepted, and with which probability it could be.
+    Column("audited", Boolean, nullable=False),
+    Column("audit_probability", Float),
+    Column("waits", Boolean, nullable=False),
+    Column("decision", String),
+    Column("decided_by", String),
+    Column("decided_at", String),
+    Column("defect_type", String, nullable=False),
+    Column("second_decision", String),
+    Column("second_by", String),
+    Column("second_at", String),
+    Column("second_type", String, nullable=False),
+    Column("disagrees", Boolean, nullable=False),
+    CheckConstraint("verdict in ('accept', 'review', 'reject', 'none')", name="verdict"),
+    Index("ix_inspections_waits_severity", "waits", "severity", "id"),
+    Index("ix_inspections_waits_nearness", "waits", "nearness", "id"),
+    Index("ix_inspections_judged", "judged", "id"),
+    Index("ix_inspections_severity", "severity", "id"),
+    Index("ix_inspections_nearness", "nearness", "id"),
+    Index("ix_inspections_model_id", "model_id", "id"),
+    Index("ix_inspections_version_id", "version_id", "id"),
+    Index("ix_inspections_sha256", "sha256"),
+    Index("ix_inspections_serial", "serial"),
+    Index("ix_inspections_lot", "lot", "id"),
+    Index("ix_inspections_decision", "decision", "id"),
+    Index("ix_inspections_disagrees", "disagrees", "id"),
+)
+
+# What an inspection is shown with: a small JPEG, and which files are kept in ``<workspace>/evidence``.
+EVIDENCE = Table(
+    "evidence",
+    METADATA,
+    Column("inspection_id", Integer, ForeignKey("inspections.id"), primary_key=True),
+    Column("thumbnail", LargeBinary),
+    # Bytes of the level map and of the original image; None: not kept, or deleted since.
+    Column("map_bytes", Integer),
+    Column("original_bytes", Integer),
+    # Why the original is not there; empty if it is.
+    Column("original_gone", String, nullable=False),
+    # JSON: where the image lies in the map, which draws a level map on the image.
+    Column("place", Text, nullable=False),
+)
+
+# What people said of inspections, in order; never changed: an undo is an event that names another.
+REVIEWS = Table(
+    "reviews",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("uid", String(32), nullable=False, unique=True),
+    Column("inspection_id", Integer, ForeignKey("inspections.id"), nullable=False),
+    Column("at", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("decision", String),
+    Column("defect_type", String, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("second", Boolean, nullable=False),
+    Column("undoes", Integer, ForeignKey("reviews.id")),
+    CheckConstraint("kind in ('decision', 'comment', 'undo')", name="kind"),
+    CheckConstraint("decision in ('accept', 'reject', 'unsure')", name="decision"),
+    Index(None, "inspection_id"),
+    Index("ix_reviews_at", "at"),
+)
+
+# Which model inspects which part number.
+RECIPES = Table(
+    "recipes",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("part_number", String, nullable=False, unique=True),
+    Column("model_id", String, nullable=False),
+    Column("changed", String, nullable=False),
+    Column("who", String, nullable=False),
+)
+
+# Recipes set and removed, and every switch to another part; never changed.
+RECIPE_EVENTS = Table(
+    "recipe_events",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("part_number", String, nullable=False),
+    Column("model_id", String, nullable=False),
+    Column("station", String, nullable=False),
+    # How the part number was given: "typed", "file name", "shell".
+    Column("how", String, nullable=False),
+    CheckConstraint("kind in ('set', 'removed', 'switched', 'refused')", name="kind"),
+)
+
+# Settings that people make in the app, as JSON, of a model or (with an empty id) of the workspace.
+SETTINGS = Table(
+    "settings",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("model_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("changed", String, nullable=False),
+    Column("who", String, nullable=False),
+    UniqueConstraint("model_id", "name"),
+)
+
+# The workspace that the database belongs to: one row.
+WORKSPACE = Table("workspace", METADATA, Column("id", String(32), primary_key=True))
