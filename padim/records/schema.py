@@ -245,14 +245,17 @@ EVIDENCE = Table(
     "evidence",
     METADATA,
     Column("inspection_id", Integer, ForeignKey("inspections.id"), primary_key=True),
-    Column("thumbnail", LargeBinary),
     # Bytes of the level map and of the original image; None: not kept, or deleted since.
     Column("map_bytes", Integer),
     Column("original_bytes", Integer),
+    # The folder of the original; empty: ``<workspace>/evidence/originals``.
+    Column("original_folder", String, nullable=False),
     # Why the original is not there; empty if it is.
     Column("original_gone", String, nullable=False),
     # JSON: where the image lies in the map, which draws a level map on the image.
     Column("place", Text, nullable=False),
+    # The last column, so that reading the others does not read it.
+    Column("thumbnail", LargeBinary),
 )
 
 # What people said of inspections, in order; never changed: an undo is an event that names another.

@@ -125,11 +125,12 @@ def upgrade() -> None:
     op.create_table(
         "evidence",
         sa.Column("inspection_id", sa.Integer(), nullable=False),
-        sa.Column("thumbnail", sa.LargeBinary()),
         sa.Column("map_bytes", sa.Integer()),
         sa.Column("original_bytes", sa.Integer()),
+        sa.Column("original_folder", sa.String(), nullable=False),
         sa.Column("original_gone", sa.String(), nullable=False),
         sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("thumbnail", sa.LargeBinary()),
         sa.PrimaryKeyConstraint("inspection_id", name="pk_evidence"),
         sa.ForeignKeyConstraint(
             ["inspection_id"], ["inspections.id"], name="fk_evidence_inspection_id_inspections"
