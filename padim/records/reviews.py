@@ -20,7 +20,7 @@ from padim.records.database import RecordsDatabase
 from padim.records.inspection import ReviewDecision
 from padim.records.schema import INSPECTIONS, REVIEWS
 
-__all__ = ["AlreadyDecidedError", "ReviewEvent", "ReviewRecords", "ReviewState", "state_of"]
+__all__ = ["AlreadyDecidedError", "ReviewEvent", "ReviewOutcome", "ReviewRecords", "outcome_of"]
 
 LONGEST_COMMENT, LONGEST_NAME, LONGEST_TYPE = 2_000, 80, 60
 
@@ -69,7 +69,7 @@ class ReviewEvent:
 
 
 @dataclass(frozen=True)
-class ReviewState:
+class ReviewOutcome:
     """What follows from the events of an inspection; the attributes as of :class:`.Inspection`."""
 
     decision: ReviewDecision | None = None
@@ -83,7 +83,7 @@ class ReviewState:
     disagrees: bool = False
 
 
-def state_of(events: Sequence[ReviewEvent]) -> ReviewState:
+def outcome_of(events: Sequence[ReviewEvent]) -> ReviewOutcome:
     """Return what follows from the events of one inspection, in their order.
 
     The last decision that is not undone counts; so does the last second opinion. They disagree if one accepts
@@ -93,13 +93,13 @@ def state_of(events: Sequence[ReviewEvent]) -> ReviewState:
     counting = [event for event in events if event.kind == "decision" and event.id not in undone]
     first = next((event for event in reversed(counting) if not event.second), None)
     if first is None:
-        return ReviewState()
+        return ReviewOutcome()
     second = next((event for event in reversed(counting) if event.second), None)
-    state = ReviewState(first.decision, first.who, first.at, first.defect_type)
+    state = ReviewOutcome(first.decision, first.who, first.at, first.defect_type)
     if second is None:
         return state
     disagrees = {first.decision, second.decision} == {"accept", "reject"} and second.id > first.id
-    return ReviewState(
+    return ReviewOutcome(
         first.decision,
         first.who,
         first.at,
@@ -169,7 +169,7 @@ class ReviewRecords:
         with self._database.writing() as connection:
             if (known := self._known(connection, uid)) is not None:
                 return known
-            now = state_of(self._events(connection, inspection_id))
+            now = outcome_of(self._events(connection, inspection_id))
             if second:
                 if now.decision is None:
                     raise PadimError(f"inspection {inspection_id}: there is no first opinion yet")
@@ -279,7 +279,7 @@ class ReviewRecords:
         }
         connection.execute(insert(REVIEWS).values(row))
         events = self._events(connection, inspection_id)
-        state = state_of(events)
+        state = outcome_of(events)
         asked = bool(found.audited) or found.verdict in ("review", "reject")
         connection.execute(
             update(INSPECTIONS)

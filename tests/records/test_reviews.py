@@ -16,7 +16,7 @@ from padim.records.database import RecordsDatabase
 from padim.records.inspection import Inspection
 from padim.records.inspection_query import InspectionQuery
 from padim.records.inspections import InspectionRecords
-from padim.records.reviews import AlreadyDecidedError, ReviewEvent, ReviewRecords, ReviewState, state_of
+from padim.records.reviews import AlreadyDecidedError, ReviewEvent, ReviewOutcome, ReviewRecords, outcome_of
 from padim.records.schema import REVIEWS
 from tests.recorded import new
 
@@ -155,7 +155,7 @@ STEPS = st.lists(
 )
 
 
-def replayed(events: list[ReviewEvent]) -> ReviewState:
+def replayed(events: list[ReviewEvent]) -> ReviewOutcome:
     """Play events on two stacks, first and second opinions, of which undos remove what they name."""
     first: list[ReviewEvent] = []
     second: list[ReviewEvent] = []
@@ -166,13 +166,13 @@ def replayed(events: list[ReviewEvent]) -> ReviewState:
             for stack in (first, second):
                 stack[:] = [one for one in stack if one.id != event.undoes]
     if not first:
-        return ReviewState()
+        return ReviewOutcome()
     one = first[-1]
     if not second:
-        return ReviewState(one.decision, one.who, one.at, one.defect_type)
+        return ReviewOutcome(one.decision, one.who, one.at, one.defect_type)
     other = second[-1]
     differ = sorted([str(one.decision), str(other.decision)]) == ["accept", "reject"]
-    return ReviewState(
+    return ReviewOutcome(
         *(one.decision, one.who, one.at, one.defect_type),
         *(other.decision, other.who, other.at, other.defect_type),
         disagrees=differ and other.id > one.id,
@@ -201,8 +201,8 @@ def test_the_record_follows_from_its_events(
         assert events[: len(before)] == before  # appended, never overwritten
         before = events
         state, found = replayed(events), shown(records, row)
-        assert state_of(events) == state
-        for name in ReviewState.__dataclass_fields__:
+        assert outcome_of(events) == state
+        for name in ReviewOutcome.__dataclass_fields__:
             assert getattr(found, name) == getattr(state, name), name
         assert found.waits == (state.decision is None)
 
@@ -214,7 +214,7 @@ def test_events_of_a_later_clock_keep_their_order(tmp_path: Path) -> None:
         ReviewEvent(1, 1, at, "Anna", "decision", "reject", "", "", False, None),
         ReviewEvent(2, 1, at - timedelta(hours=1), "Anna", "decision", "accept", "", "", False, None),
     ]
-    assert state_of(events).decision == "accept"
+    assert outcome_of(events).decision == "accept"
 
 
 def test_the_table_has_every_event(desk: Desk, tmp_path: Path) -> None:
