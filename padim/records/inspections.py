@@ -177,7 +177,7 @@ class InspectionRecords:
             rows = [] if connection is None else connection.execute(selected).all()
         more = len(rows) > number
         rows = rows[:number]
-        items = tuple(Inspection.of(row._mapping) for row in rows)
+        items = tuple(Inspection.of({**row._mapping}) for row in rows)
         return InspectionPage(items, place_after(rows[-1], order) if more else None)
 
     def iterate(
