@@ -39,7 +39,7 @@ class Step:
 
 _CALIBRATE = Step("Next: set the threshold", "pages/calibrate.py", "threshold")
 _VALIDATE = Step("Next: validate on a test set", "pages/validate.py", "test-set")
-_INSPECT = Step("Next: inspect images", "pages/inspect.py")
+_INSPECT = Step("Next: inspect images", "pages/inspect.py", "run")
 _BY_PAGE = {step.path: step for step in (_CALIBRATE, _VALIDATE, _INSPECT)} | {
     "pages/fit.py": Step("Next: fit a model", "pages/fit.py", "images")
 }
@@ -70,9 +70,12 @@ AFTER: dict[tuple[str, str | None], tuple[Step, ...]] = {
         Step("Light and fixture", "pages/validate.py", "light-and-fixture", "needs no more images"),
     ),
     ("pages/validate.py", "light-and-fixture"): (_INSPECT,),
-    ("pages/inspect.py", None): (
+    ("pages/inspect.py", "run"): (
         Step("Next: take the model to the line", "home.py", None, "Manage, beside the model, has its scorer"),
+        Step("Review", "pages/inspect.py", "review", "what awaits a person"),
     ),
+    ("pages/inspect.py", "review"): (Step("Next: learn from the decisions", "pages/inspect.py", "learn"),),
+    ("pages/inspect.py", "learn"): (Step("Next: inspect images", "pages/inspect.py", "run"),),
     ("pages/compare.py", None): (Step("Next: fit a model", "pages/fit.py", "images"),),
 }
 

@@ -78,6 +78,7 @@ PAGES = (
         "Inspect",
         ":material/search:",
         "Drop test images: each is scored once, and decided by the threshold in use.",
+        (PageTab("run", "Run"), PageTab("review", "Review"), PageTab("learn", "Learn")),
     ),
     AppPage(
         "pages/compare.py",

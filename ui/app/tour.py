@@ -85,7 +85,7 @@ STOPS = (
     ),
     TourStop(
         "pages/inspect.py",
-        None,
+        "run",
         "Inspect",
         "Drop images, or use the sample's: the worst comes first, with heatmap and mask. Arrow keys lead "
         "from image to image. That is all; **Manage**, on Models, has the scorer for the line.",

@@ -46,7 +46,7 @@ _PLACES = {
     "second": ("pages/validate.py", "second-session"),
     "sensitivity": ("pages/validate.py", "smallest-defect"),
     "robustness": ("pages/validate.py", "light-and-fixture"),
-    "inspect": ("pages/inspect.py", ""),
+    "inspect": ("pages/inspect.py", "run"),
     "study": ("pages/compare.py", ""),
 }
 
