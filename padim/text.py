@@ -115,3 +115,9 @@ def clipped(text: str, most: int) -> str:
     """Return text as one line of at most ``most`` characters, with unprintable characters escaped."""
     short = text if len(text) <= most else f"{text[: most - 1]}…"
     return "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in short)
+
+
+def one_line(text: str, most: int) -> str:
+    """Return what somebody has typed as one line: unprintable characters dropped, spaces joined, cut."""
+    kept = "".join(c if c.isprintable() else " " if c.isspace() else "" for c in text[: 16 * most])
+    return " ".join(kept.split())[:most].rstrip()

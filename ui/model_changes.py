@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from padim.errors import BusyError, ChangedSinceOpenedError, ImageError
-from ui.app import clock, opened, refusals, state, workspace
+from ui.app import clock, opened, person, refusals, state, workspace
 from ui.app.text import count
 from ui.files import uploads
 from ui.jobs import watch, work_queue
@@ -341,7 +341,7 @@ def _about(entry: Entry, what: str) -> dict[str, Any]:
         "root": workspace.root(),
         "model": entry.id,
         "revision": entry.revision,
-        "who": "a browser session",
+        "who": person.acting_as(),
         "what": what,
     }
 

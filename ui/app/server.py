@@ -141,7 +141,7 @@ def _cookie(scope: Scope) -> str:
     given = next((value for key, value in scope["headers"] if key.lower() == b"cookie"), b"")
     former = cookie.of_header(bytes(given).decode("latin-1"))
     renewed = cookie.renewed(former, browsers.keep_hours())
-    return cookie.to_header(renewed, f"/{_base()}", secure=scope.get("scheme") == "https")
+    return cookie.to_header(renewed, f"/{base_path()}", secure=scope.get("scheme") == "https")
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
@@ -173,12 +173,12 @@ def _host(scope: Mapping[str, Any]) -> str:
 
 
 def _path(scope: Mapping[str, Any]) -> str:
-    base = _base()
+    base = base_path()
     path = "/".join(part for part in str(scope["path"]).split("/") if part)
     return path.removeprefix(f"{base}/") if base else path
 
 
-def _base() -> str:
+def base_path() -> str:
     """Return the path below which the server's pages are, without slashes at its ends."""
     from streamlit import config
 

@@ -14,7 +14,19 @@ import streamlit as st
 from padim.errors import PadimError, StorageError
 from padim.storage.atomic import explain_os_error, refuses_writing
 from ui import model_changes
-from ui.app import model_header, progress, refusals, restarts, server, sessions, tabs, tour, work, workspace
+from ui.app import (
+    model_header,
+    person,
+    progress,
+    refusals,
+    restarts,
+    server,
+    sessions,
+    tabs,
+    tour,
+    work,
+    workspace,
+)
 from ui.app import opened as opened_models
 from ui.app.pages import PAGES, AppPage, page_of
 from ui.app.text import count
@@ -176,6 +188,7 @@ def _sidebar(
     if holder is not None:
         # Work of a shell command, a script, or another server.
         st.caption(f":material/group: {panels.plain(holder.text)} is changing this model")
+    person.draw()
     tour.button()
     if server.reachable_from_elsewhere():
         st.caption(":material/lan: This server can be reached from other machines and has no accounts.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.installation import workspace_folder
-from ui.app import opened
+from ui.app import opened, person
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,7 +183,7 @@ def edit(entry: Entry, patience: float = 20.0, *, what: str = "") -> Iterator[Pa
 
     revision = opened.seen_revision(entry)
     with (
-        acting("a browser session", what),
+        acting(person.acting_as(), what),
         Workspace(root()).edit(entry.id, patience, revision=revision) as model,
     ):
         yield model
