@@ -28,6 +28,8 @@ PAGES = (
     "inspect",
     "evaluate",
     "compare",
+    "records",
+    "figures",
     "sensitivity",
     "robustness",
 )

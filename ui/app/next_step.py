@@ -76,6 +76,8 @@ AFTER: dict[tuple[str, str | None], tuple[Step, ...]] = {
     ),
     ("pages/inspect.py", "review"): (Step("Next: learn from the decisions", "pages/inspect.py", "learn"),),
     ("pages/inspect.py", "learn"): (Step("Next: inspect images", "pages/inspect.py", "run"),),
+    ("pages/records.py", "records"): (Step("Next: figures", "pages/records.py", "figures"),),
+    ("pages/records.py", "figures"): (_INSPECT,),
     ("pages/compare.py", None): (Step("Next: fit a model", "pages/fit.py", "images"),),
 }
 

@@ -81,6 +81,13 @@ PAGES = (
         (PageTab("run", "Run"), PageTab("review", "Review"), PageTab("learn", "Learn")),
     ),
     AppPage(
+        "pages/records.py",
+        "Records",
+        ":material/fact_check:",
+        "What was inspected, with which result, and what people decided: find it, look at it, take it along.",
+        (PageTab("records", "Records"), PageTab("figures", "Figures")),
+    ),
+    AppPage(
         "pages/compare.py",
         "Compare",
         ":material/compare_arrows:",
