@@ -65,8 +65,8 @@ def draw() -> None:
         field()
         until = "" if known else f" Until you give one, it is “{plain(name())}”."
         st.caption(
-            "Whatever this browser records or changes bears this name, so that others know whom to ask. It is "
-            f"kept in this browser for a year.{until}"
+            "Whatever this browser records or changes bears this name, so that others know whom to ask. "
+            f"It is kept in this browser for a year.{until}"
         )
     _keep(known)
 
