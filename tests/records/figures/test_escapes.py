@@ -83,10 +83,8 @@ def test_each_confirmed_defect_stands_for_its_class() -> None:
     rows += [{"verdict": "review", "decision": one} for one in ["reject", "accept"]]
     rows += [{"audit_probability": 0.1, "audited": True, "decision": one} for one in ["reject", "accept"]]
     # Accepted, not audited: one of them is found for another reason, and does not count.
-    rows += [
-        {"audit_probability": 0.1, "decision": "reject"},
-        *({"audit_probability": 0.1} for _ in range(17)),
-    ]
+    rows += [{"audit_probability": 0.1, "decision": "reject"}]
+    rows += [{"audit_probability": 0.1} for _ in range(17)]
     found = confirmed_defects(columns_of(rows))
     assert found.rows.tolist() == [0, 1, 5, 7]
     assert found.weights.tolist() == pytest.approx([5 / 3, 5 / 3, 1, 10])
