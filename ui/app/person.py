@@ -1,4 +1,4 @@
-"""Who uses this browser: a name that is asked for once, never insisted on, and borne by everything it writes.
+"""Who uses this browser: a name that is asked for once, never insisted on, and that goes with all it writes.
 
 There are no accounts. The name is kept in a cookie for a year; a script in the page writes it, because a page
 that is already loaded cannot be sent a cookie. What comes back from the browser counts as input.
