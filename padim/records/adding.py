@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from padim.data.decode import sha256
 from padim.records import changes, labels
 from padim.records.image_records import ImageOrigin, NewImage
 from padim.records.labels import LabelValue
+from padim.records.portable import insert_or
 from padim.records.schema import IMAGES, MASKS
 
 # Images that one transaction adds, and bytes that one batch may hold in memory.
@@ -64,7 +64,7 @@ def enter(
         now: the time.
         relabel: whether a label given with an image replaces the one that it has.
     """
-    statement = insert_or(IMAGES)
+    statement = insert_or(connection, IMAGES)
     # An image that was removed comes back under its former number, as the image it is given as now.
     statement = statement.on_conflict_do_update(
         index_elements=[IMAGES.c.model_id, IMAGES.c.sha256],
@@ -111,4 +111,4 @@ def _enter_masks(connection: Connection, model_id: str, taken: Sequence[Digested
         for digest, one in with_masks
         for name, data in one.masks
     ]
-    connection.execute(insert_or(MASKS).on_conflict_do_nothing(), rows)
+    connection.execute(insert_or(connection, MASKS).on_conflict_do_nothing(), rows)

@@ -1,195 +1,71 @@
-"""The workspace's SQLite database: opened, brought up to date, read and written by several processes.
+"""The workspace's database: opened, brought up to date, read and written by several processes.
 
-Every write holds a lock beside the file and is one transaction, flushed to the disk before it returns.
-Reading never waits. A workspace without the file has no records, and reading creates none, so that a
-read-only workspace can be opened.
+It is an SQLite file in the workspace (:mod:`padim.records.sqlite_file`) or, where ``PADIM_DATABASE_URL`` is
+set, a PostgreSQL database (:mod:`padim.records.postgresql`). Either way a write is one transaction, one
+writer at a time, on the disk before it returns; and reading waits for nobody.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
-from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection
 
-from padim.errors import PadimError, StorageError
-from padim.records.schema import HEAD
-from padim.storage.atomic import explain_os_error
-from padim.storage.leftovers import locked_beside
-
-FILE = "records.sqlite"
-# Milliseconds that a statement waits for another process, such as a backup, before it fails.
-_PATIENCE = 20_000
-_MIGRATIONS = Path(__file__).with_name("migrations")
+from padim.records import server_url
+from padim.records.postgresql import PostgresqlDatabase
+from padim.records.sqlite_file import FILE, SqliteFile
 
 
 class RecordsDatabase:
-    """The database of one workspace; cheap to create, with a connection for each block."""
+    """The database of one workspace; cheap to create."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
-        self.path = self.root / FILE
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file that the workspace has, or would have."""
+        return self.root / FILE
+
+    @property
+    def place(self) -> str:
+        """Where the records are, for people: the file, or the server's address without the password.
+
+        Raises:
+            PadimError: ``PADIM_DATABASE_URL`` is not usable.
+        """
+        url = server_url.configured()
+        return str(self.path) if url is None else server_url.described(url)
 
     @contextmanager
     def reading(self) -> Iterator[Connection | None]:
         """Yield a connection that sees one state of the database; None if there is no database yet.
 
         Raises:
-            PadimError: the file is no database, or a later version of this program wrote it.
+            PadimError: it is damaged, a later version of this program wrote it, or it is another
+                workspace's.
+            StorageError: it is locked by another program, or its server cannot be reached.
         """
-        if not self.path.is_file():
-            yield None
-            return
-        with _explained(self.path):
-            connection = _open(self.path, "ro")
-            try:
-                current = _revision(connection, self.path)
-            except DBAPIError as error:
-                # In a read-only folder the files that readers share cannot be created, and nobody writes.
-                if not _cannot_share(error):
-                    raise
-                connection.close()
-                connection = _open(self.path, "ro&immutable=1")
-                current = _revision(connection, self.path)
-            try:
-                if current != HEAD:
-                    connection.close()
-                    with self.writing():
-                        pass  # brings the tables up to date
-                    connection = _open(self.path, "ro")
-                connection.begin()
-                yield connection
-            finally:
-                connection.close()
+        with self._there().reading() as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Yield a connection in a transaction, which is committed when the block ends without an exception.
 
-        The file is created at first use, and its tables are brought up to date.
+        The tables are created at first use, and brought up to date.
 
         Raises:
-            PadimError: the file is no database, or a later version of this program wrote it.
-            StorageError: the workspace is read-only, or its disk is full.
+            PadimError: it is damaged, a later version of this program wrote it, or it is another
+                workspace's.
+            StorageError: it is read-only, full or locked by another program, or its server cannot be reached
+                or went away: nothing is saved then, as far as the server could say so.
         """
-        with _explained(self.path):
-            self.root.mkdir(parents=True, exist_ok=True)
-            with locked_beside(self.path):
-                # Opened by Python too, which raises the system's own errors: SQLite's say less.
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666))
-                connection = _open(self.path, "rw")
-                try:
-                    if _revision(connection, self.path) != HEAD:
-                        _upgrade(connection)
-                    with connection.begin():
-                        yield connection
-                finally:
-                    connection.close()
+        with self._there().writing() as connection:
+            yield connection
 
-
-def _open(path: Path, mode: str) -> Connection:
-    return _engine(str(path.resolve()), mode).connect()
-
-
-# Kept, because an engine has the compiled statements; it holds no connection.
-@lru_cache(maxsize=32)
-def _engine(path: str, mode: str) -> Engine:
-    writes = mode == "rw"
-    url = f"sqlite+pysqlite:///file:{quote(path)}?mode={mode}&uri=true"
-    engine = create_engine(
-        url, poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": _PATIENCE / 1000}
-    )
-
-    @event.listens_for(engine, "connect")
-    def _set_up(dbapi_connection: sqlite3.Connection, _: object) -> None:
-        # Transactions begin where we say so, not where Python's module guesses, so that they cover DDL too.
-        dbapi_connection.isolation_level = None
-        cursor = dbapi_connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={_PATIENCE}")
-        if writes:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=FULL")
-            cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _revision(connection: Connection, path: Path) -> str | None:
-    """Return the migration that the database is at; None if it is empty.
-
-    Raises:
-        PadimError: it is of a later version than this program.
-    """
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'")
-        if cursor.fetchone() is None:
-            return None
-        cursor.execute("SELECT version_num FROM alembic_version")
-        found = cursor.fetchone()
-    except sqlite3.Error as error:
-        raise DBAPIError("reading the version", None, error) from error
-    finally:
-        cursor.close()
-    revision = None if found is None else str(found[0])
-    if revision is not None and revision > HEAD:
-        raise PadimError(
-            f"{path}: was written by a later version of this program (tables {revision}, this one knows "
-            f"{HEAD}); install that version"
-        )
-    return revision
-
-
-def _upgrade(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    with connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-
-def _cannot_share(error: DBAPIError) -> bool:
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Convert errors of the system and of SQLite to ours, with the file and the remedy."""
-    try:
-        yield
-    except OSError as error:
-        raise explain_os_error(error) from error
-    except DBAPIError as error:
-        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_READONLY:
-            what = "cannot be written, the file is read-only for this program; what is saved is unchanged"
-            raise StorageError(f"{path}: {what}", path, read_only=True) from error
-        if code == sqlite3.SQLITE_FULL:
-            what = "no space left on the disk; free some space there, and then do it again"
-            raise StorageError(f"{path}: {what}", path) from error
-        if code == sqlite3.SQLITE_NOTADB or code == sqlite3.SQLITE_CORRUPT:
-            raise PadimError(
-                f"{path}: is damaged or no database; move it away (labels and lists start anew, models are "
-                "not affected), or restore it from a backup"
-            ) from error
-        if code == sqlite3.SQLITE_BUSY:
-            raise StorageError(
-                f"{path}: another program keeps it locked; close that, and do it again"
-            ) from error
-        raise
+    def _there(self) -> SqliteFile | PostgresqlDatabase:
+        url = server_url.configured()
+        return SqliteFile(self.root) if url is None else PostgresqlDatabase(self.root, url)

@@ -126,7 +126,7 @@ def find(
     """
     order = IMAGES.c.id.desc() if newest_first else IMAGES.c.id
     asked = _joined().where(*_conditions(model_id, query)).order_by(order)
-    found = connection.execute(asked.offset(offset).limit(-1 if number is None else number)).all()
+    found = connection.execute(asked.offset(offset).limit(number)).all()
     masks: dict[int, list[LibraryMask]] = {}
     of_these = MASKS.c.image_id.in_(labels.listed(row.id for row in found))
     for row in connection.execute(select(MASKS).where(of_these).order_by(MASKS.c.id)):

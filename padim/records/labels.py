@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import Connection, TextClause, func, insert, select, text, update
-from sqlalchemy.dialects.sqlite import insert as insert_or
+from sqlalchemy import Connection, func, insert, select, update
 
 from padim.errors import PadimError
+from padim.records.portable import insert_or
+from padim.records.portable import listed as listed
 from padim.records.schema import DEFECT_TYPES, LABELS
 
 ImageLabel = Literal["good", "defect", "unknown"]
@@ -59,7 +60,7 @@ def take_over_former(connection: Connection, model_id: str, model_folder: Path, 
         for sha256, label in former_labels(model_folder).items()
     ]
     if rows:
-        connection.execute(insert_or(LABELS).on_conflict_do_nothing(), rows)
+        connection.execute(insert_or(connection, LABELS).on_conflict_do_nothing(), rows)
 
 
 def stored(
@@ -80,16 +81,6 @@ def stored(
     return {row.sha256: LabelValue(row.label, row.defect_type_id) for row in connection.execute(query)}
 
 
-def listed(values: Iterable[str | int], name: str = "listed") -> TextClause:
-    """Return a sub-query of any number of values, which SQLite's limit on parameters does not restrict.
-
-    Args:
-        values: the values.
-        name: name of its parameter, unique in the statement.
-    """
-    return text(f"SELECT value FROM json_each(:{name})").bindparams(**{name: json.dumps(list(values))})
-
-
 def write(connection: Connection, model_id: str, values: Mapping[str, LabelValue], now: str) -> None:
     """Set the labels of images, by SHA-256."""
     rows = [
@@ -104,7 +95,7 @@ def write(connection: Connection, model_id: str, values: Mapping[str, LabelValue
     ]
     if not rows:
         return
-    statement = insert_or(LABELS)
+    statement = insert_or(connection, LABELS)
     statement = statement.on_conflict_do_update(
         index_elements=[LABELS.c.model_id, LABELS.c.sha256],
         set_={

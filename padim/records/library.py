@@ -175,9 +175,9 @@ class ImageLibrary:
             counts = (
                 "SELECT count(*), max(id), count(removed), max(removed) FROM images WHERE model_id = :model",
                 "SELECT count(*), max(changed) FROM labels WHERE model_id = :model",
-                "SELECT group_concat(name, '/') FROM defect_types WHERE model_id = :model",
             )
-            return repr([tuple(connection.execute(text(one), of_model).one()) for one in counts])
+            found = [tuple(connection.execute(text(one), of_model).one()) for one in counts]
+            return repr([*found, labels.type_names(connection, self.model_id)])
 
     # -- adding ------------------------------------------------------------------------------------------
 

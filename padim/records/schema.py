@@ -1,4 +1,4 @@
-"""The tables of the workspace's database, ``<workspace>/records.sqlite``.
+"""The tables of the workspace's database, ``<workspace>/records.sqlite`` or that of a server.
 
 The tables change by migrations only (in the folder ``migrations``): after a change here, add one that
 makes the same change to existing databases, and set :data:`HEAD`. A test compares the result of all
@@ -12,6 +12,7 @@ it by its id, and say what can no longer be opened.
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -147,7 +148,7 @@ VERSIONS = Table(
     # The expected false-reject rate and its upper bound at the threshold, as shares.
     Column("expected", Float),
     Column("upper", Float),
-    Column("bytes", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
     # When its files were deleted; the row stays.
     Column("pruned", String),
     UniqueConstraint("model_id", "number"),

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from padim.errors import PadimError, StorageError
-from padim.records import database
+from padim.records import migrating, sqlite_file
 from padim.records.database import RecordsDatabase
 from padim.records.schema import HEAD, IMAGES, METADATA
 from tests.refusing import refusing, tree
@@ -40,7 +40,7 @@ def test_all_migrations_together_make_the_tables(tmp_path: Path) -> None:
         # What autogenerate does not compare on SQLite.
         checks = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'labels'").scalar()
         assert "ck_labels_label" in str(checks)
-    assert ScriptDirectory(str(database._MIGRATIONS)).get_current_head() == HEAD
+    assert ScriptDirectory(str(migrating.MIGRATIONS)).get_current_head() == HEAD
 
 
 def test_reading_creates_nothing(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_a_migration_is_done_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
         patch.setattr(command, "upgrade", interrupted)
         with pytest.raises(KeyboardInterrupt):
             create(tmp_path)
-    assert tables(tmp_path / database.FILE) == set()
+    assert tables(tmp_path / sqlite_file.FILE) == set()
     create(tmp_path)
-    assert tables(tmp_path / database.FILE) == {*METADATA.tables, "alembic_version"}
+    assert tables(tmp_path / sqlite_file.FILE) == {*METADATA.tables, "alembic_version"}
 
 
 def test_a_transaction_that_fails_changes_nothing(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_database_of_a_later_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_database_is_named_with_the_remedy(tmp_path: Path) -> None:
-    (tmp_path / database.FILE).write_bytes(b"no database at all" * 100)
+    (tmp_path / sqlite_file.FILE).write_bytes(b"no database at all" * 100)
     for opened in (RecordsDatabase(tmp_path).reading(), RecordsDatabase(tmp_path).writing()):
         with pytest.raises(PadimError, match=r"records\.sqlite: is damaged or no database; move it away"):
             opened.__enter__()
@@ -129,18 +129,18 @@ def test_a_folder_where_readers_share_nothing_is_read(
     with records.writing() as connection:
         connection.execute(IMAGES.insert().values(**ROW))
     for name in ("-wal", "-shm"):
-        (tmp_path / f"{database.FILE}{name}").unlink(missing_ok=True)
-    revision, asked = database._revision, []
+        (tmp_path / f"{sqlite_file.FILE}{name}").unlink(missing_ok=True)
+    revision, asked = sqlite_file._revision, []
 
     def refused(connection: object, path: Path) -> str | None:
         asked.append(1)
         if len(asked) == 1:
             error = sqlite3.OperationalError("unable to open database file")
             error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-            raise database.DBAPIError("reading", None, error)
+            raise sqlite_file.DBAPIError("reading", None, error)
         return revision(connection, path)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(database, "_revision", refused)
+    monkeypatch.setattr(sqlite_file, "_revision", refused)
     before = tree(tmp_path)
     with records.reading() as reading:
         assert reading is not None

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from padim import Padim, Workspace
 from padim.records import deleted_models
+from padim.records.database import RecordsDatabase
 from padim.records.library import ImageLibrary, NewImage
-from padim.records.schema import METADATA
+from padim.records.schema import CHANGED_ITEMS, CHANGES, DEFECT_TYPES, IMAGES, LABELS, MASKS
 from padim.storage import bin as model_bin
 from padim.storage.model_folders import Entry
+
+ON_EACH_DATABASE = True
 
 
 def with_images(store: Workspace, model: Padim, name: str) -> Entry:
@@ -29,9 +32,11 @@ def with_images(store: Workspace, model: Padim, name: str) -> Entry:
 
 
 def rows(root: Path) -> dict[str, int]:
-    with sqlite3.connect(root / "records.sqlite") as connection:
+    with RecordsDatabase(root).reading() as connection:
+        assert connection is not None
         return {
-            name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in METADATA.tables
+            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (IMAGES, MASKS, LABELS, DEFECT_TYPES, CHANGES, CHANGED_ITEMS)
         }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from padim.errors import PadimError, StorageError
@@ -21,6 +21,8 @@ from padim.records.inspections import InspectionRecords
 from padim.records.schema import INSPECTIONS
 from padim.records.workspace_settings import AuditSettings, OriginalsSettings, WorkspaceSettings
 from tests.recorded import FIRST, new, thumbnail
+
+ON_EACH_DATABASE = True
 
 
 def never() -> float:
@@ -160,6 +162,7 @@ ORDERS: tuple[InspectionOrder, ...] = ("newest", "oldest", "worst", "nearest")
 SCORES = st.lists(st.sampled_from([0.5, 1.0, 1.5, 2.5, 3.0]), max_size=25)
 
 
+@settings(max_examples=25)  # each has a database of its own
 @given(scores=SCORES, order=st.sampled_from(ORDERS), size=st.integers(1, 7))
 def test_pages_have_every_row_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, scores: list[float], order: InspectionOrder, size: int

@@ -20,6 +20,8 @@ from padim.records.library import ImageLibrary, ImageQuery, NewImage
 from padim.storage.model_folders import ModelFolders
 from tests.refusing import refusing
 
+ON_EACH_DATABASE = True
+
 
 @pytest.fixture
 def library(tmp_path: Path) -> ImageLibrary:

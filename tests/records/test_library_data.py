@@ -14,6 +14,8 @@ from padim.records.library import ImageLibrary, NewImage
 from padim.records.library_data import by_name, dataset_of, source_of
 from padim.storage.model_folders import ModelFolders
 
+ON_EACH_DATABASE = True
+
 
 def png(level: int, mode: str = "RGB") -> bytes:
     buffer = BytesIO()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -19,6 +19,8 @@ from padim.records.inspections import InspectionRecords
 from padim.records.reviews import AlreadyDecidedError, ReviewEvent, ReviewOutcome, ReviewRecords, outcome_of
 from padim.records.schema import REVIEWS
 from tests.recorded import new
+
+ON_EACH_DATABASE = True
 
 PEOPLE = ("Anna", "Ben")
 
@@ -179,6 +181,7 @@ def replayed(events: list[ReviewEvent]) -> ReviewOutcome:
     )
 
 
+@settings(max_examples=25)  # each has a database of its own
 @given(steps=STEPS)
 def test_the_record_follows_from_its_events(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, Any, bool]]

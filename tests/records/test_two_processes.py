@@ -15,6 +15,8 @@ from padim.records import adding, image_files
 from padim.records.library import ImageLibrary, NewImage
 from padim.storage.model_folders import ModelFolders
 
+ON_EACH_DATABASE = True
+
 FORK = multiprocessing.get_context("fork")
 PART = b"part of a file"
 

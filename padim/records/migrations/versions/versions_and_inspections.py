@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.Column("n_parts", sa.Integer(), nullable=False),
         sa.Column("expected", sa.Float()),
         sa.Column("upper", sa.Float()),
-        sa.Column("bytes", sa.Integer(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("pruned", sa.String()),
         sa.PrimaryKeyConstraint("id", name="pk_versions"),
         sa.UniqueConstraint("model_id", "number", name="uq_versions_model_id"),
