@@ -159,6 +159,41 @@ class BeyondScaleError(CalibrationError):
     """A threshold is beyond the scale of a model's levels, so that nothing would ever be rejected."""
 
 
+class SelfTestError(PadimError):
+    """An opened model scores its reference inputs differently here than when it was saved.
+
+    Nothing was scored: verdicts would not be those that the threshold was chosen for.
+
+    Attributes:
+        name: the reference image that differs most.
+        expected_score, found_score: its score as saved and as found, in map units.
+        expected_level, found_level: the same as levels.
+        largest: the largest difference of a pixel of its map, in levels.
+        provider: short name of the execution provider in use.
+        threads: number of threads in use; 0 for all cores.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        name: str = "",
+        *,
+        expected_score: float = 0.0,
+        found_score: float = 0.0,
+        expected_level: int = 0,
+        found_level: int = 0,
+        largest: int = 0,
+        provider: str = "",
+        threads: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.expected_score, self.found_score = expected_score, found_score
+        self.expected_level, self.found_level = expected_level, found_level
+        self.largest = largest
+        self.provider, self.threads = provider, threads
+
+
 class Cancelled(PadimError):
     """The caller's ``cancel`` callback returned True; nothing was changed."""
 

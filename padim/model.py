@@ -25,6 +25,7 @@ from padim.data.shapes import mixed_shapes, shape_note
 from padim.decider import Decider
 from padim.decision.calibration import Choice
 from padim.decision.prediction import Prediction
+from padim.decision.self_test import SelfTestResult
 from padim.decision.settings import DecisionSettings
 from padim.errors import PadimError
 from padim.estimator import with_settings
@@ -34,6 +35,7 @@ from padim.fitting import FittedState
 from padim.methods.requirements import check_can_fit
 from padim.network.model_network import ModelNetwork
 from padim.scoring import ScoringState
+from padim.self_testing import SelfTesting
 from padim.storage.normals import Groups, Normal, regrouped, with_status
 from padim.storage.saved_places import SavedPlaces
 from padim.storage.thumbnails import Readable, Thumbnails
@@ -87,6 +89,7 @@ class Padim(Decider):
         self._kept_thumbnails: Readable | None = None
         self._saved_places = SavedPlaces()
         self._fitted_at = ""
+        self._self_testing = SelfTesting()
         # Held by every method that changes the model; readers read ``_current`` once and need no lock.
         self._writing = threading.RLock()
 
@@ -161,10 +164,13 @@ class Padim(Decider):
             check_working_files(self._work.path, self._saved_places)
 
     def _install(self, fitted: FittedState) -> None:
-        channels = self._network.channels(self.config)
+        channels, former = self._network.channels(self.config), self._current
         self._current = ScoringState(
             fitted, self.config, self.decision.roi, self._network.extractor, channels
         )
+        if former is not None and former.unchecked and former.fitted.detector is fitted.detector:
+            # The same detector with another region or smoothing: the opened state is still to be checked.
+            self._current.check_with(lambda _: former.run_check())
 
     def _install_extended(self, fitted: FittedState) -> None:
         """Install a fitted state after normals were added to the working files."""
@@ -408,6 +414,16 @@ class Padim(Decider):
         )
         return replace(decided, guard=self.decision.guard)
 
+    @property
+    def self_test_(self) -> SelfTestResult:
+        """What the self-test of an opened model has found on this machine, with this provider and threads.
+
+        It runs once, when the first image is scored: a saved model has a few reference inputs with the level
+        maps expected of them. More than one level apart, or another verdict, is refused
+        (:class:`padim.errors.SelfTestError`).
+        """
+        return self._self_testing.result
+
     # --- saving ------------------------------------------------------------------------------------
 
     @property
@@ -441,6 +457,7 @@ class Padim(Decider):
                 self.state.fitted,
                 self._thumbnails,
                 fitted_at=self._fitted_at,
+                self_test=self._self_testing.to_save(self.state, self._thumbnails),
             )
             saved = persistence.save(
                 path, parts, self.state.channels, self.current_threshold, None if force else opened
@@ -509,4 +526,8 @@ class Padim(Decider):
         model._kept_thumbnails, model._fitted_at = parts.thumbnails, parts.fitted_at
         model._saved_places.remember(Path(path), parts.manifest)
         model._install(parts.fitted)
+        check = model._self_testing.opened(
+            parts.self_test, Path(path), model.state, parts.config.min_area, parts.decision
+        )
+        model.state.check_with(check)
         return model

@@ -17,6 +17,7 @@ from padim.decision.guard_band import Guard
 from padim.decision.roi import Shape
 from padim.decision.roi import from_json as shapes_from_json
 from padim.decision.roi import to_json as shapes_to_json
+from padim.decision.self_test import SelfTest
 from padim.decision.settings import DecisionSettings
 from padim.errors import BundleError, PadimError
 from padim.fitting import FittedState
@@ -55,6 +56,7 @@ class ModelParts:
         thumbnails: thumbnails of the normals.
         manifest: manifest of the bundle that they were read from; empty if there is none.
         fitted_at: time of the fit (ISO 8601); empty if it is not known.
+        self_test: reference inputs with the maps expected of them; None for a model saved without.
     """
 
     config: PadimConfig
@@ -65,6 +67,7 @@ class ModelParts:
     thumbnails: Readable
     manifest: Mapping[str, Any] = field(default_factory=dict)
     fitted_at: str = ""
+    self_test: SelfTest | None = None
 
 
 def save(
@@ -112,6 +115,8 @@ def save(
         None if fitted.reference is None else (fitted.reference.record(), fitted.reference.png),
         fitted.covered,
         parts.fitted_at,
+        None if parts.self_test is None else parts.self_test.record(),
+        None if parts.self_test is None else parts.self_test.files(),
     )
     # Whoever changes or deletes a model of a workspace holds its lock.
     with held(path):
@@ -145,6 +150,9 @@ def _parts(saved: bundle.Bundle) -> ModelParts:
         quantizer = Quantizer(**model.quantizer)
         calibration = _calibration(model.calibration)
         losses = tuple(Losses.from_json(entry) for entry in model.losses)
+        self_test = None
+        if model.self_test is not None:
+            self_test = SelfTest.read(model.self_test, model.self_test_files, model.config.input_shape)
     reference = _reference(path, model.reference)
     network = ModelNetwork(model.config, model.network, model.provenance)
     try:
@@ -179,6 +187,7 @@ def _parts(saved: bundle.Bundle) -> ModelParts:
         SavedThumbnails(saved),
         saved.manifest,
         model.fitted_at,
+        self_test,
     )
 
 

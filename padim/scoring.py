@@ -7,6 +7,7 @@ continues with the same detector, scale and region of interest until it ends.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from hashlib import sha256
 
@@ -70,6 +71,7 @@ class ScoringState:
         self.preprocess = Preprocess.of(config, fitted.locator)
         self._extractor = extractor
         self._config = config
+        self._check: Callable[[Scorer], None] | None = None
         self._network_sha256 = extractor.backbone_sha256
         self._levels: dict[int, npt.NDArray[np.int64]] = {}
         self._known: npt.NDArray[np.uint16] | None = None
@@ -78,8 +80,12 @@ class ScoringState:
 
     @cached_property
     def scorer(self) -> Scorer:
-        """The scoring graph with this state's parameters, created at the first access."""
-        return Scorer(
+        """The scoring graph with this state's parameters, created at the first access.
+
+        Raises:
+            SelfTestError: the model was opened, and scores its reference inputs differently here.
+        """
+        scorer = Scorer(
             self._extractor,
             self.fitted.detector,
             self.channels,
@@ -87,6 +93,29 @@ class ScoringState:
             quantizer=self.fitted.quantizer,
             roi=self.scored,
         )
+        if self._check is not None:
+            self._check(scorer)
+            self._check = None
+        return scorer
+
+    def check_with(self, check: Callable[[Scorer], None] | None) -> None:
+        """Call a function once, before the first image is scored; what it raises, scoring raises."""
+        self._check = check
+
+    def run_check(self) -> None:
+        """Run the self-test if it has yet to run; errors as :attr:`scorer`."""
+        if self.unchecked:
+            _ = self.scorer
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether the self-test of an opened model has yet to run, at the first use of :attr:`scorer`."""
+        return self._check is not None
+
+    @property
+    def provider(self) -> str:
+        """Short name of the execution provider that runs the network."""
+        return self._extractor.provider
 
     @property
     def scored(self) -> npt.NDArray[np.bool_] | None:

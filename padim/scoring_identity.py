@@ -23,8 +23,17 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_SCORING", "of_manifest", "scoring_bytes", "scoring_files", "scoring_identity"]
 
-# Files of a bundle on which no image's score depends: data of the normals, and the drawn shapes.
-NOT_SCORING = frozenset({"held_out.npy", "normals.json", "roi_shapes.json", "thumbnails.bin"})
+# Files of a bundle on which no image's score depends: data of the normals, drawn shapes, the self-test.
+NOT_SCORING = frozenset(
+    {
+        "held_out.npy",
+        "normals.json",
+        "roi_shapes.json",
+        "self_test_inputs.png",
+        "self_test_maps.png",
+        "thumbnails.bin",
+    }
+)
 # All other settings count, including any future setting that is not listed here.
 _NOT_SCORING_SETTINGS = frozenset({"min_area", "pixel_size_mm"})
 

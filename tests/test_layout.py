@@ -42,6 +42,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "padim.fit_run",
         "padim.fitting",
         "padim.persistence",
+        "padim.self_testing",
         "padim.scoring",
         "padim.scoring_identity",
         "padim.working_state",

@@ -107,6 +107,7 @@ def _model(terminal: Terminal, path: Path) -> None:
         ("saved", summary.plain(str(manifest.get("created", "–")).replace("T", " "))),
         ("size", f"{megabytes(sizes['bundle'])}" + (f"; in addition: {kept}" if kept else "")),
         ("runs on", f"{running['provider']}, {threads}"),
+        ("self-test", summary.plain(_self_test(model))),
         ("id", saved.revision[:16]),
     ]
     if backbone:
@@ -122,10 +123,33 @@ def _model(terminal: Terminal, path: Path) -> None:
         "bytes": sizes,
         "guard": manifest.get("guard"),
         **running,
+        "self_test": _self_test_document(model),
     }
     terminal.result(document, facts(rows, summary.plain(path)))
     if summary.is_random(model):
         terminal.warn(f"{path}: the network has random weights; its verdicts mean nothing")
+    if model.self_test_.state == "refused":
+        terminal.warn(f"{path}: the self-test failed; the model will score nothing on this machine")
+
+
+def _self_test(model: Padim) -> str:
+    """Run the self-test of an opened model, and return what it has found in a sentence."""
+    from contextlib import suppress
+
+    from padim.errors import PadimError
+
+    # A failed self-test is what is to be shown; a network that cannot be run is said by its own error.
+    with suppress(PadimError):
+        model.state.run_check()
+    found = model.self_test_
+    failed = "failed: " if found.state == "refused" else ""
+    return failed + found.sentence.removeprefix("no self-test: ")
+
+
+def _self_test_document(model: Padim) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(model.self_test_)
 
 
 def _running(model: Padim) -> dict[str, Any]:

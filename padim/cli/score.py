@@ -166,6 +166,8 @@ def score(
     if pending.n_reused:
         terminal.note(f"{count(pending.n_reused, 'image')} scored before: results reused")
     _show_results(terminal, results, worst, output)
+    if model.self_test_.state == "noted":
+        terminal.note(f"self-test of the model: {model.self_test_.sentence}")
     if text := Strangers(tuple(pending.strangers), pending.judged).sentence:
         terminal.warn(text)
     if results.lost:

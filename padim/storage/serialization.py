@@ -28,6 +28,7 @@ from padim.text import clipped
 __all__ = ["SavedModel", "does_not_fit", "manifest_errors", "read", "write"]
 
 Json = dict[str, Any]
+_SELF_TEST = ("self_test_inputs.png", "self_test_maps.png")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class SavedModel:
         covered: bool ``(h, w)``, the map pixels that are scored because most images show them; None as for
             ``reference``.
         fitted_at: time of the fit (ISO 8601); empty for a model saved before that was recorded.
+        self_test: what the manifest says of the self-test; None for a model saved before there was one.
+        self_test_files: its inputs and maps as PNG files; None if it has none.
     """
 
     config: PadimConfig
@@ -77,6 +80,8 @@ class SavedModel:
     reference: tuple[bytes, bytes] | None = None
     covered: npt.NDArray[np.bool_] | None = None
     fitted_at: str = ""
+    self_test: Json | None = None
+    self_test_files: tuple[bytes, bytes] | None = None
 
 
 def write(
@@ -118,6 +123,7 @@ def write(
         "threshold": model.threshold,
         "calibration": model.calibration,
         "quantizer": model.quantizer,
+        **({} if model.self_test is None else {"self_test": model.self_test}),
         "counts": {
             "images": len(model.normals),
             "parts": len({n.group for n in model.normals if n.status == "fit"}),
@@ -142,6 +148,8 @@ def write(
     if model.reference is not None and model.covered is not None:
         files["reference.json"], files["reference.png"] = model.reference
         files["covered.npy"] = model.covered.view(np.uint8)
+    if model.self_test_files is not None:
+        files.update(zip(_SELF_TEST, model.self_test_files, strict=True))
     return bundle.write(path, manifest, files, opened=opened)
 
 
@@ -184,6 +192,9 @@ def read(saved: bundle.Bundle) -> SavedModel:
         raise does_not_fit(path)
     reference, covered = _read_reference(saved, config)
     roi, shapes = _read_roi(saved, config.input_shape)
+    self_test, tests = manifest.get("self_test"), None
+    if self_test is not None and _SELF_TEST[0] in manifest["files"]:
+        tests = saved.bytes(_SELF_TEST[0]), saved.bytes(_SELF_TEST[1])
     return SavedModel(
         config,
         asked,
@@ -204,6 +215,8 @@ def read(saved: bundle.Bundle) -> SavedModel:
         reference,
         covered,
         str(manifest.get("fitted", "")),
+        self_test,
+        tests,
     )
 
 

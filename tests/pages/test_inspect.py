@@ -12,6 +12,7 @@ from padim.decision.anomaly_map import Quantizer
 from padim.decision.guard_band import Guard
 from padim.errors import PadimError
 from padim.records.library import ImageLibrary
+from tests.altered import expecting, hotter, one_level
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals, part, png
 from tests.posed import any_pose, posed
@@ -320,3 +321,15 @@ def test_a_label_stands_where_the_library_has_no_room(
 def test_the_sample_is_not_offered_to_a_model_of_other_parts(add_model: AddModel) -> None:
     page = Session("inspect", model=add_model("Parts").id)
     assert "tests-sample" not in [button.key for button in page.app.button]
+
+
+def test_the_self_test_of_a_model_is_noted_or_refuses(add_model: AddModel) -> None:
+    entry = add_model("Parts")
+    expecting(entry.path, one_level)
+    page = Session("inspect", model=entry.id).upload(FILES[:1])
+    assert "Self-test of the model: 3 reference images score within one level" in page.text
+    expecting(entry.path, hotter)
+    page = Session("inspect", model=entry.id).upload(FILES[:1])
+    assert "Some images were not scored." in page.text
+    assert "the self-test of the model failed, nothing is scored" in page.text
+    assert not listed(page)

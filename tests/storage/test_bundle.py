@@ -31,6 +31,8 @@ LOGICAL = (
     "normals.json",
     "thumbnails.bin",
     "backbone.onnx",
+    "self_test_inputs.png",
+    "self_test_maps.png",
 )
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda content: content[: len(content) // 2],
@@ -463,7 +465,7 @@ def test_interrupted_save_keeps_the_former_model(
             assert names(path) == former
     np.testing.assert_array_equal(loaded.state.gaussians.mean, other.state.gaussians.mean)
     assert loaded.decision.choice == other.decision.choice
-    assert stop_after == len(written) == (1 if place.endswith(".zip") else 7)
+    assert stop_after == len(written) == (1 if place.endswith(".zip") else 9)
     if path.is_dir():
         assert len(names(path)) == len(LOGICAL) + 1
 

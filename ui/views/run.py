@@ -256,6 +256,8 @@ def _results(entry: Entry, model: Padim) -> None:
                 f"{'is' if noted == 1 else 'are'} unlike the good parts in shape, size or colors. Each says "
                 "so; verdicts do not change."
             )
+        if model.self_test_.state == "noted":
+            st.caption(f":material/info: Self-test of the model: {panels.plain(model.self_test_.sentence)}.")
         _in_fit(found)
         # Of the first images of a batch it says little: its defects may come first.
         if not running:
