@@ -21,6 +21,7 @@ from padim.data.decode import MAX_BYTES, MIB, megabytes, too_large
 from padim.data.formats import ARCHIVE_HEAD, ARCHIVE_SUFFIXES, HEAD, describe, image_format
 from padim.data.refusal import Refusal
 from padim.data.sources import (
+    ANNOTATION_SUFFIX,
     LARGEST_TABLE,
     TABLE_SUFFIXES,
     File,
@@ -85,6 +86,7 @@ class ZipSource(Source):
         self._found = _Log()
         self._members: list[tuple[str, zipfile.ZipInfo]] = []
         self._tables: list[tuple[str, zipfile.ZipInfo]] = []
+        self._documents: list[tuple[str, zipfile.ZipInfo]] = []
         self._archive_bytes = 0
         try:
             with self._stream() as stream:
@@ -142,6 +144,7 @@ class ZipSource(Source):
         chosen = copy(self)
         chosen._members = _relative(self._members, begin)
         chosen._tables = _relative(self._tables, begin)
+        chosen._documents = _relative(self._documents, begin)
         chosen._found = self._found.under(begin)
         return chosen
 
@@ -189,6 +192,8 @@ class ZipSource(Source):
             self._tables.append((name, entry))
         elif looks_like_image(name, self._found, partial(_member_head, archive, entry)):
             self._members.append((name, entry))
+        elif path.suffix.lower() == ANNOTATION_SUFFIX:
+            self._documents.append((name, entry))
 
     def open(self) -> ZipReader:
         """Open the archive to read its images and tables by name, within the limits of this source."""
@@ -266,6 +271,7 @@ class ZipReader:
     Attributes:
         images: names in natural order.
         tables: names of the CSV files.
+        documents: names of the JSON files.
         skipped: one error with the reason for each member that cannot be read.
         passed_over: the members that are not read, with the reason.
     """
@@ -276,6 +282,8 @@ class ZipReader:
         self._tables = dict(source._tables)
         self.images = list(self._images)
         self.tables = sorted(self._tables)
+        self._documents = dict(source._documents)
+        self.documents = sorted(self._documents)
         self.skipped = list(source._found.skipped)
         self.passed_over = list(source._found.passed_over)
         self._left = source.budget
@@ -293,7 +301,7 @@ class ZipReader:
         Raises:
             ImageError: the member is damaged, too large or a zip bomb, or the archive can no longer be read.
         """
-        entry = self._images.get(name) or self._tables[name]
+        entry = self._images.get(name) or self._tables.get(name) or self._documents[name]
         data = bytearray()
         try:
             if self._archive is None:

@@ -66,6 +66,19 @@ def read_mask(data: bytes, name: str, size: tuple[int, int], orientation: int = 
     raise ImageError(name, f"the mask is {mask.shape[1]} × {mask.shape[0]}, its image {size[1]} × {size[0]}")
 
 
+def mask_png(mask: Mask) -> bytes:
+    """Return a mask, bool ``(h, w)`` in the pixels of its upright image, as a PNG file: 255 is defect.
+
+    The file states its orientation, so that it is not turned as its image is.
+    """
+    image = Image.fromarray(np.multiply(mask, np.uint8(255), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 1
+    out = BytesIO()
+    image.save(out, "PNG", exif=exif, compress_level=1)
+    return out.getvalue()
+
+
 def is_empty(data: bytes, name: str) -> bool:
     """Return whether no pixel of a mask file is defect; raise ImageError if it is not an image."""
     with stored(data, name) as image:

@@ -37,6 +37,8 @@ T = TypeVar("T")
 # Endings and largest size of files that may be tables of labels.
 TABLE_SUFFIXES = (".csv", ".tsv")
 LARGEST_TABLE = 64 * MIB
+# Ending of files that may be annotations of images.
+ANNOTATION_SUFFIX = ".json"
 
 # An upload: its bytes, an open binary file, or its path.
 File = bytes | IO[bytes] | Path

@@ -10,7 +10,16 @@ from typing import Protocol
 from padim.data import leftovers
 from padim.data.account import PassedOver
 from padim.data.label_words import says_masks
-from padim.data.sources import TABLE_SUFFIXES, File, FolderSource, UploadSource, read_plain, unique_names
+from padim.data.sources import (
+    ANNOTATION_SUFFIX,
+    TABLE_SUFFIXES,
+    File,
+    FolderSource,
+    UploadSource,
+    not_an_image,
+    read_plain,
+    unique_names,
+)
 from padim.errors import ImageError
 
 # VisA's table of its parts' splits, which lies beside the folder of a part.
@@ -24,12 +33,14 @@ class ImageTree(Protocol):
     Attributes:
         images: names of the image files in natural order.
         tables: names of the CSV files.
+        documents: names of the JSON files, which may be annotations; they are among ``passed_over`` too.
         skipped: one error with the reason for each file that cannot be read.
         passed_over: the files that are no images of the user's, with the reason.
     """
 
     images: list[str]
     tables: list[str]
+    documents: list[str]
     skipped: list[ImageError]
     passed_over: list[PassedOver]
 
@@ -45,7 +56,7 @@ class FolderTree:
 
     Attributes:
         root: the folder.
-        images, tables, skipped, passed_over: as for :class:`ImageTree`.
+        images, tables, documents, skipped, passed_over: as for :class:`ImageTree`.
     """
 
     def __init__(self, path: Path, beside: bool = False) -> None:
@@ -75,6 +86,13 @@ class FolderTree:
         self.images, self.tables = list(self._paths), list(found)
         self._paths |= found
         self.passed_over = [one for one in self.passed_over if one.name not in found]
+        documents = {
+            one.name: path / one.name
+            for one in self.passed_over
+            if _may_annotate(one) and (path / one.name).resolve().is_relative_to(self.root)
+        }
+        self.documents = list(documents)
+        self._paths |= documents
 
     def _add_masks_beside(self, path: Path, above: Path) -> None:
         if any(says_masks(entry.name) for entry in path.iterdir() if entry.is_dir()):
@@ -106,6 +124,11 @@ def _is_table(path: Path, root: Path) -> bool:
     return leftovers.outermost(path.relative_to(root).parts) is None
 
 
+def _may_annotate(one: PassedOver) -> bool:
+    """Return whether a file that is no image may be annotations of images: a JSON that is no leftover."""
+    return not one.system and one.name.lower().endswith(ANNOTATION_SUFFIX)
+
+
 class UploadTree:
     """File tree of single uploads, whose names contain their folders."""
 
@@ -121,12 +144,21 @@ class UploadTree:
             for name, file in named
             if name.lower().endswith(TABLE_SUFFIXES) and leftovers.outermost(name.split("/")) is None
         ]
-        images = UploadSource([one for one in named if one not in tables])
-        self._files = dict(unique_names(iter([*tables, *images.files().items()])))
+        documents = [
+            (name, file)
+            for name, file in named
+            if name.lower().endswith(ANNOTATION_SUFFIX) and leftovers.outermost(name.split("/")) is None
+        ]
+        images = UploadSource([one for one in named if one not in tables and one not in documents])
+        self._files = dict(unique_names(iter([*tables, *documents, *images.files().items()])))
         self.skipped = list(images.skipped)
-        self.passed_over = list(images.passed_over)
         self.tables = sorted(name for name in self._files if name.lower().endswith(TABLE_SUFFIXES))
-        self.images = sorted(self._files.keys() - set(self.tables))
+        self.documents = sorted(name for name in self._files if name.lower().endswith(ANNOTATION_SUFFIX))
+        self.passed_over = [
+            *images.passed_over,
+            *(PassedOver(name, not_an_image(name)) for name in self.documents),
+        ]
+        self.images = sorted(self._files.keys() - set(self.tables) - set(self.documents))
 
     def read(self, name: str) -> bytes:
         """Return the bytes of the file ``name``; raise ImageError if it cannot be read."""
@@ -162,6 +194,12 @@ class SubTree:
         """Names of the tables below the folder, relative to it."""
         cut = len(self.prefix)
         return [name[cut:] for name in self.place.tables if name.startswith(self.prefix)]
+
+    @property
+    def documents(self) -> list[str]:
+        """Names of the JSON files below the folder, relative to it."""
+        cut = len(self.prefix)
+        return [name[cut:] for name in self.place.documents if name.startswith(self.prefix)]
 
     @property
     def folders(self) -> list[str]:

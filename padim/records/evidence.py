@@ -78,6 +78,7 @@ class EvidenceFiles:
         size = content.stat().st_size if isinstance(content, Path) else len(content)
         with suppress(OSError):
             if path.stat().st_size == size:
+                path.touch()  # it is in use again: see `padim.records.retention`
                 return size
         write_atomic(path, content.read_bytes() if isinstance(content, Path) else content)
         return size

@@ -80,6 +80,7 @@ class _LibraryTree:
     def __init__(self, files: ImageFiles, named: dict[str, LibraryImage]) -> None:
         self.images = list(named)
         self.tables: list[str] = []
+        self.documents: list[str] = []
         self.skipped: list[ImageError] = []
         self.passed_over: list[PassedOver] = []
         self._files = files

@@ -14,8 +14,11 @@ from padim.data.label_words import (
     says_nothing,
     split_of,
 )
+from padim.data.layouts.annotations import annotation_json
 from padim.data.layouts.by_mask import read_by_masks
+from padim.data.layouts.coco import read_coco
 from padim.data.layouts.folders import read_folders, read_splits
+from padim.data.layouts.labelme import read_labelme
 from padim.data.layouts.reading import DEFECT, GOOD, FolderUse, LabeledSample, Reading
 from padim.data.layouts.table import read_table_of, table_reading
 from padim.data.layouts.visa import read_visa
@@ -60,6 +63,9 @@ def read_layout(place: ImageTree, *, good_needed: bool = True) -> Reading | None
     tree: SubTree | None = SubTree(place)
     seen: list[SubTree] = []
     while tree is not None:
+        # What annotations say counts before folders: their images may lie in any.
+        if (annotated := read_coco(tree) or read_labelme(tree)) is not None:
+            return annotated
         several = data_sets_in(tree)
         if len(several) > 1:
             listed = ", ".join(several[:5]) + (" …" if len(several) > 5 else "")
@@ -89,6 +95,8 @@ def read_layout(place: ImageTree, *, good_needed: bool = True) -> Reading | None
             if good_needed and not _only_defects(found):
                 raise PadimError(_no_good(found))
             return found
+    for name in SubTree(place).documents[:1]:
+        annotation_json(SubTree(place), name)  # if nothing else is there, a damaged JSON may be why
     return None
 
 

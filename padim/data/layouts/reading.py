@@ -185,6 +185,10 @@ class Reading:
         """Account for the table that gave the labels."""
         self._use(table, table, "table of labels")
 
+    def use_document(self, document: str) -> None:
+        """Account for a file of annotations that gave labels."""
+        self._use(document, document, "annotations")
+
     def finish(self) -> Reading:
         """Account for all files that no reader has mentioned, and order the samples; return self."""
         for file in self.tree.images:

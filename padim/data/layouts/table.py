@@ -35,7 +35,7 @@ def read_table_of(tree: SubTree) -> Reading | None:
         paths = [row.get(columns.path, "") for row in rows]
         # If everything is in the table's folder, that one is opened next.
         next_one = tree.folders == [table.partition("/")[0]] and not tree.loose
-        there = _Paths(tree, paths, False, "" if next_one else table)
+        there = NamedPaths(tree, paths, False, "" if next_one else table)
         if "/" not in table or any(map(there.find, paths)):
             return table_reading(tree, rows, "CSV", table)
     return None
@@ -64,10 +64,10 @@ def table_reading(
         check_labels([row.get(columns.labels[0], "") for row in rows], table)
     found = Reading(tree, layout)
     found.use_table(table)
-    paths = _Paths(tree, [row.get(columns.path, "") for row in rows], above, table)
+    paths = NamedPaths(tree, [row.get(columns.path, "") for row in rows], above, table)
     reasons = {error.name: error.reason for error in tree.skipped}
     splits = [_split(row, columns) for row in rows]
-    evaluated = _evaluated(splits)
+    evaluated = evaluated_splits(splits)
     said: dict[str, str] = {}
     named: set[str] = set()
     for row, split in zip(rows, splits, strict=True):
@@ -92,7 +92,7 @@ def table_reading(
         said[file] = kind
         folder = file.rpartition("/")[0] or "."
         if split not in evaluated:
-            _leave(found, file, folder, split, good=kind == GOOD)
+            leave_sample(found, file, folder, split, good=kind == GOOD)
             continue
         masks = _masks(row.get(columns.mask or "", ""), paths) if kind != GOOD else []
         for mask, drawn in masks:
@@ -132,7 +132,7 @@ def _split(row: Mapping[str, str], columns: Columns) -> str | None:
     return split_of(text)[0] if text else None
 
 
-def _evaluated(splits: Sequence[str | None]) -> set[str | None]:
+def evaluated_splits(splits: Sequence[str | None]) -> set[str | None]:
     """Return the splits to evaluate on: the test set, and what is in none; or else the validation set."""
     known = set(splits)
     if "test" in known or None in known:
@@ -140,7 +140,7 @@ def _evaluated(splits: Sequence[str | None]) -> set[str | None]:
     return {"validation"} if "validation" in known else {"train"}
 
 
-def _leave(found: Reading, file: str, folder: str, split: str | None, *, good: bool) -> None:
+def leave_sample(found: Reading, file: str, folder: str, split: str | None, *, good: bool) -> None:
     if split == "train" and good:
         found.add_training(file, folder=folder)
     elif split == "train":
@@ -161,14 +161,14 @@ def _leave_rest(found: Reading, table: str) -> None:
             found.pass_over(file, f"not named in {table}", "not used: not in the table")
 
 
-def _masks(text: str, paths: _Paths) -> list[tuple[str, str | None]]:
+def _masks(text: str, paths: NamedPaths) -> list[tuple[str, str | None]]:
     """Return the masks that a cell names, with their files; several are separated by semicolons or bars."""
     named = [part.strip() for part in re.split(r"[;|]", text.strip("[]"))]
     named = [part for part in named if part.casefold() not in NOTHING]
     return [(mask.strip("'\""), paths.find(mask.strip("'\""))) for mask in named]
 
 
-class _Paths:
+class NamedPaths:
     """Finds the files that a table names; no path can lead out of the tree."""
 
     def __init__(self, tree: SubTree, given: Sequence[str], above: bool, table: str) -> None:

@@ -1,0 +1,1 @@
+"""Inspections on record written to files: tables, evidence, and labelled images."""
