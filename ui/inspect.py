@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from padim.errors import PadimError
-from ui import label_messages, library, viewing
+from ui import label_messages, library, run_records, viewing
 from ui.app import state
 from ui.files import image_input
 from ui.reviews import Review, Reviews
@@ -14,6 +14,8 @@ from ui.scoring import ScoredUpload
 from ui.widgets import labels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from padim.decision.guard_band import Verdict
     from padim.model import Padim
     from padim.storage.model_folders import Entry
@@ -40,9 +42,39 @@ def review(entry: Entry) -> Review:
     return state.of_browser(InspectState).of(entry)
 
 
-def take(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:
-    """Score these images in the background and add them to the list."""
-    review(entry).take(f"Scoring {image_set.label}", image_set, model, UPLOADER)
+def take(
+    entry: Entry,
+    model: Padim,
+    image_set: image_input.ImageSet,
+    image_contexts: run_records.ImageContexts | None = None,
+    version_id: int | None = None,
+) -> None:
+    """Score these images in the background, add them to the list, and record them.
+
+    Args:
+        entry: the saved model.
+        model: the model that scores them.
+        image_set: the images.
+        image_contexts: where they come from; None: they are not to be recorded.
+        version_id: row of the model's version.
+    """
+    recorder, failed = run_records.recorder(entry), False
+
+    def record(items: Sequence[ScoredUpload]) -> str:
+        nonlocal failed
+        if image_contexts is not None:
+            recorder.keep(items, model, version_id, image_contexts, attempt=not failed)
+            failed = recorder.why is not None
+        return ""
+
+    title = f"Scoring {image_set.label}"
+    review(entry).take(title, image_set, model, UPLOADER, keep=record, once=False)
+
+
+def clear(entry: Entry) -> None:
+    """Drop the images of the list; what is on record stays there."""
+    review(entry).clear()
+    run_records.recorder(entry).clear()
 
 
 def sample(entry: Entry) -> image_input.SampleParts | None:

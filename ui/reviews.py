@@ -133,6 +133,7 @@ class Review:
         uploader: str,
         origin: KnownLabel | Mapping[str, KnownLabel] = "unknown",
         keep: Keep | None = None,
+        once: bool | None = None,
     ) -> None:
         """Score images in the background and add them to the list.
 
@@ -143,6 +144,7 @@ class Review:
             uploader: name of the uploader to empty.
             origin: what the images show, as far as known, for all of them or by name.
             keep: stores every few images that could be scored, and returns why it could not.
+            once: whether an image that is in the list already is left out; default: with ``keep``.
         """
         with self._lock:
             pile = self.pile
@@ -160,7 +162,7 @@ class Review:
                     origin,
                     in_place=image_set.in_place,
                     keep=kept,
-                    once=keep is not None,
+                    once=keep is not None if once is None else once,
                 ),
             )
         # The job references the files until it has copied them to disk, so the upload store need not.

@@ -74,6 +74,7 @@ class ScoredUpload(StoredScore):
         thumb: a small JPEG.
         origin: what the user knew about its content.
         folder: the temporary folder of ``file``, which stays as long as something refers to the image.
+        given_name: the name as it came; ``name`` differs where the list has one of that name already.
     """
 
     number: int
@@ -81,6 +82,7 @@ class ScoredUpload(StoredScore):
     thumb: ServedImage
     origin: KnownLabel = "unknown"
     folder: ScratchFolder | None = field(default=None, repr=False)
+    given_name: str = ""
     _numbers: dict[int, Numbers] = field(default_factory=dict, repr=False)
 
     def numbers(self, model: Padim) -> Numbers:
@@ -208,7 +210,7 @@ class Pile:
         Raises:
             Cancelled: the user stopped the job; the images scored so far stay.
         """
-        arrivals: dict[str, tuple[int, Path]] = {}
+        arrivals: dict[str, tuple[int, Path, str]] = {}
         scored_now: list[ScoredUpload] = []
 
         def kept() -> Iterator[tuple[str, bytes]]:
@@ -228,12 +230,12 @@ class Pile:
                 if file is None:
                     file = self.folder / f"{number:06d}"
                     file.write_bytes(data)
-                arrivals[shown] = (number, file)
+                arrivals[shown] = (number, file, name)
                 yield shown, data
 
         def failed(error: ImageError) -> None:
             self.fail(error)
-            _, file = arrivals.pop(error.name, (0, None))
+            _, file, _ = arrivals.pop(error.name, (0, None, ""))
             if file is not None and file.parent == self.folder:
                 file.unlink(missing_ok=True)
 
@@ -243,41 +245,45 @@ class Pile:
         scored = model.predict(
             kept(), batch_size=BATCH, thumbnail_side=THUMB_SIDE, cancel=job.cancelled, on_error=failed
         )
-        for done, one in enumerate(scored, 1):
-            number, file = arrivals.pop(one.name)
-            item = ScoredUpload(
-                one.name,
-                one.sha256,
-                one.original_size,
-                one.content_box,
-                one.grid,
-                notes=one.notes,
-                _scores={area: one.score_level},
-                input_sha256=one.input_sha256,
-                pose=one.pose,
-                placement=one.placement,
-                lost=one.lost,
-                number=number,
-                file=file,
-                thumb=ServedImage(one.thumbnail or b""),
-                origin=origin if isinstance(origin, str) else origin.get(one.name, "unknown"),
-                folder=self._folder,
-            )
-            if self._maps_kept < MAPS_KEPT:
-                self._maps_kept += item.keep_numbers(model, one.levels)
-            if threshold is not None:
-                # Count the regions here, where they are cached for this threshold, so that the list is
-                # drawn quickly.
-                item.regions(model, threshold.level, area)
-            with self._lock:
-                self._items.append(item)
-                self._bytes += item.grid.nbytes + len(item.thumb.data) + file.stat().st_size
-            scored_now.append(item)
-            if len(scored_now) >= _KEPT_AT_ONCE:
-                keep(list(scored_now))
-                scored_now.clear()
-            job.progress(done, total, "Scoring")
-        keep(scored_now)
+        try:
+            for done, one in enumerate(scored, 1):
+                number, file, given_name = arrivals.pop(one.name)
+                item = ScoredUpload(
+                    one.name,
+                    one.sha256,
+                    one.original_size,
+                    one.content_box,
+                    one.grid,
+                    notes=one.notes,
+                    _scores={area: one.score_level},
+                    input_sha256=one.input_sha256,
+                    pose=one.pose,
+                    placement=one.placement,
+                    lost=one.lost,
+                    number=number,
+                    file=file,
+                    thumb=ServedImage(one.thumbnail or b""),
+                    origin=origin if isinstance(origin, str) else origin.get(one.name, "unknown"),
+                    folder=self._folder,
+                    given_name=given_name,
+                )
+                if self._maps_kept < MAPS_KEPT:
+                    self._maps_kept += item.keep_numbers(model, one.levels)
+                if threshold is not None:
+                    # Count the regions here, where they are cached for this threshold, so that the list is
+                    # drawn quickly.
+                    item.regions(model, threshold.level, area)
+                with self._lock:
+                    self._items.append(item)
+                    self._bytes += item.grid.nbytes + len(item.thumb.data) + file.stat().st_size
+                scored_now.append(item)
+                if len(scored_now) >= _KEPT_AT_ONCE:
+                    ready, scored_now = scored_now, []
+                    keep(ready)
+                job.progress(done, total, "Scoring")
+        finally:
+            # Also of a job that was stopped: its images are in the list.
+            keep(scored_now)
         for error in source.skipped:
             self.fail(error)
         self.pass_over(source.passed_over)

@@ -151,3 +151,19 @@ class StoredScore:
             displacement=model.state.displacement(self.pose),
             joint=model.state.joint,
         )
+
+    def predicted(self, model: Padim) -> Prediction:
+        """Return the prediction as :meth:`padim.Padim.predict` gave it, at the model's present threshold."""
+        threshold, area = model.current_threshold, model.config.min_area
+        # Without a threshold nothing is decided; any level gives the score.
+        decided = self.decide(model, 0 if threshold is None else threshold.level, area)
+        return replace(
+            decided,
+            name=self.name,
+            sha256=self.sha256,
+            threshold_level=None if threshold is None else threshold.level,
+            scored_by=model.state.identity,
+            grid=self.grid,
+            notes=self.notes,
+            input_sha256=self.input_sha256,
+        )

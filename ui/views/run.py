@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import exports, inspect, viewing
+from ui import exports, inspect, run_records, viewing
 from ui.app import progress, reruns, shell, workspace
 from ui.app.text import count, size
 from ui.components import viewer
 from ui.files import image_input
 from ui.jobs import watch
-from ui.views import library_choice
+from ui.views import library_choice, run_fields
 from ui.widgets import downloads, file_account, layers, panels
 
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.model_folders import Entry
+    from ui.files.image_input import ImageSet
     from ui.inspect import Row, Show
     from ui.reviews import Review
+    from ui.run_records import ImageContexts
 
 _VIEWER = "inspect-viewer"
 
@@ -33,9 +35,14 @@ def _choose_images(entry: Entry, model: Padim) -> None:
     image_input.choose(
         inspect.UPLOADER,
         "test images",
-        lambda image_set: inspect.take(entry, model, image_set),
+        partial(run_fields.chosen, partial(_take, entry, model)),
         sample=inspect.sample(entry),
     )
+
+
+def _take(entry: Entry, model: Padim, image_set: ImageSet, image_contexts: ImageContexts) -> None:
+    kept = image_contexts if run_records.fields().keep else None
+    inspect.take(entry, model, image_set, kept)
 
 
 def _in_fit(found: list[Row]) -> None:
@@ -241,6 +248,7 @@ def _results(entry: Entry, model: Padim) -> None:
         if unsaved := st.session_state.pop("inspect-unsaved", None):
             shell.failure("The label, or its image, was not stored.", unsaved, in_view=True)
         file_account.draw(pile.failed, pile.passed_over)
+        run_fields.on_record(entry)
     threshold = model.current_threshold
     level = None if threshold is None else threshold.level
     found = inspect.rows(entry, model, level)
@@ -313,10 +321,14 @@ def draw(entry: Entry) -> None:
     running = review.running
     busy = bool(running)
     with st.container():
+        allowed = run_fields.draw(entry)
+    with st.container():
         if busy or len(review.pile) or review.pile.answered:
-            _bar(entry, model, review, busy)
-        else:
+            _bar(entry, model, review, busy, allowed=allowed)
+        elif allowed and not run_fields.waiting():
             _choose_images(entry, model)
+        if run_fields.waiting() and not busy:
+            run_fields.preview(entry, partial(_take, entry, model), allowed=allowed)
     with st.container():
         if busy:
             watch.watch(running[-1])
@@ -326,14 +338,16 @@ def draw(entry: Entry) -> None:
     st.fragment(_list, run_every=2.5 if busy else None)(entry, model)
 
 
-def _bar(entry: Entry, model: Padim, review: Review, busy: bool) -> None:
+def _bar(entry: Entry, model: Padim, review: Review, busy: bool, *, allowed: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         # The key changes with every batch, so that the next popover starts closed.
         batch = len(review.job_keys)
-        with st.popover("Add images", icon=":material/add:", disabled=busy, key=f"inspect-add-{batch}"):
-            _choose_images(entry, model)
+        closed = busy or not allowed or run_fields.waiting()
+        with st.popover("Add images", icon=":material/add:", disabled=closed, key=f"inspect-add-{batch}"):
+            if allowed:
+                _choose_images(entry, model)
         if st.button("Clear the list", key="inspect-clear", icon=":material/close:"):
-            review.clear()
+            inspect.clear(entry)
             st.rerun()
         if not busy:
             library_choice.keep_scored(entry, "inspect", review.pile.items)
