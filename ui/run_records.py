@@ -134,22 +134,22 @@ class RunRecorder:
         if attempt:
             self.record()
 
-    def record(self) -> bool:
-        """Record what is not on record yet; return whether all of it is now."""
+    def record(self) -> None:
+        """Record what is not on record yet, as far as possible; ``why`` says what failed."""
         with self._attempt:
             while True:
                 with self._lock:
                     batch = self._waiting[:_AT_ONCE]
                     if not batch:
                         self.why = None
-                        return True
+                        return
                 try:
                     self._add(batch)
                 except Exception as error:  # scoring goes on, whatever happens to its record
                     if not isinstance(error, PadimError | OSError):
                         _LOGGER.exception("images cannot be recorded")
                     self.why = error
-                    return False
+                    return
                 with self._lock:
                     del self._waiting[: len(batch)]
                     self._recorded += len(batch)
