@@ -47,7 +47,8 @@ class PostgresqlDatabase:
     def reading(self) -> Iterator[Connection | None]:
         """Yield a connection that sees one state of the database; None if there are no records yet."""
         with explained(self.place):
-            with self._engine(reads=True).connect() as connection:
+            with self._engine().connect() as connection:
+                _see_one_state(connection)
                 if self._is_ready(connection):
                     yield connection
                     return
@@ -55,7 +56,8 @@ class PostgresqlDatabase:
                 yield None
                 return
             self._prepare()
-            with self._engine(reads=True).connect() as connection:
+            with self._engine().connect() as connection:
+                _see_one_state(connection)
                 yield connection
 
     @contextmanager
@@ -145,14 +147,14 @@ class PostgresqlDatabase:
     def _mark(self) -> ServerMark | None:
         return server_mark.read(self.root)
 
-    def _engine(self, *, reads: bool = False) -> Engine:
-        return _engines(self._url, os.getpid())[reads]
+    def _engine(self) -> Engine:
+        return _engine_of(self._url, os.getpid())
 
 
-# A process that was forked does not use the connections of its parent. Engines are two views of one pool.
+# A process that was forked does not use the connections of its parent.
 @lru_cache(maxsize=8)
-def _engines(url: URL, _: int) -> tuple[Engine, Engine]:
-    engine = create_engine(
+def _engine_of(url: URL, _: int) -> Engine:
+    return create_engine(
         url,
         pool_size=4,
         max_overflow=-1,
@@ -161,8 +163,11 @@ def _engines(url: URL, _: int) -> tuple[Engine, Engine]:
         hide_parameters=True,
         connect_args={"prepare_threshold": None},
     )
-    one_state = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return engine, one_state
+
+
+def _see_one_state(connection: Connection) -> None:
+    """Let a transaction that has begun see the database as it is now, whatever others commit meanwhile."""
+    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
 
 
 def _lock(connection: Connection) -> None:

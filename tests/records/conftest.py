@@ -43,7 +43,8 @@ def each_database(
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of modules that say ``ON_EACH_DATABASE`` on both, except those of many workspaces."""
     wanted = getattr(metafunc.module, "ON_EACH_DATABASE", False)
-    if wanted and not getattr(metafunc.function, "is_hypothesis_test", False):
-        if "each_database" not in metafunc.fixturenames:
+    asked = "each_database" in metafunc.fixturenames
+    if asked or (wanted and not getattr(metafunc.function, "is_hypothesis_test", False)):
+        if not asked:
             metafunc.fixturenames.insert(0, "each_database")
         metafunc.parametrize("each_database", ["sqlite", "postgresql"], indirect=True)
