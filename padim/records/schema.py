@@ -165,7 +165,7 @@ VERSION_EVENTS = Table(
     Column("who", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("comment", String, nullable=False),
-    CheckConstraint("kind in ('made', 'approved', 'retired', 'pruned')", name="kind"),
+    CheckConstraint("kind in ('made', 'approved', 'retired', 'reopened', 'restored', 'pruned')", name="kind"),
     Index(None, "version_id"),
 )
 

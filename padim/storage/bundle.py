@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -34,6 +34,8 @@ VERSION = 3
 READABLE = (VERSION,)
 _NEVER_RELEASED = (1, 2)
 MANIFEST = "manifest.json"
+# Folder beside the manifests of versions (:mod:`padim.storage.version_files`) that has their files.
+VERSION_FILES = "files"
 
 # A function yields the content in pieces, the same at every call.
 Content = bytes | npt.NDArray[Any] | Path | Callable[[], Iterable[bytes]]
@@ -108,13 +110,17 @@ def write(
             if not (target.is_file() and sha256_of(target) == listed[name]["sha256"]):
                 write_atomic(target, lambda file, parts=parts: file.writelines(_chunks(parts)))  # type: ignore[misc]
         write_atomic(path / MANIFEST, text)
-        current = {str(entry["file"]) for entry in listed.values()}
-        for old in path.iterdir():
-            unused = _OWN_FILE.fullmatch(old.name) and old.name not in current
-            if unused or _OWN_TEMPORARY.fullmatch(old.name):
-                old.unlink(missing_ok=True)
+        remove_unlisted(path, {str(entry["file"]) for entry in listed.values()})
         sync_folder(path)
     return complete
+
+
+def remove_unlisted(path: Path, current: Collection[str]) -> None:
+    """Delete the files of former saves from a bundle's folder: all but these, and no files of others."""
+    for old in path.iterdir():
+        unused = _OWN_FILE.fullmatch(old.name) and old.name not in current
+        if unused or _OWN_TEMPORARY.fullmatch(old.name):
+            old.unlink(missing_ok=True)
 
 
 def manifest_at(path: Path) -> Mapping[str, Any] | None:
@@ -187,6 +193,21 @@ class _Folder:
         return path.read_bytes()
 
 
+class _Version(_Folder):
+    """A version of a model: a manifest of its own name, and the folder that has the files of all versions."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.parent / VERSION_FILES)
+        self.manifest = path
+
+    def read(self, name: str, most: int) -> bytes:
+        if name != MANIFEST:
+            return super().read(name, most)
+        if self.manifest.stat().st_size > most:
+            raise ValueError("longer than any manifest")
+        return self.manifest.read_bytes()
+
+
 class _Zip:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -229,7 +250,8 @@ class Bundle:
             if self.path.is_dir():
                 self._place: _Place = _Folder(self.path)
             elif self.path.is_file():
-                self._place = _Zip(self.path)
+                is_version = self.path.suffix.lower() == ".json"
+                self._place = _Version(self.path) if is_version else _Zip(self.path)
             else:
                 raise BundleError(f"{self.path}: there is no saved model here")
             manifest = json.loads(self._place.read(MANIFEST, _LARGEST_MANIFEST))
@@ -331,7 +353,7 @@ class Bundle:
         entry = self._entry(name)
         if os.name != "nt" and isinstance(self._place, _Folder):
             try:
-                file = (self.path / entry["file"]).open("rb")
+                file = (self._place.path / entry["file"]).open("rb")
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             except OSError as error:
                 raise BundleError(f"{self.path}: {entry['file']} is missing or damaged ({error})") from error

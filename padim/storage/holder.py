@@ -64,6 +64,11 @@ def acting(who: str, what: str) -> Iterator[None]:
         _ACTING.reset(token)
 
 
+def acting_now() -> tuple[str, str]:
+    """Return who this thread acts for and what it does, as :func:`acting` was given them."""
+    return _ACTING.get()
+
+
 def note(path: Path) -> None:
     """Write a note about this process; errors are ignored, because the lock holds without it."""
     who, what = _ACTING.get()

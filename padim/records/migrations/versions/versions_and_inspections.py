@@ -51,7 +51,8 @@ def upgrade() -> None:
             ["version_id"], ["versions.id"], name="fk_version_events_version_id_versions"
         ),
         sa.CheckConstraint(
-            "kind in ('made', 'approved', 'retired', 'pruned')", name="ck_version_events_kind"
+            "kind in ('made', 'approved', 'retired', 'reopened', 'restored', 'pruned')",
+            name="ck_version_events_kind",
         ),
     )
     op.create_index("ix_version_events_version_id", "version_events", ["version_id"])
