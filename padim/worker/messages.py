@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from padim import errors
 from padim.data.account import PassedOver
 from padim.errors import ImageError, PadimError
+from padim.records.version import VersionChange
 from padim.storage.atomic import explain_os_error
 from padim.worker.images import Images, Labeled
 
@@ -30,6 +31,7 @@ class _OfModel(BaseModel):
         model: the model's id.
         revision: revision that a change is meant for; None for whatever is there.
         who, what: who works on the model, and the work, for those who wait for it.
+        by: who the version that is made of it names; empty for ``who``.
     """
 
     # Whether the work gives way to all other work on the machine, because nobody waits for it.
@@ -40,6 +42,12 @@ class _OfModel(BaseModel):
     revision: str | None = None
     who: str = "a browser session"
     what: str = ""
+    by: str = ""
+
+    @property
+    def change(self) -> VersionChange:
+        """Who changes the model, for the version that is made of it."""
+        return VersionChange(self.by or self.who)
 
 
 class Fit(_OfModel):

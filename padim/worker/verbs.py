@@ -109,7 +109,7 @@ def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> WorkerResult
         on_error=failed.append,
         unfinished=work,
     )
-    store.save(request.model, model)
+    store.save(request.model, model, request.change)
     resume.forget(work)
     result = WorkerResult(images=len(model.normals_), revision=model.revision, **_files(source, failed))
     return _with_originals(result, request, source, model, request.label, progress, cancel)
@@ -181,7 +181,9 @@ def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> Work
 
     failed: list[ImageError] = []
     source = open_images(request.images)
-    with Workspace(request.root).edit(request.model, revision=request.revision) as model:
+    with Workspace(request.root).edit(
+        request.model, revision=request.revision, change=request.change
+    ) as model:
         stale = model.state.fitted.calibration == "stale"
         model.working_set.rebuild(source, progress=progress, cancel=cancel, on_error=failed.append)
         progress(0, None, "Saving")
@@ -195,7 +197,9 @@ def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult
 
     failed: list[ImageError] = []
     source = open_images(request.images)
-    with Workspace(request.root).edit(request.model, revision=request.revision) as model:
+    with Workspace(request.root).edit(
+        request.model, revision=request.revision, change=request.change
+    ) as model:
         before, parts_before = len(model.normals_), _parts(model.normals_)
         # A part's label that no part of the model has yet.
         groups = {name: f"added after {before}: {first}" for name, first in request.shots.items()}
@@ -213,7 +217,9 @@ def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, can
     """Refit a model with other layers or parts; the outcome has its ``active`` and ``inactive`` layers."""
     from padim.workspace import Workspace
 
-    with Workspace(request.root).edit(request.model, revision=request.revision) as model:
+    with Workspace(request.root).edit(
+        request.model, revision=request.revision, change=request.change
+    ) as model:
         match request:
             case SetLayers():
                 model.set_layers(request.active, progress=progress, cancel=cancel)

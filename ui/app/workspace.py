@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from padim.model import Padim
+    from padim.records.version import ModelVersion
     from padim.storage.model_folders import Entry, ModelFolders
 
 PARAMETER = "model"
@@ -159,8 +160,29 @@ def _open(home: str, entry_id: str, revision: str) -> Padim:
     return model
 
 
+def open_version(version: ModelVersion) -> Padim:
+    """Return an opened version of a model, cached and shared by all sessions: never change it.
+
+    Raises:
+        BundleError: a file is damaged; names it.
+        PadimError: its files were deleted.
+    """
+    return _open_version(str(root()), version)
+
+
+@st.cache_resource(
+    max_entries=4,
+    show_spinner="Opening the version",
+    hash_funcs={"padim.records.version.ModelVersion": lambda one: (one.model_id, one.number, one.revision)},
+)
+def _open_version(home: str, version: ModelVersion) -> Padim:
+    from padim.records.versions import ModelVersions
+
+    return ModelVersions(home, version.model_id).open(version)
+
+
 @contextmanager
-def edit(entry: Entry, patience: float = 20.0, *, what: str = "") -> Iterator[Padim]:
+def edit(entry: Entry, patience: float = 20.0, *, what: str = "", reason: str = "") -> Iterator[Padim]:
     """Yield a private copy of the model to change; save it when the block ends without an exception.
 
     The shared copy stays as it was, so a change that fails halfway is never visible. Changes of one model
@@ -170,6 +192,7 @@ def edit(entry: Entry, patience: float = 20.0, *, what: str = "") -> Iterator[Pa
         entry: the saved model.
         patience: seconds to wait for a change in progress.
         what: the work in a few words, for others who wait for it.
+        reason: why, in the user's words; the version that this makes says so.
 
     Raises:
         ChangedSinceOpenedError: somebody else has saved the model since this session's page showed it.
@@ -178,13 +201,15 @@ def edit(entry: Entry, patience: float = 20.0, *, what: str = "") -> Iterator[Pa
         BundleError: the bundle is damaged; names the file.
         StorageError: the model cannot be saved: the workspace is read-only or the disk is full.
     """
+    from padim.records.version import VersionChange
     from padim.storage.holder import acting
     from padim.workspace import Workspace
 
     revision = opened.seen_revision(entry)
+    change = VersionChange(person.name(), reason=reason)
     with (
         acting(person.acting_as(), what),
-        Workspace(root()).edit(entry.id, patience, revision=revision) as model,
+        Workspace(root()).edit(entry.id, patience, revision=revision, change=change) as model,
     ):
         yield model
     opened.saved(store().get(entry.id), model.revision)

@@ -59,6 +59,7 @@ class Job(Generic[T]):
         tag: any value that the caller wants to find again with the job (a model id, for example).
         goes_on: finish the work even if its session ends, because its result is saved for all sessions.
         model: id of the model that it is about; empty for none.
+        who: name of the person who started it; empty if it is not known.
         clock: returns seconds; tests replace it.
         begun: when it was started, in UTC.
     """
@@ -69,6 +70,7 @@ class Job(Generic[T]):
     tag: Any = None
     goes_on: bool = False
     model: str = ""
+    who: str = ""
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     begun: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -237,6 +239,7 @@ class JobRegistry:
         owner: str | None = None,
         goes_on: bool = False,
         model: str = "",
+        who: str = "",
     ) -> Job[T]:
         """Run ``work`` in a new thread and return its job.
 
@@ -250,13 +253,14 @@ class JobRegistry:
             owner: the session that sees the job; None keeps the job until it is discarded.
             goes_on: finish the work even if all its sessions end.
             model: id of the model that it is about; empty for none.
+            who: name of the person who starts it.
         """
         with self._lock:
             existing = self._jobs.get(key)
             if existing is not None and existing.running:
                 self._own(key, owner)
                 return cast("Job[T]", existing)
-            job = Job(key, title, work, tag, goes_on, model)
+            job = Job(key, title, work, tag, goes_on, model, who)
             self._forget(key)
             self._jobs[key] = job
             self._own(key, owner)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from ui.app import reruns, sessions, state
+from ui.app import person, reruns, sessions, state
 from ui.app.text import count
 from ui.jobs import missed_runs
 from ui.jobs.jobs import Job, JobProgress, JobRegistry, spoken_duration
@@ -49,7 +49,16 @@ def start(
         goes_on: finish the work even if nobody is left, because its result is saved for all sessions.
         model: id of the model that it is about; empty for none.
     """
-    return _REGISTRY.start(key, title, work, tag=tag, owner=state.owner(), goes_on=goes_on, model=model)
+    return _REGISTRY.start(
+        key,
+        title,
+        work,
+        tag=tag,
+        owner=state.owner(),
+        goes_on=goes_on,
+        model=model,
+        who=person.name(),
+    )
 
 
 def find(key: str) -> Job[Any] | None:

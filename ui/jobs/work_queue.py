@@ -115,6 +115,8 @@ def run(kind: WorkKind, request: Request, job: Job[Any]) -> WorkerResult:
     """
     with (_CHECKS if kind == "check" else _QUEUE).turn(kind, job):
         job.progress(0, None, "Starting")
+        if hasattr(request, "by"):
+            request = request.model_copy(update={"by": job.who})
         return perform(request, job.progress, job.on_cancel)
 
 
