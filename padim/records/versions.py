@@ -248,7 +248,9 @@ class ModelVersions:
                 note = {}  # of a save that did not come about
             based_on = note.get("based_on")
             # A change that leads back to an older version is a version of its own: it takes effect as others.
-            found = self._matching(entry.manifest, rows, only=based_on)
+            # The newest may be of this very save, whose process was killed before it removed the note.
+            same = [one for one in rows if not note or one.number in (based_on, rows[-1].number)]
+            found = self._matching(entry.manifest, same)
             if found is not None:
                 self.files.forget_pending()
                 return found
@@ -268,16 +270,14 @@ class ModelVersions:
             self.files.forget_pending()
         return self.get(number)
 
-    def _matching(
-        self, manifest: dict[str, Any], rows: list[ModelVersion], only: int | None = None
-    ) -> ModelVersion | None:
-        """Return the version of a manifest: the same save, or the same content (of ``only`` this one)."""
+    def _matching(self, manifest: dict[str, Any], rows: list[ModelVersion]) -> ModelVersion | None:
+        """Return which of these versions a manifest is: by the same save, or else the same content."""
         revision = str(manifest.get("seal", ""))
         for one in reversed(rows):
             if one.revision == revision and (one.pruned is not None or self.path(one).is_file()):
                 return one
         for one in reversed(rows):
-            kept = self.files.manifest(one.number) if only in (None, one.number) else None
+            kept = self.files.manifest(one.number)
             if kept is not None and same_content(kept, manifest):
                 return one
         return None
