@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from padim.cli import options, summary
+from padim.cli import options, score_records, summary
 from padim.cli.options import decide
+from padim.cli.score_pending import PendingFiles
 from padim.cli.score_places import journal_in
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, columns, titled
 from padim.errors import Cancelled, ImageError, PadimError
 
 if TYPE_CHECKING:
-    from padim.data.sources import Source
+    from padim.cli.score_records import ScoreRecorder
     from padim.model import Padim, Prediction
     from padim.output.results import Results
-    from padim.output.scoring_journal import Journal
 
 _WORST, _NAMED = 10, 20
 _COLORS = {"reject": "bold red", "review": "yellow", "accept": "green"}
@@ -83,6 +82,14 @@ def score(
     threshold: options.Threshold = None,
     min_area: options.MinArea = None,
     pixel_size: options.PixelSize = None,
+    record: score_records.Record = False,
+    part_number: score_records.PartNumber = "",
+    serial: score_records.Serial = "",
+    lot: score_records.Lot = "",
+    station: score_records.Station = "",
+    shift: score_records.Shift = "",
+    name_pattern: score_records.NamePattern = "",
+    who: score_records.Who = "",
 ) -> None:
     """Score images, decide on each, and write the results with panels and masks.
 
@@ -94,6 +101,10 @@ def score(
     rows of all scored images are kept in
     [b]results.partial.jsonl[/], and [b]--resume[/] continues from there; after Ctrl-C they are also in the
     results, which are marked as interrupted.
+
+    With [b]--record[/] every verdict is kept on record too, as on the app's page Inspect; images that were
+    reused by --resume are on record from the scoring before. What cannot be recorded is said at the end,
+    with exit code 2.
     """
     from padim.analysis.fit_overlap import marked
     from padim.analysis.other_product import Strangers
@@ -107,6 +118,14 @@ def score(
 
     if not 32 <= panel_side <= 8192:
         raise PadimError(f"--panel-side must be from 32 to 8192 pixels, not {panel_side}")
+    fields = {
+        "part_number": part_number,
+        "serial": serial,
+        "lot": lot,
+        "station": station,
+        "shift": shift,
+    }
+    kept = score_records.RecordOptions(record, who, name_pattern, fields).checked()
     identity = bundle.Bundle(path).revision
     model = Padim.load(path)
     decide(model, percentile=percentile, value=threshold, min_area=min_area, pixel_size_mm=pixel_size)
@@ -116,6 +135,13 @@ def score(
         for _ in source:  # completes the account of what is there
             pass
         raise nothing_to_read(str(images), source, "give a folder or a zip with images to score")
+    recorder = score_records.ScoreRecorder(path, model, output, kept) if record else None
+    if recorder is not None:
+        recorder.check_parts(source.names())
+        if unread := recorder.unread(source.names()):
+            more = f"; and {len(unread) - _NAMED:,} more" if len(unread) > _NAMED else ""
+            what = count(len(unread), "name does", "names do")
+            terminal.warn(f"{what} not match and take the options: {'; '.join(unread[:_NAMED])}{more}")
     shown_side = panel_side if panels else 0
     shared = {
         **model_columns(model, path.resolve().name, identity, identity, level),
@@ -139,7 +165,7 @@ def score(
         if summary.is_random(model):
             terminal.warn(f"{path}: the network has random weights; its verdicts mean nothing")
         size = model.network.extractor.batch_size(model.state.fitted.detector.scoring_bytes())
-        pending = _PendingFiles(source, output, journal, size, panels=panels, masks=masks)
+        pending = PendingFiles(source, output, journal, size, panels=panels, masks=masks)
         # Only the rows for the terminal are kept in memory; all rows are in the files.
         unreadable: list[ImageError] = []
         worst: list[dict[str, Any]] = []
@@ -147,7 +173,7 @@ def score(
         results = exits.enter_context(Results(output, shared, header, journal, csv_form=csv_form))
         try:
             with terminal.progress() as progress:
-                for row in _rows(model, pending, results, output, shown_side, masks, size, stop):
+                for row in _rows(model, pending, results, output, shown_side, masks, size, stop, recorder):
                     progress(results.counts.total(), len(source), "Scoring images")
                     if row.get("error") and len(unreadable) < _NAMED:
                         unreadable.append(ImageError(row["name"], row["error"]))
@@ -163,6 +189,8 @@ def score(
             raise
         finally:
             results.passed_over = list(source.passed_over)
+            if recorder is not None:
+                recorder.flush()
     if pending.n_reused:
         terminal.note(f"{count(pending.n_reused, 'image')} scored before: results reused")
     _show_results(terminal, results, worst, output)
@@ -170,6 +198,8 @@ def score(
         terminal.note(f"self-test of the model: {model.self_test_.sentence}")
     if text := Strangers(tuple(pending.strangers), pending.judged).sentence:
         terminal.warn(text)
+    if recorder is not None:
+        terminal.note(f"{count(recorder.recorded, 'image')} on record in {recorder.root}")
     if results.lost:
         terminal.note(f"the part was not found in {count(results.lost, 'image')}; the column lost says why")
     if results.noted:
@@ -190,19 +220,22 @@ def score(
         raise typer.Exit(stop.exit_code)
     if results.counts.total() == results.counts["unreadable"]:
         raise PadimError(f"{images}: none of the files could be used")
+    if recorder is not None and recorder.problem:
+        raise PadimError(recorder.problem)
     if fail_on_reject and (results.counts.total() != results.counts["accept"] or account.of_user):
         raise typer.Exit(1)
 
 
 def _rows(
     model: Padim,
-    pending: _PendingFiles,
+    pending: PendingFiles,
     results: Results,
     output: Path,
     panel_side: int,
     masks: bool,
     batch_size: int,
     cancel: Stop,
+    recorder: ScoreRecorder | None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of every file, after its panel and mask are written and ``results`` has the row."""
     from padim.analysis.fit_overlap import KnownImages
@@ -218,7 +251,13 @@ def _rows(
         for order, offset in pending.reused():
             yield results.keep(offset, order)
 
-    scoring = model.predict(pending, batch_size=batch_size, cancel=cancel, on_error=pending.failed.append)
+    scoring = model.predict(
+        pending,
+        batch_size=batch_size,
+        thumbnail_side=None if recorder is None else score_records.THUMBNAIL_SIDE,
+        cancel=cancel,
+        on_error=pending.failed.append,
+    )
     for scored in scoring:
         yield from rows_without_scoring()
         file = pending.take(scored.name)
@@ -239,119 +278,14 @@ def _rows(
         row |= _evidence(
             file.stem, file.content, scored, decision, output, panel_side, masks, model.config.bit_depth
         )
+        if recorder is not None:
+            recorder.add(decision, file.content)
         results.add(row, file.order)
         pending.judged += 1
         if is_stranger(scored, limit):
             pending.strangers.append(scored.name)
         yield row
     yield from rows_without_scoring()
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file that is being scored.
-
-    Attributes:
-        content: its bytes, from which the panel is drawn.
-        order: its position among all files, from 1.
-        stem: the name of its panel and mask, without folder and extension.
-    """
-
-    content: bytes
-    order: int
-    stem: str
-
-
-class _PendingFiles:
-    """The source's files that are still to be scored; each stays in memory until its result is available."""
-
-    def __init__(
-        self, source: Source, output: Path, journal: Journal, batch: int, *, panels: bool, masks: bool
-    ) -> None:
-        """
-        Args:
-            source: the images.
-            output: the folder with the panels and masks of images that were scored before.
-            journal: the rows of these images.
-            batch: number of images in one batch of the network. Rows are reused in whole batches only, so
-                that the other images are batched as in an uninterrupted run and scores are bit-identical.
-            panels, masks: whether panels and masks are to be written.
-        """
-        from padim.output.results import FileNames
-
-        self._source, self._output, self._journal = source, output, journal
-        self._folders = {"panel": "panels/{}.jpg" if panels else "", "mask": "masks/{}.png" if masks else ""}
-        self._names = FileNames()
-        self._reusable = len(journal.rows) - len(journal.rows) % batch
-        self._in_progress: dict[str, _File] = {}
-        self._order = self._reported = 0
-        self._unusable: list[tuple[int, dict[str, Any]]] = []
-        self._reused: list[tuple[int, int]] = []
-        self.n_reused = self.judged = 0
-        self.strangers: list[str] = []
-        self.failed: list[ImageError] = []
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        for name, content in self._source:
-            self._record_skipped()
-            file = _File(content, self._next(), self._names.take(name))
-            offset = self._scored_before(name, file)
-            if offset is not None:
-                self._reused.append((file.order, offset))
-                self.n_reused += 1
-                continue
-            self._in_progress[name] = file
-            yield name, content
-        self._record_skipped()
-
-    def _next(self) -> int:
-        self._order += 1
-        return self._order
-
-    def _record_skipped(self) -> None:
-        """Record the files that the source has skipped since the last call, in their position."""
-        from padim.output.results import unusable
-
-        for error in self._source.skipped[self._reported :]:
-            self._reported += 1
-            self._unusable.append((self._next(), unusable(error.name, error.reason)))
-
-    def _scored_before(self, name: str, file: _File) -> int | None:
-        """Return the journal offset of the row of this file, if content and evidence match; else None."""
-        from padim.data.loading import content_hash
-
-        digest, offset = self._journal.rows.get(name, ("", 0))
-        if self.n_reused >= self._reusable or not digest or digest != content_hash(file.content):
-            return None
-        row = self._journal.row(offset)
-        for kind, pattern in self._folders.items():
-            path = pattern.format(file.stem)
-            if row.get(kind, "") != path or (path and not (self._output / path).is_file()):
-                return None
-        return offset
-
-    def take(self, name: str) -> _File:
-        return self._in_progress.pop(name)
-
-    def unusable(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield position and row of each unusable file found since the last call."""
-        from padim.data.loading import content_hash
-        from padim.output.results import unusable
-
-        while self._unusable:
-            yield self._unusable.pop(0)
-        while self.failed:
-            error = self.failed.pop(0)
-            file = self._in_progress.pop(error.name)
-            yield file.order, unusable(error.name, error.reason, content_hash(file.content))
-
-    def reused(self) -> Iterator[tuple[int, int]]:
-        """Yield position and journal offset of each file scored before, found since the last call."""
-        while self._reused:
-            yield self._reused.pop(0)
 
 
 def _evidence(

@@ -228,13 +228,13 @@ def test_without_a_threshold_nothing_can_be_decided(run: Run, tmp_path: Path, sm
 
 def test_images_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
     """Of 200 images, only those in the pipeline are in memory."""
-    from padim.cli.score import _PendingFiles
+    from padim.cli.score_pending import PendingFiles
     from padim.data.sources import UploadSource
     from padim.output.scoring_journal import Journal
 
     content = png(part(1))
     source = UploadSource([(f"{i:03d}.png", content) for i in range(200)])
-    pending = _PendingFiles(source, tmp_path, Journal.begin(tmp_path, {}), 16, panels=False, masks=False)
+    pending = PendingFiles(source, tmp_path, Journal.begin(tmp_path, {}), 16, panels=False, masks=False)
     most = 0
     for scored in Padim.load(saved_model).predict(pending):
         most = max(most, len(pending._in_progress))
