@@ -125,7 +125,7 @@ def score(
         "station": station,
         "shift": shift,
     }
-    kept = score_records.RecordOptions(record, who, name_pattern, fields).checked()
+    record_options = score_records.RecordOptions(record, who, name_pattern, fields).checked()
     identity = bundle.Bundle(path).revision
     model = Padim.load(path)
     decide(model, percentile=percentile, value=threshold, min_area=min_area, pixel_size_mm=pixel_size)
@@ -135,7 +135,7 @@ def score(
         for _ in source:  # completes the account of what is there
             pass
         raise nothing_to_read(str(images), source, "give a folder or a zip with images to score")
-    recorder = score_records.ScoreRecorder(path, model, output, kept) if record else None
+    recorder = score_records.ScoreRecorder(path, model, output, record_options) if record else None
     if recorder is not None:
         recorder.check_parts(source.names())
         if unread := recorder.unread(source.names()):
