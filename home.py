@@ -19,6 +19,7 @@ from ui import fit as fitting
 from ui.app import clock, next_step, opened, shell, tabs, workspace
 from ui.app.pages import page_of
 from ui.app.text import count
+from ui.views import part_numbers, versions
 from ui.widgets import leftover_files, panels
 
 if TYPE_CHECKING:
@@ -296,9 +297,18 @@ def _bin_row(deleted: DeletedModel) -> None:
 
 page, current = shell.begin("home.py")
 leftover_files.sweep_once()
-saved = workspace.store().models()
-_start(current)
-_stopped_fits()
-_models(saved, current)
-_bin()
+tab, place = tabs.draw(page)
+with place:
+    if tab == "models":
+        saved = workspace.store().models()
+        _start(current)
+        _stopped_fits()
+        _models(saved, current)
+        _bin()
+    elif tab == "part-numbers":
+        part_numbers.draw()
+    elif current is None:
+        shell.needs_model()
+    else:
+        versions.draw(current)
 next_step.draw(page, None, current)

@@ -21,6 +21,7 @@ from padim.cli import (
     info,
     learning_curve,
     methods,
+    models,
     robustness,
     score,
     sensitivity,
@@ -39,7 +40,8 @@ that improves detection;
 expected false rejects; [bold]score[/] scores images and decides; [bold]evaluate[/] measures a model on
 labelled images, [bold]study[/] compares configurations; [bold]sensitivity[/] finds the smallest defect
 that is caught, [bold]robustness[/] the largest change of light, camera or fixture that is tolerated;
-[bold]learning-curve[/] reports how many good parts are needed; [bold]doctor[/] checks the files on
+[bold]learning-curve[/] reports how many good parts are needed; [bold]models[/] lists the versions of
+models and says which one inspects; [bold]doctor[/] checks the files on
 disk, [bold]bin[/] has the deleted models, [bold]app[/] starts the web application.
 The common options may be given before or after the command.
 """
@@ -103,3 +105,5 @@ for module in (
 ):
     function = module.__name__.rpartition(".")[2]
     command(app, _NAMES.get(module, function.replace("_", "-")))(getattr(module, function))
+
+app.add_typer(models.models, name="models")

@@ -58,7 +58,7 @@ class ModelVersions:
     """
 
     def __init__(self, root: str | Path, model_id: str) -> None:
-        self.model_id = model_id
+        self.root, self.model_id = Path(root), model_id
         self._models = ModelFolders(root)
         self._database = RecordsDatabase(root)
         self.files = VersionFiles(self._models.folder / model_id)
@@ -84,6 +84,14 @@ class ModelVersions:
     def approved(self) -> ModelVersion | None:
         """Return the version that inspects; None if none is approved, or none is on record yet."""
         return next((one for one in self.all() if one.state == "approved"), None)
+
+    def approved_before(self) -> ModelVersion | None:
+        """Return the older version that was approved last, to roll back to; None if there is none."""
+        found = {one.number: one for one in self.all()}
+        present = next((one.number for one in found.values() if one.state == "approved"), None)
+        numbers = [event.number for event in self.events() if event.kind == "approved"]
+        former = [one for one in numbers if present and one < present and found[one].pruned is None]
+        return found[former[-1]] if former else None
 
     def newest(self) -> ModelVersion | None:
         """Return the version made last."""

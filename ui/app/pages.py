@@ -46,6 +46,11 @@ PAGES = (
         ":material/home:",
         "Fit on images of good parts, set a threshold with the expected false rejects, then review test "
         "images.",
+        (
+            PageTab("models", "Models"),
+            PageTab("versions", "Versions"),
+            PageTab("part-numbers", "Part numbers"),
+        ),
     ),
     AppPage(
         "pages/fit.py",
