@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 import streamlit as st
@@ -25,6 +25,11 @@ def at(moment: datetime) -> str:
     if moment.astimezone(zone).date() != datetime.now(zone).date():
         return when(moment)
     return f"{moment.astimezone(zone):%H:%M}{'' if _zone() else ' UTC'}"
+
+
+def midnight(of: date) -> datetime:
+    """Return when a day began in the browser's time zone."""
+    return datetime.combine(of, time(), _zone() or UTC)
 
 
 def _zone() -> tzinfo | None:

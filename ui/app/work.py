@@ -48,6 +48,7 @@ _PLACES = {
     "robustness": ("pages/validate.py", "light-and-fixture"),
     "inspect": ("pages/inspect.py", "run"),
     "study": ("pages/compare.py", ""),
+    "records-export": ("pages/records.py", "records"),
 }
 
 

@@ -36,6 +36,12 @@ def csv_form() -> None:
     )
 
 
+def chosen_csv_form() -> CsvForm:
+    """Return the form of CSV files that this session has chosen."""
+    form: CsvForm = st.session_state.get(_FORM, "comma")
+    return form
+
+
 def button(
     words: str,
     make: Callable[[], bytes],
@@ -57,7 +63,7 @@ def button(
         disabled: whether there is nothing to download.
         help: the tooltip.
     """
-    form: CsvForm = st.session_state.get(_FORM, "comma")
+    form = chosen_csv_form()
     st.download_button(
         words,
         (lambda: in_form(make(), form)) if suffix.endswith(".csv") and form != "comma" else make,
