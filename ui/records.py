@@ -1,4 +1,4 @@
-"""What the Records page asks of the records: filters, pages, pictures of a record, exports."""
+"""What the Records page asks of the records: filters, pages, images of a record, exports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PAGE = 50
 # Query parameter with the number of the record that is open.
 PARAMETER = "record"
-# Longest side, in pixels, of a picture on the page.
+# Longest side, in pixels, of an image on the page.
 _SIDE = 1600
 
 
@@ -137,7 +137,7 @@ def open_record(number: int | None) -> None:
 
 
 @dataclass(frozen=True)
-class RecordPictures:
+class ShownRecord:
     """What is shown of an inspection's image.
 
     Attributes:
@@ -153,7 +153,7 @@ class RecordPictures:
     problem: str = ""
 
 
-def pictures(one: Inspection) -> RecordPictures:
+def shown_images(one: Inspection) -> ShownRecord:
     """Return what can be shown of an inspection's image."""
     import cv2
     import numpy as np
@@ -175,7 +175,7 @@ def pictures(one: Inspection) -> RecordPictures:
     if rgb is None and small is not None:
         rgb = decode(small, one.name)
     if rgb is None:
-        return RecordPictures(None, True, None, problem)
+        return ShownRecord(None, True, None, problem)
     height, width = rgb.shape[:2]
     if (scale := _SIDE / max(height, width)) < 1:
         shape = max(1, round(width * scale)), max(1, round(height * scale))
@@ -194,7 +194,7 @@ def pictures(one: Inspection) -> RecordPictures:
                     placement=decision.placement,
                 )
             )
-    return RecordPictures(encode_jpeg(rgb), is_small, drawn, problem)
+    return ShownRecord(encode_jpeg(rgb), is_small, drawn, problem)
 
 
 # -- exports -------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_a_record_opens_with_what_is_left(filled: Path) -> None:
     with RecordsDatabase(filled).writing() as connection:
         connection.execute(update(EVIDENCE).values(thumbnail=None))
     page = Session("records", record="1")
-    assert "No picture is kept" in page.text
+    assert "No image is kept" in page.text
     assert "Anna" in page.text
 
 

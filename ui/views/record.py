@@ -40,7 +40,7 @@ def draw(number: int) -> None:
     badge = panels.badge(one.verdict) if one.verdict != "none" else "no verdict: no threshold"
     waits = " · awaits a person" if one.waits else ""
     st.html(f"<p>{badge} &nbsp;record {one.id}{waits}</p>")
-    _pictures(one)
+    _shown(one)
     _facts(one)
     if one.regions:
         _regions(one)
@@ -48,17 +48,17 @@ def draw(number: int) -> None:
     _kept(one)
 
 
-def _pictures(one: Inspection) -> None:
-    shown = records.pictures(one)
+def _shown(one: Inspection) -> None:
+    shown = records.shown_images(one)
     if shown.image is None:
-        shell.empty("No picture is kept", "What was decided is below.")
+        shell.empty("No image is kept", "What was decided is below.")
         return
     image = ServedImage(shown.image)
     tiles = [Thumb(image, "Small image" if shown.small else "Image", full=image)]
     if shown.overlay is not None:
         drawn = ServedImage(shown.overlay)
         tiles.append(Thumb(drawn, "Overlay: level map and mask at the threshold", full=drawn))
-    with st.container(key="record-pictures"):
+    with st.container(key="record-images"):
         st.html(panels.gallery(tiles))
     if shown.problem:
         st.warning(

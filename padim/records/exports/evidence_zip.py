@@ -44,14 +44,14 @@ def write_evidence(
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for one in inspections:
             name = file_name(one, used, ".jpg")
-            picture, lacks = evidence_panels(one, records)
+            image, lacks = evidence_panels(one, records)
             for why in lacks:
                 account.lacks(one, why)
-            if picture is not None:
-                archive.writestr(f"images/{one.verdict}/{name}", picture)
+            if image is not None:
+                archive.writestr(f"images/{one.verdict}/{name}", image)
             document = {
                 **plain_values(one),
-                "image": f"images/{one.verdict}/{name}" if picture is not None else None,
+                "image": f"images/{one.verdict}/{name}" if image is not None else None,
                 "missing": list(lacks),
                 "reviews": [_event(event) for event in reviews.events(one.id)],
             }
