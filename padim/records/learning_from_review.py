@@ -22,11 +22,11 @@ from padim.records.library import AddedImages, ImageLibrary, NewImage
 from padim.records.schema import EVIDENCE, INSPECTIONS
 from padim.storage.normals import Normal
 
-__all__ = ["ConfirmedDefects", "ConfirmedGood", "LearningFromReview"]
+__all__ = ["DefectsToKeep", "GoodToAdd", "LearningFromReview"]
 
 
 @dataclass(frozen=True)
-class ConfirmedGood:
+class GoodToAdd:
     """Parts that reviewers have accepted, by what can be done with them; each image counts once.
 
     Attributes:
@@ -45,7 +45,7 @@ class ConfirmedGood:
 
 
 @dataclass(frozen=True)
-class ConfirmedDefects:
+class DefectsToKeep:
     """Parts that reviewers have rejected, by what can be done with them; each image counts once.
 
     Attributes:
@@ -78,7 +78,7 @@ class LearningFromReview:
 
     # -- confirmed good parts ----------------------------------------------------------------------------
 
-    def good(self, normals: Sequence[Normal]) -> ConfirmedGood:
+    def good(self, normals: Sequence[Normal]) -> GoodToAdd:
         """Return the parts that reviewers have accepted.
 
         Args:
@@ -104,7 +104,7 @@ class LearningFromReview:
                 counts["without_file"] += 1
             else:
                 ready.append(found)
-        return ConfirmedGood(tuple(ready), **counts)
+        return GoodToAdd(tuple(ready), **counts)
 
     def files(self, inspections: Sequence[Inspection]) -> list[tuple[str, Path]]:
         """Return name and path of the kept images, for a fit; each name once, and none that is gone.
@@ -154,7 +154,7 @@ class LearningFromReview:
 
     # -- confirmed defects -------------------------------------------------------------------------------
 
-    def defects(self) -> ConfirmedDefects:
+    def defects(self) -> DefectsToKeep:
         """Return the parts that reviewers have rejected, as far as the library does not have them."""
         library = ImageLibrary(self.root, self.model_id)
         there = {image.sha256 for image in library.images()} | library.removed()
@@ -171,7 +171,7 @@ class LearningFromReview:
                 counts["without_file"] += 1
             else:
                 ready.append(found)
-        return ConfirmedDefects(tuple(ready), **counts)
+        return DefectsToKeep(tuple(ready), **counts)
 
     def keep_defects(
         self,

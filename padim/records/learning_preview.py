@@ -24,9 +24,9 @@ from padim.records.library import ImageLibrary
 __all__ = ["MOST_OTHERS", "LearningPreview", "PreviewedImage", "preview"]
 
 # Images that nobody calls defective are scored up to this number, the newest first: 2 x 500 runs take a
-# minute or two at 256 px on a processor. Known defects are all scored.
+# minute or two at 256 px on a processor. KnownAs defects are all scored.
 MOST_OTHERS = 500
-Known = Literal["defect", "good", ""]
+KnownAs = Literal["defect", "good", ""]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PreviewedImage:
     name: str
     sha256: str
     inspection_id: int | None
-    known: Known
+    known: KnownAs
     before: InspectionVerdict
     after: InspectionVerdict
     before_score: float
@@ -91,7 +91,7 @@ class LearningPreview:
 
     @property
     def passing(self) -> tuple[PreviewedImage, ...]:
-        """Known defects that the draft would accept; those that the model in use rejects come first."""
+        """KnownAs defects that the draft would accept; those that the model in use rejects come first."""
         found = [one for one in self.images if one.passes]
         return tuple(sorted(found, key=lambda one: not one.flips))
 
@@ -108,7 +108,7 @@ class _Candidate:
     name: str
     sha256: str
     inspection_id: int | None
-    known: Known
+    known: KnownAs
     path: Path | None = None
 
 
@@ -183,7 +183,7 @@ def _candidates(learning: LearningFromReview) -> tuple[list[_Candidate], list[_C
     rows = learning.records.columns(query, ["id", "sha256", "name", "decision", "disagrees"])
     images: dict[str, _Candidate] = {}
     for place in reversed(range(len(rows["id"]))):  # newest first
-        known: Known = ""
+        known: KnownAs = ""
         if not rows["disagrees"][place]:
             known = {"accept": "good", "reject": "defect"}.get(rows["decision"][place] or "", "")  # type: ignore[assignment]
         digest = rows["sha256"][place]
@@ -194,7 +194,7 @@ def _candidates(learning: LearningFromReview) -> tuple[list[_Candidate], list[_C
         one.known = one.known or known
     library = ImageLibrary(learning.root, learning.model_id)
     for image in library.images(ImageQuery()):
-        label: Known = image.label if image.label in ("good", "defect") else ""
+        label: KnownAs = image.label if image.label in ("good", "defect") else ""
         one = images.setdefault(image.sha256, _Candidate(image.name, image.sha256, None, ""))
         one.known, one.path = one.known or label, one.path or image.path
     there = [one for one in images.values() if one.path is not None]
