@@ -143,7 +143,7 @@ def start_rebuilding(entry: Entry, image_set: ImageSet) -> None:
     """Read the model's own images again, so that normals can be excluded and restored."""
     title, what = "Reading the model’s images again", "read its images again"
     again = partial(start_rebuilding, image_set=image_set)
-    _begin(entry, title, what, again, partial(rebuild, image_set=image_set))
+    begin(entry, title, what, again, partial(rebuild, image_set=image_set))
     uploads.release(REBUILD, image_set.files)
 
 
@@ -151,14 +151,14 @@ def start_adding(entry: Entry, image_set: ImageSet) -> None:
     """Continue the fit with further good parts."""
     what = f"add good parts ({image_set.label})"
     again = partial(start_adding, image_set=image_set)
-    _begin(entry, "Adding good parts", what, again, partial(add, image_set=image_set))
+    begin(entry, "Adding good parts", what, again, partial(add, image_set=image_set))
     uploads.release(ADD, image_set.files)
 
 
 def start_refit(entry: Entry, active: Sequence[str]) -> None:
     """Fit the model again with these layers, from the features on disk."""
     what = f"use {_listed(active)}"
-    _begin(
+    begin(
         entry,
         "Fitting with other layers",
         what,
@@ -178,19 +178,19 @@ def start_excluding(entry: Entry, sha256: str, reason: Reason) -> None:
     index, name = normals.find(workspace.open_model(entry), sha256)
     again = partial(start_excluding, sha256=sha256, reason=reason)
     work = partial(exclude, index=index, reason=reason)
-    _begin(entry, "Fitting without this part", f"take {name} out of the fit", again, work)
+    begin(entry, "Fitting without this part", f"take {name} out of the fit", again, work)
 
 
 def start_including(entry: Entry, sha256: str) -> None:
     """Put an excluded part back into the fit of a method that has to be trained again with it."""
     index, name = normals.find(workspace.open_model(entry), sha256)
     again = partial(start_including, sha256=sha256)
-    _begin(
+    begin(
         entry, "Fitting with this part", f"put {name} back into the fit", again, partial(include, index=index)
     )
 
 
-def _begin(
+def begin(
     entry: Entry,
     title: str,
     what: str,
@@ -247,7 +247,7 @@ def rebuild(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> Change
     from padim.worker.messages import Rebuild
 
     with work_queue.handed_over(image_set, job) as images:
-        request = Rebuild(**_about(entry, "reading its images again"), images=images)
+        request = Rebuild(**about(entry, "reading its images again"), images=images)
         done = work_queue.run("change", request, job)
     summary = "The working features are back: parts can be excluded and restored again."
     if done.was_stale:
@@ -270,8 +270,9 @@ def add(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> ChangeResu
 
     looked = survey(image_set.source, job, entry.manifest["config"].get("bit_depth", BIT_DEPTH_BEFORE))
     with work_queue.handed_over(image_set, job) as images:
-        about = _about(entry, "adding good parts")
-        request = Add(**about, images=images, shots=looked.shots("near_identical"))
+        request = Add(
+            **about(entry, "adding good parts"), images=images, shots=looked.shots("near_identical")
+        )
         done = work_queue.run("change", request, job)
     shots = (
         ""
@@ -291,7 +292,7 @@ def refit(entry: Entry, active: Sequence[str], job: Job[ChangeResult]) -> Change
     """
     from padim.worker.messages import SetLayers
 
-    request = SetLayers(**_about(entry, "fitting with other layers"), active=list(active))
+    request = SetLayers(**about(entry, "fitting with other layers"), active=list(active))
     done = work_queue.run("change", request, job)
     if not done.inactive:
         text = "The model uses all its layers again; its threshold has followed."
@@ -312,7 +313,7 @@ def exclude(entry: Entry, index: int, reason: Reason, job: Job[ChangeResult]) ->
     """
     from padim.worker.messages import Exclude
 
-    request = Exclude(**_about(entry, "excluding a part from the fit"), index=index, reason=reason)
+    request = Exclude(**about(entry, "excluding a part from the fit"), index=index, reason=reason)
     done = work_queue.run("change", request, job)
     normals.label_excluded(entry, _sha256_of(entry, index), reason)
     return ChangeResult("The part was excluded, and the threshold has followed.", revision=done.revision)
@@ -322,7 +323,7 @@ def include(entry: Entry, index: int, job: Job[ChangeResult]) -> ChangeResult:
     """Fit with a part that had been excluded; runs as a job and raises as :func:`exclude`."""
     from padim.worker.messages import Include
 
-    request = Include(**_about(entry, "putting a part back into the fit"), index=index)
+    request = Include(**about(entry, "putting a part back into the fit"), index=index)
     done = work_queue.run("change", request, job)
     normals.label_included(entry, _sha256_of(entry, index))
     return ChangeResult("The part is back in, and the threshold has followed.", revision=done.revision)
@@ -335,7 +336,7 @@ def _sha256_of(entry: Entry, index: int) -> str:
     return Workspace(workspace.root()).open(entry.id).normals_[index].sha256
 
 
-def _about(entry: Entry, what: str) -> dict[str, Any]:
+def about(entry: Entry, what: str) -> dict[str, Any]:
     """Return what every request states: the model, the revision that the user saw, and who asks."""
     return {
         "root": workspace.root(),

@@ -32,6 +32,8 @@ class _OfModel(BaseModel):
         revision: revision that a change is meant for; None for whatever is there.
         who, what: who works on the model, and the work, for those who wait for it.
         by: who the version that is made of it names; empty for ``who``.
+        reason: why, in the words of whoever asks; the version says so.
+        draft: whether the version stays a draft until somebody approves it, whatever the settings say.
     """
 
     # Whether the work gives way to all other work on the machine, because nobody waits for it.
@@ -43,11 +45,13 @@ class _OfModel(BaseModel):
     who: str = "a browser session"
     what: str = ""
     by: str = ""
+    reason: str = ""
+    draft: bool = False
 
     @property
     def change(self) -> VersionChange:
         """Who changes the model, for the version that is made of it."""
-        return VersionChange(self.by or self.who)
+        return VersionChange(self.by or self.who, reason=self.reason, draft=self.draft)
 
 
 class Fit(_OfModel):
@@ -109,6 +113,17 @@ class Include(_OfModel):
     index: int
 
 
+class TakeOut(_OfModel):
+    """Request to refit a model without the parts shown by some of its images, as if it had never seen them.
+
+    Attributes:
+        sha256s: SHA-256 of an image of each part.
+    """
+
+    verb: Literal["take_out"] = "take_out"
+    sha256s: list[str]
+
+
 class CheckHealth(_OfModel):
     """Request to check whether a model is fit for use; the model is not changed.
 
@@ -139,7 +154,7 @@ class StudyRequest(BaseModel):
     images: Labeled
 
 
-Request = Fit | Rebuild | Add | SetLayers | Exclude | Include | CheckHealth | StudyRequest
+Request = Fit | Rebuild | Add | SetLayers | Exclude | Include | TakeOut | CheckHealth | StudyRequest
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="verb")])
 
 

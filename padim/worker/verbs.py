@@ -23,6 +23,7 @@ from padim.worker.messages import (
     Request,
     SetLayers,
     StudyRequest,
+    TakeOut,
     WorkerResult,
 )
 
@@ -72,6 +73,8 @@ def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> Worke
                 return _add(request, progress, cancel)
             case SetLayers() | Exclude() | Include():
                 return _refit(request, progress, cancel)
+            case TakeOut():
+                return _take_out(request, progress, cancel)
             case CheckHealth():
                 return _check(request, progress, cancel)
             case _:
@@ -234,6 +237,32 @@ def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, can
         inactive=list(config.inactive_layers),
         revision=model.revision,
     )
+
+
+def _take_out(request: TakeOut, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
+    """Refit a model without some parts; the outcome has their number."""
+    from padim.workspace import Workspace
+
+    with Workspace(request.root).edit(
+        request.model, revision=request.revision, change=request.change
+    ) as model:
+        before = _parts_in_fit(model.normals_)
+        for sha256 in request.sha256s:
+            index = next(
+                (i for i, one in enumerate(model.normals_) if one.sha256 == sha256 and one.status == "fit"),
+                None,
+            )
+            if index is not None:
+                model.exclude(index, "not_good", progress=progress, cancel=cancel)
+        parts = before - _parts_in_fit(model.normals_)
+        if not parts:
+            raise PadimError("None of these parts is in the fit any more.")
+        progress(0, None, "Saving")
+    return WorkerResult(parts=parts, revision=model.revision)
+
+
+def _parts_in_fit(normals: Iterable[Normal]) -> int:
+    return _parts(normal for normal in normals if normal.status == "fit")
 
 
 def _check(request: CheckHealth, progress: ReportProgress, cancel: Cancel) -> WorkerResult:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from padim import Padim, Workspace
-from padim.errors import Cancelled
+from padim.errors import Cancelled, PadimError
 from padim.records.image_records import ImageQuery
 from padim.records.inspection import InspectionContext
 from padim.records.learning_from_review import LearningFromReview
@@ -20,7 +21,11 @@ from padim.records.learning_preview import preview
 from padim.records.library import ImageLibrary, NewImage
 from padim.records.recording import new_inspection
 from padim.records.reviews import ReviewRecords
+from padim.records.versions import ModelVersions
 from padim.records.workspace_settings import OriginalsSettings, WorkspaceSettings
+from padim.worker.images import Files
+from padim.worker.messages import Add, TakeOut
+from padim.worker.verbs import perform
 from tests.parts import defects, normals, part, png
 
 
@@ -117,6 +122,29 @@ def test_parts_are_added_and_taken_out_again_exactly(desk: Desk, small_model: Pa
     assert model.current_threshold == small_model.current_threshold
     assert desk.learning.good(model.normals_).taken_out == 3
     assert desk.learning.added(model.normals_) == []
+
+
+def test_the_worker_makes_drafts_of_what_is_added_and_taken_out(desk: Desk, small_model: Padim) -> None:
+    desk.decide(desk.record(GOOD[:2]), "accept")
+    ready = desk.learning.good(small_model.normals_).ready
+    about: dict[str, Any] = {"root": desk.root, "model": desk.model_id, "by": "Anna", "draft": True}
+    added = perform(
+        Add(images=Files(files=desk.learning.files(ready), folder="."), shots={}, **about),
+        lambda *_, **__: None,
+        lambda: False,
+    )
+    assert added.parts == 2
+    assert desk.model.state.identity != small_model.state.identity
+    out = TakeOut(sha256s=[one.sha256 for one in ready], reason="added by mistake", **about)
+    assert perform(out, lambda *_, **__: None, lambda: False).parts == 2
+    assert desk.model.state.identity == small_model.state.identity
+    versions = ModelVersions(desk.root, desk.model_id).all()
+    assert [(one.who, one.cause, one.state, one.reason) for one in versions[1:]] == [
+        ("Anna", "addition", "draft", ""),
+        ("Anna", "exclusion", "draft", "added by mistake"),
+    ]
+    with pytest.raises(PadimError, match="None of these parts"):
+        perform(out, lambda *_, **__: None, lambda: False)
 
 
 def test_files_have_distinct_names_and_serial_numbers_tell_shots(desk: Desk) -> None:

@@ -27,7 +27,7 @@ def draw(entry: Entry, model: Padim) -> None:
     file_account.draw(fit.memory().failed, fit.memory().passed_over)
     if note := fit.memory().library_note:
         st.warning(panels.plain(note), icon=":material/warning:")
-    busy = _change_under_way(entry)
+    busy = change_under_way(entry)
     in_fit = [n for n in model.normals_ if n.status == "fit"]
     st.html(
         panels.facts(
@@ -94,7 +94,7 @@ def _keep_pixel_size(entry: Entry, size: float | None) -> None:
         model.set_decision(pixel_size_mm=size or 0.0)
 
 
-def _change_under_way(entry: Entry) -> bool:
+def change_under_way(entry: Entry) -> bool:
     """Show a running change or the result of the last one; return whether one is running."""
     job = model_changes.job(entry)
     if job is None:
