@@ -206,7 +206,7 @@ def _account(preview: LearningPreview) -> None:
         f"{defects:,} of them known defects"
     ]
     if held_out:
-        parts.append(f"{held_out:,} in the draft’s own fit decided by their held-out scores")
+        parts.append(f"{held_out:,} in the draft’s own fit, each scored without itself")
     if preview.without_file:
         known = (
             f" ({count(preview.defects_without_file, 'known defect')})"

@@ -86,7 +86,7 @@ def _good(entry: Entry, found: LearningFromReview, good: GoodToAdd, *, busy: boo
             _start(entry, "add confirmed good parts", lambda now: learn.start_adding(now, chosen))
     reasons = [
         (good.in_fit, "already in the fit"),
-        (good.taken_out, "taken out of the fit before"),
+        (good.taken_out, "excluded from the fit before"),
         (good.disputed, "disputed: decided in two ways, or labeled as a defect"),
         (good.without_file, "without their file, which the setting of originals did not keep"),
         (len(good.ready) - len(shown), "more when these are done"),
