@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from padim.errors import PadimError
-from padim.text import clipped, count, one_line
+from padim.text import clipped, one_line
 from ui.app import person, state, workspace
 
 if TYPE_CHECKING:
@@ -162,8 +162,7 @@ def _sentence(error: BaseException) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text[-1:] in '.!?' else '.'}"
 
 
-def listed(numbers: Sequence[str], what: str) -> str:
-    """Return "3 images: a.png, b.png and 1 more" for a message."""
-    shown = ", ".join(clipped(one, 60) for one in numbers[:5])
-    more = f" and {len(numbers) - 5:,} more" if len(numbers) > 5 else ""
-    return f"{count(len(numbers), what)}: {shown}{more}"
+def listed(names: Sequence[str]) -> str:
+    """Return "a.png, b.png and 1 more" for a message."""
+    shown = ", ".join(clipped(one, 60) for one in names[:5])
+    return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown

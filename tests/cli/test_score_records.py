@@ -78,7 +78,9 @@ def test_parts_of_other_models_are_refused(run: Run, model: Path, images: Path, 
 
 
 def test_what_cannot_be_recorded_is_said(run: Run, model: Path, images: Path, tmp_path: Path) -> None:
-    (model.parent.parent / "records.sqlite").mkdir()
+    database = model.parent.parent / "records.sqlite"
+    database.rename(database.with_name("aside"))
+    database.mkdir()
     done = run("score", model, images, "-o", tmp_path / "out", "--record")
     assert done.code == 2
     assert "4 images are not on record" in " ".join(done.err.split())

@@ -7,6 +7,8 @@ from pathlib import Path
 from padim import Workspace
 from padim.records.inspections import InspectionQuery, InspectionRecords
 from padim.records.recipes import Recipes
+from padim.records.versions import ModelVersions
+from padim.records.workspace_settings import ApprovalSettings, WorkspaceSettings
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 
@@ -65,7 +67,7 @@ def test_names_are_shown_before_they_are_used(add_model: AddModel, home: Path) -
     page.set("text_input", "run-pattern", "{lot}-{serial}_{shift}")
     page.upload(NAMED)
     assert recorded(home) == []
-    assert "1 name: odd.png cannot be read. They take what was typed." in page.text
+    assert "1 name does not match, and takes what was typed: odd.png" in page.text
     table = page.app.dataframe[0].value
     assert list(table["Serial number"]) == ["0000", "0001", "0002", ""]
     assert list(table["Lot"]) == ["L7", "L7", "L7", "typed"]
@@ -130,9 +132,9 @@ def test_names_of_another_part_are_refused(add_model: AddModel, home: Path) -> N
     page.set("text_input", "run-pattern", "{part_number}_{serial}")
     data = [content for _, content in IMAGES]
     page.upload(list(zip(["A1_1.png", "B2_2.png", "C3_3.png", "no.png"], data, strict=True)))
-    assert "1 image: B2_2.png: part number B2 is inspected by “Second”." in page.text
-    assert "1 image: C3_3.png: part number C3 has no model." in page.text
-    assert "1 image: no.png: the name gives no part number, and none is typed." in page.text
+    assert "B2_2.png: part number B2 is inspected by “Second”." in page.text
+    assert "C3_3.png: part number C3 has no model." in page.text
+    assert "no.png: the name gives no part number, and none is typed." in page.text
     assert page.app.button(key="run-score").disabled
     page.click("run-choose-again")
     page.upload([("B2_1.png", data[0]), ("B2_2.png", data[1])])
@@ -158,3 +160,30 @@ def test_recipes_are_edited_on_their_tab(add_model: AddModel, home: Path) -> Non
     app.button(key="part-number-set").click().run()
     assert "1 to 100 characters" in app.error[0].value
     assert list(app.dataframe[0].value["What"]) == ["recipe removed", "recipe set", "recipe set"]
+
+
+def test_the_approved_version_inspects_and_a_newer_draft_is_said(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Plate")
+    versions = ModelVersions(home, entry.id)
+    WorkspaceSettings(home, entry.id).set(ApprovalSettings(approval="by_hand"), "Anna")
+    approved = versions.approve(versions.keep().number, "Anna")
+    page = Session("inspect", model=entry.id)
+    assert "inspects" not in page.text.replace("model in use inspects", "")
+    with Workspace(home).edit(entry.id) as changed:
+        changed.exclude(0, "not_good")
+    page.run()
+    assert f"Version {approved.number} inspects" in page.text
+    assert "is a newer draft" in page.text
+    page.upload(IMAGES)
+    scored = sorted((one.name, one.score) for one in versions.open(approved).predict(IMAGES))
+    found = InspectionRecords(home).page(InspectionQuery(), order="oldest").items
+    assert sorted((one.name, one.score) for one in found) == scored
+    assert {one.version_number for one in found} == {approved.number}
+    draft = versions.newer_draft()
+    assert draft is not None
+    versions.approve(draft.number, "Anna")
+    page.run()
+    assert "newer draft" not in page.text
+    # The list is scored by what inspects now, and what is on record stays.
+    assert [page.viewer["items"][0]["score"]] != [max(one.score_level for one in found)]
+    assert InspectionRecords(home).count(InspectionQuery()) == len(IMAGES)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import exports, inspect, run_records, viewing
+from ui import exports, inspect, inspecting_version, run_records, viewing
 from ui.app import progress, reruns, shell, workspace
 from ui.app.text import count, size
 from ui.components import viewer
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
     from ui.files.image_input import ImageSet
     from ui.inspect import Row, Show
+    from ui.inspecting_version import InspectingVersion
     from ui.reviews import Review
     from ui.run_records import ImageContexts
 
@@ -31,18 +32,57 @@ _VIEWER = "inspect-viewer"
 # -- choosing images -----------------------------------------------------------------------------------
 
 
-def _choose_images(entry: Entry, model: Padim) -> None:
+def _choose_images(entry: Entry, inspecting: InspectingVersion) -> None:
     image_input.choose(
         inspect.UPLOADER,
         "test images",
-        partial(run_fields.chosen, partial(_take, entry, model)),
+        partial(run_fields.chosen, partial(_take, entry, inspecting)),
         sample=inspect.sample(entry),
     )
 
 
-def _take(entry: Entry, model: Padim, image_set: ImageSet, image_contexts: ImageContexts) -> None:
-    kept = image_contexts if run_records.fields().keep else None
-    inspect.take(entry, model, image_set, kept)
+def _take(
+    entry: Entry, inspecting: InspectingVersion, image_set: ImageSet, image_contexts: ImageContexts
+) -> None:
+    kept = run_records.fields().keep
+    inspect.take(
+        entry,
+        inspecting.model,
+        image_set,
+        image_contexts if kept else None,
+        inspecting_version.version_id(inspecting) if kept else None,
+    )
+
+
+def _which_version(inspecting: InspectingVersion) -> None:
+    """Say which version inspects, where that is not simply the model as it is saved."""
+    version, newer = inspecting.version, inspecting.newer
+    if inspecting.problem is not None:
+        shell.failure(
+            "Which version is approved cannot be looked up: the model as it is saved inspects.",
+            inspecting.problem,
+        )
+        return
+    if version is None or (inspecting.is_saved and newer is None and not inspecting.none_approved):
+        return
+    at = "" if version.threshold is None else f", at threshold {version.threshold:.2f}"
+    if inspecting.none_approved:
+        text = f"**No version is approved.** Version {version.number}, the saved model, inspects{at}."
+    elif newer is None:
+        text = f"**Version {version.number} inspects**{at}: it is approved, and the saved model is another."
+    else:
+        text = (
+            f"**Version {version.number} inspects**{at}. Version {newer.number} is a newer draft: it "
+            "inspects once it is approved."
+        )
+    with st.container(horizontal=True, vertical_alignment="center", key="run-version"):
+        st.info(text, icon=":material/history:")
+        st.page_link(
+            "home.py",
+            label="Versions",
+            icon=":material/arrow_forward:",
+            query_params={**workspace.link(), "tab": "versions"},
+        )
 
 
 def _in_fit(found: list[Row]) -> None:
@@ -206,14 +246,15 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
 # -- the page --------------------------------------------------------------------------------------------
 
 
-def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -> None:
+def _downloads(entry: Entry, inspecting: InspectingVersion, rows: list[Row], level: int | None) -> None:
     """Draw the buttons that download files of the listed rows, created when they are clicked."""
+    model = inspecting.model
     look = inspect.look()
     with st.container(horizontal=True, vertical_alignment="center"):
         downloads.csv_form()
         downloads.button(
             "Results (CSV)",
-            partial(exports.csv_bytes, rows, model, entry, level, inspect.review(entry).pile),
+            partial(exports.csv_bytes, rows, model, inspecting.entry, level, inspect.review(entry).pile),
             f"{entry.name} results",
             ".csv",
             key="inspect-csv",
@@ -236,8 +277,9 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -
         )
 
 
-def _results(entry: Entry, model: Padim) -> None:
+def _results(entry: Entry, inspecting: InspectingVersion) -> None:
     """Draw the part of the page below the control for new images."""
+    model = inspecting.model
     review = inspect.review(entry)
     running, pile = review.running, review.pile
     # In a container, because elements that come and go above the viewer would make the browser rebuild it.
@@ -253,7 +295,7 @@ def _results(entry: Entry, model: Padim) -> None:
     level = None if threshold is None else threshold.level
     found = inspect.rows(entry, model, level)
     if not found:
-        if not running and not pile.answered:
+        if not running and not pile.answered and not run_fields.waiting():
             shell.empty("No images yet", "Drop test images above. The worst comes first.")
         return
     progress.note(entry, "inspected")
@@ -288,15 +330,15 @@ def _results(entry: Entry, model: Padim) -> None:
         view.drawn = view.drawn or not running or inspect.chosen(entry, rows)
         _viewer(entry, model, rows, shown, listing=not view.drawn)
         if view.drawn:
-            _which_layer(entry, model, shown, level)
-    _downloads(entry, model, rows, level)
+            _which_layer(inspecting.entry, model, shown, level)
+    _downloads(entry, inspecting, rows, level)
 
 
-def _list(entry: Entry, model: Padim) -> None:
+def _list(entry: Entry, inspecting: InspectingVersion) -> None:
     # Most clicks run only this fragment, with the model that it was first called with.
-    if workspace.changed(entry):
+    if workspace.changed(entry) or inspecting.superseded(entry):
         reruns.run_page()
-    _results(entry, model)
+    _results(entry, inspecting)
 
 
 def draw(entry: Entry) -> None:
@@ -305,11 +347,18 @@ def draw(entry: Entry) -> None:
     Args:
         entry: the model in use.
     """
-    model = shell.opened(entry)
-    if model is None:
+    saved = shell.opened(entry)
+    if saved is None:
         return
+    try:
+        inspecting = inspecting_version.find(entry, saved)
+    except PadimError as error:
+        shell.failure("Nothing is scored: the approved version cannot be opened.", error)
+        return
+    with st.container():
+        _which_version(inspecting)
     review = inspect.review(entry)
-    if not review.follow(entry, model):
+    if not review.follow(inspecting.entry, inspecting.model):
         st.info(
             "The model has changed. When these images are through, all are scored again by the model as it "
             "is now.",
@@ -324,28 +373,28 @@ def draw(entry: Entry) -> None:
         allowed = run_fields.draw(entry)
     with st.container():
         if busy or len(review.pile) or review.pile.answered:
-            _bar(entry, model, review, busy, allowed=allowed)
+            _bar(entry, inspecting, review, busy, allowed=allowed)
         elif allowed and not run_fields.waiting():
-            _choose_images(entry, model)
+            _choose_images(entry, inspecting)
         if run_fields.waiting() and not busy:
-            run_fields.preview(entry, partial(_take, entry, model), allowed=allowed)
+            run_fields.preview(entry, partial(_take, entry, inspecting), allowed=allowed)
     with st.container():
         if busy:
             watch.watch(running[-1])
     # Drawing the list slows the scoring down, so it is repeated rarely. The progress bar above it polls more
     # often, and runs the whole page at the end. One fragment whether the list grows or not: else a click
     # that is on its way when the last image is scored would ask for a fragment that is no more.
-    st.fragment(_list, run_every=2.5 if busy else None)(entry, model)
+    st.fragment(_list, run_every=2.5 if busy else None)(entry, inspecting)
 
 
-def _bar(entry: Entry, model: Padim, review: Review, busy: bool, *, allowed: bool) -> None:
+def _bar(entry: Entry, inspecting: InspectingVersion, review: Review, busy: bool, *, allowed: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         # The key changes with every batch, so that the next popover starts closed.
         batch = len(review.job_keys)
         closed = busy or not allowed or run_fields.waiting()
         with st.popover("Add images", icon=":material/add:", disabled=closed, key=f"inspect-add-{batch}"):
             if allowed:
-                _choose_images(entry, model)
+                _choose_images(entry, inspecting)
         if st.button("Clear the list", key="inspect-clear", icon=":material/close:"):
             inspect.clear(entry)
             st.rerun()

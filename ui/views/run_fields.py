@@ -78,7 +78,7 @@ def _typed() -> None:
 def _blocked(why: str, entry: Entry) -> None:
     now = part_numbers.in_use()
     st.error(f"**Nothing is scored.** {panels.plain(why)}", icon=":material/block:")
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if not now.refused and now.model_id != entry.id:
             st.button(
                 "Switch to its model",
@@ -215,12 +215,12 @@ def preview(entry: Entry, take: Callable[[ImageSet, ImageContexts], None], *, al
         read, unread = found.pattern.read_all(names)
         _table(found, names, unread)
         if unread:
+            what = count(len(unread), "name does not match, and takes", "names do not match, and take")
             st.warning(
-                f"{panels.plain(part_numbers.listed(list(unread), 'name'))} cannot be read. "
-                "They take what was typed.",
+                f"{what} what was typed: {panels.plain(part_numbers.listed(list(unread)))}.",
                 icon=":material/warning:",
             )
-            with st.expander("Why they cannot be read", key="run-unread"):
+            with st.expander("Why they do not match", key="run-unread"):
                 st.dataframe(
                     {"Name": list(unread), "Why": list(unread.values())},
                     key="run-unread-table",
@@ -279,10 +279,7 @@ def _refused(entry: Entry, held: _Waiting, numbers: dict[str, str], refused: dic
     reasons: dict[str, list[str]] = {}
     for name, why in refused.items():
         reasons.setdefault(why, []).append(name)
-    lines = [
-        f"{panels.plain(part_numbers.listed(of, 'image'))}: {panels.plain(why)}."
-        for why, of in reasons.items()
-    ]
+    lines = [f"{panels.plain(part_numbers.listed(of))}: {panels.plain(why)}." for why, of in reasons.items()]
     st.error(
         f"**Nothing is scored by “{panels.plain(entry.name)}”.** " + "  \n".join(lines),
         icon=":material/block:",
@@ -329,7 +326,7 @@ def on_record(entry: Entry) -> None:
             else f", {people:,} of this model {'awaits' if people == 1 else 'await'} a person"
         )
         with st.container(horizontal=True, vertical_alignment="center", key="run-on-record"):
-            st.caption(f":material/inventory_2: {done:,} on record{await_people}.")
+            st.caption(f":material/inventory_2: {done:,} on record{await_people}.", width="content")
             if people:
                 st.page_link(
                     "pages/inspect.py",
