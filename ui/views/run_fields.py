@@ -11,9 +11,11 @@ import streamlit as st
 from padim.errors import PadimError
 from padim.text import clipped, one_line
 from ui import part_numbers, run_records
-from ui.app import shell, state, workspace
+from ui.app import shell, state, tabs, workspace
+from ui.app.pages import page_of
 from ui.app.text import count
 from ui.widgets import panels
+from ui.widgets.tables import Cell, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -261,15 +263,16 @@ def _table(found: ImageContexts, names: Sequence[str], unread: dict[str, str]) -
     columns = [one for one in FIELDS if one in pattern.fields or one in found.typed]
     some = f"The first {len(shown)} of {count(len(names), 'name')}" if len(names) > _SHOWN else "The names"
     st.caption(f"{some}, as {panels.literal(pattern.text)} reads them:")
-    st.dataframe(
-        {
-            "Name": shown,
-            **{FIELDS[one].capitalize(): [of[name].get(one, "") for name in shown] for one in columns},
-            "Read": ["no, as typed" if name in unread else "yes" for name in shown],
-        },
-        key="run-names",
-        hide_index=True,
-    )
+    head = ["Name", *(FIELDS[one].capitalize() for one in columns), "Read"]
+    rows = [
+        [
+            Cell(name),
+            *(Cell(of[name].get(one, "")) for one in columns),
+            Cell("no, as typed" if name in unread else "yes"),
+        ]
+        for name in shown
+    ]
+    st.html(table(head, rows))
 
 
 def _refused(entry: Entry, held: _Waiting, numbers: dict[str, str], refused: dict[str, str]) -> None:
@@ -327,10 +330,8 @@ def on_record(entry: Entry) -> None:
         )
         with st.container(horizontal=True, vertical_alignment="center", key="run-on-record"):
             st.caption(f":material/inventory_2: {done:,} on record{await_people}.", width="content")
-            if people:
-                st.page_link(
-                    "pages/inspect.py",
-                    label="Review them",
-                    icon=":material/arrow_forward:",
-                    query_params={**workspace.link(), "tab": "review"},
-                )
+            if people and st.button(
+                "Review", key="run-review", icon=":material/arrow_forward:", type="tertiary"
+            ):
+                tabs.show(page_of("pages/inspect.py"), "review")
+                st.rerun()
