@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import betabinom
 
+from padim.decision.calibration import FalseRejectRate
+from padim.records.figures.recorded import promised_counts
 from padim.records.figures.reject_chart import TAIL, promised_count, reject_chart, reject_limits
 from padim.records.figures.score_drift import ewma_of, look_changes
 
@@ -117,3 +119,10 @@ def test_chance_alone_moves_nothing() -> None:
         )
         moved += sum(change.moved for change in look_changes(columns))
     assert moved / 1200 < 0.02
+
+
+@pytest.mark.parametrize(("k", "n", "kept_out"), [(0, 20, 0), (3, 64, 4), (12, 230, 21)])
+def test_the_counts_of_a_promise_are_found_from_its_shares(k: int, n: int, kept_out: int) -> None:
+    rate = FalseRejectRate.counted(k, n)
+    assert promised_counts(rate.expected, rate.upper, n - kept_out) == (k, n)
+    assert promised_counts(rate.expected, None, n) == (k, n)
