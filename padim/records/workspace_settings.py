@@ -89,6 +89,14 @@ class WorkspaceSettings:
         except ValidationError:
             return kind()
 
+    def is_set(self, kind: type[StoredSetting]) -> bool:
+        """Return whether somebody has stored a setting; otherwise its defaults are only that."""
+        query = select(SETTINGS.c.id).where(
+            SETTINGS.c.model_id == self._model_id, SETTINGS.c.name == kind.stored_as
+        )
+        with self._database.reading() as connection:
+            return connection is not None and connection.execute(query).first() is not None
+
     def set(self, value: StoredSetting, who: str) -> None:
         """Store a setting.
 

@@ -10,29 +10,29 @@ import streamlit as st
 
 def when(moment: datetime) -> str:
     """Return a date and time for people: "29 Nov 2026, 14:02", with "UTC" if the time zone is not known."""
-    zone = _zone()
-    return f"{moment.astimezone(zone or UTC):%d %b %Y, %H:%M}{'' if zone else ' UTC'}"
+    here = zone()
+    return f"{moment.astimezone(here or UTC):%d %b %Y, %H:%M}{'' if here else ' UTC'}"
 
 
 def day(moment: datetime) -> str:
     """Return a date for people: "29 Nov 2026"."""
-    return f"{moment.astimezone(_zone() or UTC):%d %b %Y}"
+    return f"{moment.astimezone(zone() or UTC):%d %b %Y}"
 
 
 def at(moment: datetime) -> str:
     """Return a time of the present day, "14:02", and with its date if it was on another."""
-    zone = _zone() or UTC
-    if moment.astimezone(zone).date() != datetime.now(zone).date():
+    here = zone() or UTC
+    if moment.astimezone(here).date() != datetime.now(here).date():
         return when(moment)
-    return f"{moment.astimezone(zone):%H:%M}{'' if _zone() else ' UTC'}"
+    return f"{moment.astimezone(here):%H:%M}{'' if zone() else ' UTC'}"
 
 
 def midnight(of: date) -> datetime:
     """Return when a day began in the browser's time zone."""
-    return datetime.combine(of, time(), _zone() or UTC)
+    return datetime.combine(of, time(), zone() or UTC)
 
 
-def _zone() -> tzinfo | None:
+def zone() -> tzinfo | None:
     """Return the browser's time zone; None if no browser has told it."""
     name = st.context.timezone
     if not isinstance(name, str) or not name:

@@ -85,6 +85,6 @@ class InspectionColumns:
             **numbers,
         )
 
-    def where(self, chosen: Booleans) -> InspectionColumns:
-        """Return the chosen ones, ``chosen`` boolean ``(n,)``."""
+    def where(self, chosen: Booleans | npt.NDArray[np.integer]) -> InspectionColumns:
+        """Return the chosen ones: those that are true in a boolean ``(n,)``, or those at these places."""
         return InspectionColumns(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
-__all__ = ["LookChange", "ScoreEwma", "ewma_of", "look_changes"]
+__all__ = ["LookChange", "ScoreEwma", "drift_sentence", "ewma_of", "look_changes"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -151,3 +151,44 @@ def look_changes(columns: object) -> list[LookChange]:
             )
         )
     return found
+
+
+def drift_sentence(changes: list[LookChange]) -> str:
+    """Say what has moved between the first and the last images, and what has not.
+
+    For example "Between the first and the last 200 accepted images brightness rose by 1.2 standard deviations
+    (from 120 to 126). Sharpness has not moved."
+    """
+    if not changes:
+        return (
+            f"What may have changed in the images cannot be said: that takes at least {2 * _FEWEST} of them."
+        )
+    moved = [change for change in changes if change.moved]
+    still = [change.name.lower() for change in changes if not change.moved]
+    sentences = []
+    if moved:
+        told = []
+        for change in moved:
+            by = (
+                f" by {abs(change.deviations):.1f} standard deviations"
+                if math.isfinite(change.deviations)
+                else ""
+            )
+            way = "rose" if change.last > change.first else "fell"
+            unit = " px" if change.column in dict(_OF_PLACE) else ""
+            told.append(
+                f"{change.name.lower()} {way}{by} (from {change.first:.3g} to {change.last:.3g}{unit})"
+            )
+        images = sorted({change.images for change in moved})
+        sentences.append(
+            f"Between the first and the last {' or '.join(f'{one:,}' for one in images)} accepted images "
+            f"{_listed(told)}."
+        )
+    if still:
+        verb = "has" if len(still) == 1 else "have"
+        sentences.append(f"{_listed(still).capitalize()} {verb} not moved.")
+    return " ".join(sentences)
+
+
+def _listed(texts: list[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
