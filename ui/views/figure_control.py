@@ -30,7 +30,7 @@ def model_of(run: FigureRun) -> Padim | None:
     entry = next((one for one in workspace.store().models() if one.id == run.model_id), None)
     if entry is None:
         st.info(
-            "The model of these inspections has been deleted, so its held-out scores are gone.",
+            "The model of these inspections has been deleted, so the scores of its good parts are gone.",
             icon=":material/delete:",
         )
         return None
@@ -51,7 +51,7 @@ def held_out(model: Padim) -> np.ndarray | None:
             return None
         return model.state.part_scores(model.config.min_area)
     except PadimError as error:
-        st.info(f"The model has no held-out scores: {error}.", icon=":material/info:")
+        st.info(f"The model has no scores of good parts to compare with: {error}.", icon=":material/info:")
         return None
 
 
@@ -87,11 +87,11 @@ def rejects(run: FigureRun) -> None:
     above = [point.label for point in chart.points if point.side > 0]
     below = sum(point.side < 0 for point in chart.points)
     text = (
-        f"The threshold promises {percent(chart.expected)} false rejects, from {counts[0]:,} of "
-        f"{counts[1]:,} "
-        f"held-out scores above it. Of {count(len(chart.points), by)}, {len(above):,} "
-        f"{'has' if len(above) == 1 else 'have'} more rejects than that explains"
-        f"{f', the latest {above[-1]}' if above else ''}, and {below:,} fewer."
+        f"The threshold promises {percent(chart.expected)} false rejects: of {count(counts[1], 'good part')}, "
+        f"each scored without itself, {counts[0]:,} {'is' if counts[0] == 1 else 'are'} above it. Of "
+        f"{count(len(chart.points), by)}, {len(above) or 'none'} "
+        f"{'have' if len(above) > 1 else 'has'} more rejects than that explains"
+        f"{f' (the latest: {above[-1]})' if above else ''}, and {below or 'none'} fewer."
     )
     others = len(run.columns) - len(columns)
     if others:
@@ -120,7 +120,7 @@ def rejects(run: FigureRun) -> None:
         "counted: above the limit there are more defects, or good parts look different from those of the "
         "fit. "
         "Beyond each limit lie 0.135 % of what the promise lets one expect of good parts (beta-binomial: the "
-        "rate itself is known only from the held-out scores)."
+        "rate itself is known only from those good parts)."
     )
 
 
@@ -189,9 +189,8 @@ def _average(run: FigureRun, found: ScoreEwma, judged: np.ndarray, left_out: int
     outside = int(np.count_nonzero(found.beyond))
     text = (
         f"The average of the last accepted scores stands at {found.average[-1]:.3g}; the calibration’s "
-        f"mean is "
-        f"{found.mean:.3g} (standard deviation {found.deviation:.3g}, from {found.held_out:,} held-out "
-        f"scores). "
+        f"mean is {found.mean:.3g} (standard deviation {found.deviation:.3g}, from "
+        f"{found.held_out:,} good parts at or below the threshold). "
     )
     since = found.since
     if since is None:
@@ -232,7 +231,7 @@ def _average(run: FigureRun, found: ScoreEwma, judged: np.ndarray, left_out: int
     st.caption(
         "Exponentially weighted moving average (weight 0.2, limits at 3 standard deviations). Without any "
         "drift "
-        "the first false alarm comes after some 560 scores on average, sooner with few held-out scores."
+        "the first false alarm comes after some 560 scores on average, sooner with few good parts."
         + (
             " Of each stretch the lowest and the highest average are drawn."
             if len(places) < len(judged)

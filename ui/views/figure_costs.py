@@ -164,7 +164,7 @@ def _figures(run: FigureRun, typed: ErrorCostSettings) -> None:
         "is not in this figure, so the cheapest threshold may be too high."
     )
     st.caption(
-        f"From {count(found.good, 'held-out score')} of good parts (false rejects (k + 1) / (n + 1), as "
+        f"From {count(found.good, 'good part')}, each scored without itself (false rejects (k + 1) / (n + 1), as "
         f"promised) and {count(found.defects, 'confirmed defect')}. {audit} A guard band is not counted."
     )
 
@@ -183,9 +183,10 @@ def _sentence(found: CheapestThreshold, a_day: int, threshold: float) -> str:
     if saved <= 1e-9 * max(1.0, found.in_use * a_day):
         text += "No threshold is cheaper on these scores."
     else:
+        least = f"{-low:,.2f} more to {high:,.2f} less" if low < 0 else f"{low:,.2f} to {high:,.2f} less"
         text += (
-            f"At {threshold:.2f} errors would cost {saved:,.2f} less a day (95 % interval {low:,.2f} to "
-            f"{high:,.2f}; optimistic, because it was chosen on these scores)."
+            f"At {threshold:.2f} errors would cost {saved:,.2f} less a day (95 % interval: {least}; "
+            "optimistic, because it was chosen on these scores)."
         )
         if low <= 0:
             text += " By chance alone the difference could be none."

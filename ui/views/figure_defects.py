@@ -16,7 +16,7 @@ from ui.widgets import charts, figure_charts, figure_table
 
 _OF = {"stopped": "Rejected or in review", "confirmed": "Confirmed defects", "false": "False rejects"}
 _MOST_TYPES = 20
-# More images than these change nothing in the picture, and take long to read.
+# More images than these hardly change the map, and take long to read.
 _MOST_IMAGES = 5_000
 
 

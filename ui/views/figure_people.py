@@ -42,8 +42,8 @@ def missed(run: FigureRun) -> None:
             icon=":material/casino:",
         )
         return
+    by = figure_counts.grouping("missed", ("day", "lot", "station", "version"))
     st.markdown(_sentence(whole))
-    by = figure_counts.grouping("missed", ("day", "lot", "station", "version"), "version")
     groups = grouped(run.columns, by, run.zone, run.version_labels())  # type: ignore[arg-type]
     found = [estimate(run.columns.where(group.rows)) for group in groups]
     labels = [group.label or "not named" for group in groups]
@@ -106,7 +106,7 @@ def _sentence(found: EscapeEstimate) -> str:
             "the estimate make up; the interval is a wide one that covers at least as often as it says."
         )
     if found.waiting:
-        text += f" {count(found.waiting, 'more')} drawn are not decided, and taken to be like the others."
+        text += f" {found.waiting:,} more that were drawn are not decided, and taken to be like the others."
     if found.not_covered:
         text += f" The other {found.not_covered:,} accepted are not covered: none of their kind was audited."
     return text

@@ -75,7 +75,13 @@ def outcome_bars(
                 marker={
                     "color": color,
                     "line": {"width": 0},
-                    "pattern": {"shape": pattern, "solidity": 0.3, "fgcolor": "#ffffff", "size": 6},
+                    "pattern": {
+                        "shape": pattern,
+                        "fillmode": "overlay",
+                        "solidity": 0.3,
+                        "fgcolor": "#ffffff",
+                        "size": 6,
+                    },
                 },
                 customdata=[
                     f"{escape(label)}: {count:,} of {of:,} inspected"
@@ -159,8 +165,8 @@ def agreement_table(found: ReviewerAgreement) -> go.Figure:
     return figure.update_layout(
         height=300,
         margin={"l": 8, "r": 8, "t": 12, "b": 8},
-        xaxis={"title": "second opinion", "side": "bottom"},
-        yaxis={"title": "first decision", "autorange": "reversed"},
+        xaxis={"title": "second opinion", "showgrid": False},
+        yaxis={"title": "first decision", "autorange": "reversed", "showgrid": False},
     )
 
 
