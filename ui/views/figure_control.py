@@ -87,8 +87,9 @@ def rejects(run: FigureRun) -> None:
     above = [point.label for point in chart.points if point.side > 0]
     below = sum(point.side < 0 for point in chart.points)
     text = (
-        f"The threshold promises {percent(chart.expected)} false rejects: of {count(counts[1], 'good part')}, "
-        f"each scored without itself, {counts[0]:,} {'is' if counts[0] == 1 else 'are'} above it. Of "
+        f"The threshold promises {percent(chart.expected)} false rejects: of "
+        f"{count(counts[1], 'good part')}, each scored without itself, {counts[0]:,} "
+        f"{'is' if counts[0] == 1 else 'are'} above it. Of "
         f"{count(len(chart.points), by)}, {len(above) or 'none'} "
         f"{'have' if len(above) > 1 else 'has'} more rejects than that explains"
         f"{f' (the latest: {above[-1]})' if above else ''}, and {below or 'none'} fewer."

@@ -164,8 +164,8 @@ def _figures(run: FigureRun, typed: ErrorCostSettings) -> None:
         "is not in this figure, so the cheapest threshold may be too high."
     )
     st.caption(
-        f"From {count(found.good, 'good part')}, each scored without itself (false rejects (k + 1) / (n + 1), as "
-        f"promised) and {count(found.defects, 'confirmed defect')}. {audit} A guard band is not counted."
+        f"From {count(found.good, 'good part')}, each scored without itself (false rejects (k + 1) / "
+        f"(n + 1), as promised) and {count(found.defects, 'confirmed defect')}. {audit} A guard band is not counted."
     )
 
 

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from padim.records.figures.inspection_columns import InspectionColumns
 
-__all__ = ["ConfirmedDefects", "confirmed_defects"]
+__all__ = ["WeightedDefects", "confirmed_defects"]
 
 
 @dataclass(frozen=True, eq=False)
-class ConfirmedDefects:
+class WeightedDefects:
     """Inspections that people rejected, with what each stands for.
 
     Attributes:
@@ -33,7 +33,7 @@ class ConfirmedDefects:
         return float(self.weights[self.missed].sum()) / total if total else None
 
 
-def confirmed_defects(columns: InspectionColumns) -> ConfirmedDefects:
+def confirmed_defects(columns: InspectionColumns) -> WeightedDefects:
     """Return the confirmed defects, each weighted by what it stands for.
 
     A class is all rejects, all reviews, or all accepted ones of one audit probability; each of its m decided
@@ -55,4 +55,4 @@ def confirmed_defects(columns: InspectionColumns) -> ConfirmedDefects:
         if counted.any():
             weights[counted] = np.count_nonzero(members) / np.count_nonzero(counted)
     rows = np.flatnonzero((weights > 0) & (columns.decision == "reject"))
-    return ConfirmedDefects(rows, weights[rows], accepted[rows])
+    return WeightedDefects(rows, weights[rows], accepted[rows])
