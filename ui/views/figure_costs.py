@@ -165,7 +165,8 @@ def _figures(run: FigureRun, typed: ErrorCostSettings) -> None:
     )
     st.caption(
         f"From {count(found.good, 'good part')}, each scored without itself (false rejects (k + 1) / "
-        f"(n + 1), as promised) and {count(found.defects, 'confirmed defect')}. {audit} A guard band is not counted."
+        f"(n + 1), as promised) and {count(found.defects, 'confirmed defect')}. {audit} "
+        "A guard band is not counted."
     )
 
 
