@@ -14,6 +14,7 @@ from padim.cli.fit import GroupsBy, look_over, weights_from
 from padim.cli.good_parts import good_parts_at
 from padim.cli.options import config_of
 from padim.cli.resuming import check_output, revision_at, sweep_beside
+from padim.cli.saving import save_model
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, facts
 from padim.errors import Cancelled, ImageError
@@ -134,7 +135,7 @@ def adapt(
                     on_error=failed.append,
                 )
                 progress(0, None, "Saving")
-                model.save(output, replaces=replaces)
+                save_model(model, output, replaces=replaces)
         except (Cancelled, KeyboardInterrupt) as error:
             terminal.error("stopped; nothing was saved")
             raise typer.Exit(stop.exit_code) from error

@@ -10,6 +10,7 @@ import typer
 
 from padim.cli import options, summary
 from padim.cli.options import decide
+from padim.cli.saving import save_model
 from padim.cli.terminal import Terminal, columns, facts
 from padim.errors import PadimError
 from padim.output import to_json
@@ -97,7 +98,7 @@ def calibrate(
             )
         rows = [] if model.state.fitted.calibration == "none" else _table(model)
         if write:
-            model.save(path, force=force)
+            save_model(model, path, force=force)
     band = model.decision.guard is not None
     headings = (
         ("rejected", "at most", "counted", "rejected or in review", "at most", "counted")

@@ -22,6 +22,7 @@ from padim.cli.resuming import (
     revision_at,
     sweep_beside,
 )
+from padim.cli.saving import save_model
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, facts
 from padim.errors import Cancelled, ImageError, PadimError
@@ -310,7 +311,7 @@ def _fit(
                 )
             progress(0, None, "Saving")
             _check_value(model, value, terminal)
-            model.save(output, replaces=opened)
+            save_model(model, output, replaces=opened)
             # Before the features are removed, from which some methods are fitted again without a few parts.
             health = _health(model, source, progress, stop) if health_check else None
         if keep_features:

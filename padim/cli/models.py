@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from padim.cli import summary
 from padim.cli.command import command
+from padim.cli.saving import login_name
 from padim.cli.terminal import Terminal, columns, titled
 from padim.errors import PadimError
 
@@ -108,7 +108,7 @@ def approve(
     """Make a version the one that inspects."""
     entry, versions = _versions(model)
     versions.catch_up()
-    made = versions.approve(number, _who(who), comment)
+    made = versions.approve(number, who or login_name(), comment)
     _said(terminal, entry, made, f"Version {number} of “{entry.name}” inspects from now on")
 
 
@@ -120,7 +120,7 @@ def rollback(terminal: Terminal, model: _Model, who: _Who = None, comment: _Comm
     former = versions.approved_before()
     if former is None:
         raise PadimError(f"no version of “{entry.name}” was approved before the present one")
-    made = versions.approve(former.number, _who(who), comment)
+    made = versions.approve(former.number, who or login_name(), comment)
     _said(terminal, entry, made, f"Rolled back: version {made.number} of “{entry.name}” inspects from now on")
 
 
@@ -134,7 +134,7 @@ def retire(
 ) -> None:
     """Mark a version as no longer to be used; it stays in the list."""
     entry, versions = _versions(model)
-    made = versions.retire(number, _who(who), comment)
+    made = versions.retire(number, who or login_name(), comment)
     _said(terminal, entry, made, f"Version {number} of “{entry.name}” is retired")
 
 
@@ -149,7 +149,7 @@ def prune(terminal: Terminal, model: _Model, who: _Who = None) -> None:
 
     entry, versions = _versions(model)
     versions.catch_up()
-    done = versions.prune(_who(who))
+    done = versions.prune(who or login_name())
     document = {"id": entry.id, "name": entry.name, "pruned": list(done.numbers), "bytes": done.bytes}
     terminal.result(
         document, f"Files of {count(len(done.numbers), 'version')} deleted: {megabytes(done.bytes)}"
@@ -177,15 +177,6 @@ def _versions(wanted: str) -> tuple[Entry, ModelVersions]:
         ids = ", ".join(entry.id for entry in found)
         raise PadimError(f"{len(found)} models are called '{wanted}'; give the id of one: {ids}")
     return found[0], ModelVersions(store.root, found[0].id)
-
-
-def _who(given: str | None) -> str:
-    if given:
-        return given
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a process without a login name, as in a container
-        return "shell"
 
 
 def _said(terminal: Terminal, entry: Entry, version: ModelVersion, sentence: str) -> None:

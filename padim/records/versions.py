@@ -334,7 +334,7 @@ class ModelVersions:
         version_id = int(result.inserted_primary_key[0])
         _event(connection, version_id, change.who, "made", change.reason)
         if setting.approval == "at_once" and not change.draft:
-            self._approve(connection, version_id, int(row["number"]), change.who, "approved when it was made")
+            self._approve(connection, version_id, int(row["number"]), change.who, "when it was made")
 
     def _adopt(self, connection: Connection, number: int, name: str) -> None:
         """Put a version on record whose row is gone, as when the database was moved away."""

@@ -134,13 +134,16 @@ def find(models: ModelFolders, wanted: str) -> list[DeletedModel]:
 
 def size(deleted: DeletedModel) -> int:
     """Return the bytes of all files of a model in the bin; those that vanish meanwhile do not count."""
-    total = 0
+    # A file with several names, as versions of the model share it, counts once.
+    sizes: dict[tuple[int, int], int] = {}
     for path in deleted.folder.rglob("*"):
         try:
-            total += path.stat().st_size if path.is_file() else 0
+            if path.is_file():
+                found = path.stat()
+                sizes[found.st_dev, found.st_ino] = found.st_size
         except OSError:
             continue
-    return total
+    return sum(sizes.values())
 
 
 def _folder(models: ModelFolders) -> Path:

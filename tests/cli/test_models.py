@@ -91,3 +91,10 @@ def test_approved_rolled_back_and_retired_by_somebody(run: Run, entry: Entry) ->
 def test_what_is_not_there_is_said(run: Run, entry: Entry) -> None:
     assert "`padim models list` lists them" in run("models", "versions", "Cup").sentence
     assert "no version 7" in run("models", "approve", entry.id, 7).sentence
+
+
+def test_a_threshold_set_from_the_shell_makes_a_version(run: Run, entry: Entry) -> None:
+    assert run("calibrate", entry.path, "--threshold", 50, "--write").code == 0
+    made = run("models", "versions", entry.id, "--json").json["versions"][-1]
+    assert (made["number"], made["who"], made["cause"]) == (3, getpass.getuser(), "threshold")
+    assert made["threshold"] == pytest.approx(50, abs=0.1)

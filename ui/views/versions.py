@@ -168,7 +168,7 @@ def _more(entry: Entry, version: ModelVersion, head: int | None) -> None:
             "as it is now stays as a version. Which one inspects does not change.",
         )
     for event in logic.of(entry).events(version.number):
-        comment = f": {event.comment}" if event.comment else ""
+        comment = f" ({event.comment})" if event.comment else ""
         st.caption(panels.plain(f"{clock.when(event.at)}, {event.who}: {event.kind}{comment}"))
 
 
@@ -193,7 +193,7 @@ def _described(version: ModelVersion, head: int | None, own_bytes: int) -> str:
     lines.append(
         escape(f"{count(version.n_parts, 'part')} · {_promise(version)} · {_size(version, own_bytes)}")
     )
-    text = "".join(f"<div>{line}</div>" for line in lines if line)
+    text = "".join(f"<div>{line}</div>" for line in lines if line and line != "first version")
     return f'<div class="pv-row"><b>Version {version.number}</b>{tags}{text}</div>'
 
 
@@ -210,8 +210,8 @@ def _promise(version: ModelVersion) -> str:
 def _size(version: ModelVersion, own_bytes: int) -> str:
     if version.pruned is not None:
         return f"files deleted {clock.day(version.pruned)}"
-    own = megabytes(own_bytes) if own_bytes else "nothing"
-    return f"{megabytes(version.bytes)}, {own} of it not shared"
+    own = f", {megabytes(own_bytes)} of its own" if own_bytes else ""
+    return f"{megabytes(version.bytes)}{own}"
 
 
 # -- two versions side by side ---------------------------------------------------------------------------
