@@ -15,15 +15,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from padim.errors import PadimError
 from padim.model import Padim
+from padim.records import version_rows
 from padim.records.database import RecordsDatabase
 from padim.records.schema import INSPECTIONS, VERSION_EVENTS, VERSIONS
-from padim.records.version import ModelVersion, VersionChange, VersionEvent, VersionState, cause_of
+from padim.records.version import ModelVersion, VersionChange, VersionEvent, cause_of
 from padim.records.workspace_settings import ApprovalSettings, WorkspaceSettings
-from padim.scoring_identity import of_manifest
 from padim.storage.model_folders import PATIENCE, Entry, ModelFolders, explained
 from padim.storage.revisions import what_changed
 from padim.storage.version_files import VersionFiles, same_content
@@ -268,7 +268,7 @@ class ModelVersions:
             if strays and same_content(self.files.manifest(strays[-1]) or {}, entry.manifest):
                 number = strays.pop()  # its process was killed before the row
             self.files.keep(number)
-            made = change or _noted(note)
+            made = change or version_rows.noted(note)
             based_on = based_on or max([one.number for one in rows], default=None)
             row = self._row(number, entry, made, based_on, model)
             with self._database.writing() as connection:
@@ -301,7 +301,7 @@ class ModelVersions:
     ) -> dict[str, Any]:
         manifest = entry.manifest
         before = None if based_on is None else self.files.manifest(based_on)
-        figures = _figures(model or self.files.path(number))
+        figures = version_rows.figures_of(model or self.files.path(number))
         changed = "first version" if based_on is None else ""
         if before is not None:
             changed = what_changed(before, manifest)
@@ -315,8 +315,8 @@ class ModelVersions:
             "model_name": entry.name,
             "number": number,
             "revision": entry.revision,
-            "scoring_identity": _identity(manifest),
-            "made": _now(),
+            "scoring_identity": version_rows.identity_of(manifest),
+            "made": version_rows.now(),
             "who": change.who,
             "cause": change.cause or cause_of(before, manifest),
             "reason": change.reason,
@@ -332,9 +332,11 @@ class ModelVersions:
         result = connection.execute(insert(VERSIONS).values(state="draft", **row))
         assert result.inserted_primary_key is not None
         version_id = int(result.inserted_primary_key[0])
-        _event(connection, version_id, change.who, "made", change.reason)
+        version_rows.add_event(connection, version_id, change.who, "made", change.reason)
         if setting.approval == "at_once" and not change.draft:
-            self._approve(connection, version_id, int(row["number"]), change.who, "when it was made")
+            version_rows.approve(
+                connection, self.model_id, version_id, int(row["number"]), change.who, "when it was made"
+            )
 
     def _adopt(self, connection: Connection, number: int, name: str) -> None:
         """Put a version on record whose row is gone, as when the database was moved away."""
@@ -344,8 +346,8 @@ class ModelVersions:
             "model_name": name,
             "number": number,
             "revision": str(manifest.get("seal", "")),
-            "scoring_identity": _identity(manifest),
-            "made": str(manifest.get("created") or _now()),
+            "scoring_identity": version_rows.identity_of(manifest),
+            "made": str(manifest.get("created") or version_rows.now()),
             "who": "not on record",
             "cause": "other",
             "reason": "",
@@ -353,11 +355,13 @@ class ModelVersions:
             "based_on": None,
             "n_parts": int(manifest.get("counts", {}).get("parts", 0)),
             "bytes": sum(int(one.get("bytes", 0)) for one in manifest.get("files", {}).values()),
-            **_figures(self.files.path(number)),
+            **version_rows.figures_of(self.files.path(number)),
         }
         result = connection.execute(insert(VERSIONS).values(state="retired", **row))
         assert result.inserted_primary_key is not None
-        _event(connection, int(result.inserted_primary_key[0]), "padim", "made", row["changed"])
+        version_rows.add_event(
+            connection, int(result.inserted_primary_key[0]), "padim", "made", row["changed"]
+        )
 
     # -- states ------------------------------------------------------------------------------------------
 
@@ -374,7 +378,7 @@ class ModelVersions:
             if not self.path(version).is_file():
                 raise PadimError(self._gone(version))
             if version.state != "approved":
-                self._approve(connection, version.id, number, who, comment)
+                version_rows.approve(connection, self.model_id, version.id, number, who, comment)
         return self.get(number)
 
     def retire(self, number: int, who: str, comment: str = "") -> ModelVersion:
@@ -388,16 +392,16 @@ class ModelVersions:
                 raise PadimError(
                     f"version {number} is the approved one, which inspects; approve another one first"
                 )
-            _set_state(connection, version.id, "retired")
-            _event(connection, version.id, who, "retired", comment)
+            version_rows.set_state(connection, version.id, "retired")
+            version_rows.add_event(connection, version.id, who, "retired", comment)
         return self.get(number)
 
     def reopen(self, number: int, who: str, comment: str = "") -> ModelVersion:
         """Make a retired version a draft again; others stay as they are."""
         with self._changing(number) as (connection, version):
             if version.state == "retired":
-                _set_state(connection, version.id, "draft")
-                _event(connection, version.id, who, "reopened", comment)
+                version_rows.set_state(connection, version.id, "draft")
+                version_rows.add_event(connection, version.id, who, "reopened", comment)
         return self.get(number)
 
     def restore(
@@ -423,25 +427,8 @@ class ModelVersions:
                 if not self.path(version).is_file():
                     raise PadimError(self._gone(version))
                 self.files.restore(number)
-                _event(connection, version.id, who, "restored", comment)
+                version_rows.add_event(connection, version.id, who, "restored", comment)
         return self.get(number)
-
-    def _approve(self, connection: Connection, version_id: int, number: int, who: str, comment: str) -> None:
-        query = select(VERSIONS.c.id, VERSIONS.c.number).where(
-            VERSIONS.c.model_id == self.model_id, VERSIONS.c.state == "approved"
-        )
-        for other in connection.execute(query).all():
-            newer = other.number > number
-            _set_state(connection, other.id, "draft" if newer else "retired")
-            _event(
-                connection,
-                other.id,
-                who,
-                "reopened" if newer else "retired",
-                f"version {number} was approved",
-            )
-        _set_state(connection, version_id, "approved")
-        _event(connection, version_id, who, "approved", comment)
 
     @contextmanager
     def _changing(self, number: int) -> Iterator[tuple[Connection, ModelVersion]]:
@@ -482,9 +469,11 @@ class ModelVersions:
                 numbers = self.prunable(now)
                 for one in self._rows(connection):
                     if one.number in numbers:
-                        pruned = update(VERSIONS).where(VERSIONS.c.id == one.id).values(pruned=_now())
+                        pruned = (
+                            update(VERSIONS).where(VERSIONS.c.id == one.id).values(pruned=version_rows.now())
+                        )
                         connection.execute(pruned)
-                        _event(connection, one.id, who, "pruned", "by rule")
+                        version_rows.add_event(connection, one.id, who, "pruned", "by rule")
             # Rows first: files without use are swept next time, a version without files is never offered.
             gone = [one.number for one in self.all() if one.pruned is not None]
             return PrunedVersions(numbers, self.files.remove(gone))
@@ -496,7 +485,7 @@ class ModelVersions:
 
     def _rows(self, connection: Connection) -> list[ModelVersion]:
         query = select(VERSIONS).where(VERSIONS.c.model_id == self.model_id).order_by(VERSIONS.c.number)
-        return [_version(row) for row in connection.execute(query).all()]
+        return [version_rows.version_of(row) for row in connection.execute(query).all()]
 
 
 def of_path(path: Path) -> ModelVersions | None:
@@ -505,53 +494,3 @@ def of_path(path: Path) -> ModelVersions | None:
     if ModelFolders.is_id(folder.name) and folder.parent.name == "models" and (folder / "name.txt").exists():
         return ModelVersions(folder.parent.parent, folder.name)
     return None
-
-
-def _version(row: Row[Any]) -> ModelVersion:
-    values = dict(row._mapping)
-    values["made"] = datetime.fromisoformat(values["made"])
-    values["pruned"] = values["pruned"] and datetime.fromisoformat(values["pruned"])
-    return ModelVersion(**values)
-
-
-def _noted(note: dict[str, Any]) -> VersionChange:
-    if not note:
-        return VersionChange("not on record")
-    return VersionChange(
-        str(note.get("who")), note.get("cause"), str(note.get("reason", "")), bool(note.get("draft"))
-    )
-
-
-def _figures(model: Padim | Path) -> dict[str, float | None]:
-    """Return threshold, expected false-reject rate and its upper bound of a model; None for none."""
-    figures: dict[str, float | None] = {"threshold": None, "expected": None, "upper": None}
-    try:
-        opened = Padim.load(model) if isinstance(model, Path) else model
-        if opened.current_threshold is None:
-            return figures
-        figures["threshold"] = opened.threshold_
-        rate = opened.false_reject_rate_
-    except PadimError:
-        return figures
-    return {**figures, "expected": rate.expected, "upper": rate.upper}
-
-
-def _identity(manifest: dict[str, Any]) -> str:
-    try:
-        return of_manifest(manifest)
-    except (KeyError, TypeError, ValueError):
-        return ""
-
-
-def _set_state(connection: Connection, version_id: int, state: VersionState) -> None:
-    connection.execute(update(VERSIONS).where(VERSIONS.c.id == version_id).values(state=state))
-
-
-def _event(connection: Connection, version_id: int, who: str, kind: str, comment: str) -> None:
-    connection.execute(
-        insert(VERSION_EVENTS).values(version_id=version_id, at=_now(), who=who, kind=kind, comment=comment)
-    )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
