@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from ui.model_changes import ChangeResult
 
 if TYPE_CHECKING:
     from padim.records.inspection import Inspection
+    from padim.records.inspections import InspectionRecords
     from padim.records.learning_from_review import LearningFromReview
     from padim.records.learning_preview import LearningPreview
     from padim.records.library import AddedImages
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
 
 # Candidates shown and added at once, the newest; the others follow when these are done.
-MOST_AT_ONCE = 200
+MOST_AT_ONCE = 100
 
 
 def learning(entry: Entry) -> LearningFromReview:
@@ -32,6 +34,15 @@ def learning(entry: Entry) -> LearningFromReview:
     from padim.records.learning_from_review import LearningFromReview
 
     return LearningFromReview(workspace.root(), entry.id)
+
+
+def thumbnail(records: InspectionRecords, inspection_id: int | None) -> str | None:
+    """Return an inspection's small image for a table, as a data URI; None if there is none.
+
+    Tables are drawn before images at an address have arrived, and are not drawn again then.
+    """
+    data = None if inspection_id is None else records.thumbnail(inspection_id)
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data else None
 
 
 # -- the draft -------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ class LearningFromReview:
                 counts["taken_out"] += 1
             elif found.disagrees or found.sha256 in rejected:
                 counts["disputed"] += 1
-            elif found.sha256 not in kept:
+            elif not _there(kept.get(found.sha256)):
                 counts["without_file"] += 1
             else:
                 ready.append(found)
@@ -116,7 +116,7 @@ class LearningFromReview:
         found: list[tuple[str, Path]] = []
         for one in {one.sha256: one for one in inspections}.values():
             path = kept.get(one.sha256)
-            if path is None:
+            if path is None or not _there(path):
                 continue
             name = one.name
             if name in names:
@@ -167,7 +167,7 @@ class LearningFromReview:
                 counts["in_library"] += 1
             elif found.disagrees or found.sha256 in accepted:
                 counts["disputed"] += 1
-            elif found.sha256 not in kept:
+            elif not _there(kept.get(found.sha256)):
                 counts["without_file"] += 1
             else:
                 ready.append(found)
@@ -207,7 +207,7 @@ class LearningFromReview:
 
     def originals(self) -> dict[str, Path]:
         """Return the path of each inspected image of the model whose file is kept, by its SHA-256."""
-        return self._kept_originals()
+        return {digest: path for digest, path in self._kept_originals().items() if _there(path)}
 
     def _each_once(self, decision: str) -> Iterator[Inspection]:
         """Yield the latest inspection of each image with this decision, newest first."""
@@ -231,8 +231,12 @@ class LearningFromReview:
         )
         with self._database.reading() as connection:
             rows = [] if connection is None else connection.execute(selected).all()
-        paths = ((row.sha256, self._files.original_path(row.sha256, row.original_folder)) for row in rows)
-        return {digest: path for digest, path in paths if path.is_file()}
+        # Whether a file is still there is looked at only for those that are offered: there may be many.
+        return {row.sha256: self._files.original_path(row.sha256, row.original_folder) for row in rows}
+
+
+def _there(path: Path | None) -> bool:
+    return path is not None and path.is_file()
 
 
 def read_original(path: Path | None, digest: str) -> bytes | None:

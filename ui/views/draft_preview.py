@@ -10,9 +10,8 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui import learn
-from ui.app import clock, shell
+from ui.app import clock, preload, shell
 from ui.app.text import count, percent
-from ui.files.media import ServedImage
 from ui.jobs import watch
 from ui.widgets import panels
 
@@ -135,17 +134,13 @@ def _changes(entry: Entry, found: DraftInView, preview: LearningPreview) -> None
 
 
 def _table(entry: Entry, images: Sequence[PreviewedImage], key: str) -> None:
+    preload.table()
     records = learn.learning(entry).records
     shown = images[:_ROWS]
-
-    def thumbnail(one: PreviewedImage) -> str:
-        data = None if one.inspection_id is None else records.thumbnail(one.inspection_id)
-        return ServedImage(data).url() if data else ""
-
     known = {"defect": "Defect", "good": "Good", "": "–"}
     st.dataframe(
         {
-            "image": [thumbnail(one) for one in shown],
+            "image": [learn.thumbnail(records, one.inspection_id) for one in shown],
             "name": [one.name for one in shown],
             "known": [known[one.known] for one in shown],
             "before": [one.before.capitalize() for one in shown],
@@ -156,7 +151,7 @@ def _table(entry: Entry, images: Sequence[PreviewedImage], key: str) -> None:
         key=key,
         hide_index=True,
         row_height=52,
-        height=min(52 * len(shown) + 40, 400),
+        height=min(52 * len(shown) + 38, 400),
         column_config={
             "image": st.column_config.ImageColumn("", width=64),
             "name": st.column_config.TextColumn("Name", width="medium"),

@@ -9,7 +9,7 @@ import streamlit as st
 
 from padim.errors import BusyError, ChangedSinceOpenedError, PadimError
 from ui import learn
-from ui.app import clock, refusals, shell
+from ui.app import clock, preload, refusals, shell
 from ui.app.text import count
 from ui.files.media import ServedImage
 from ui.jobs import watch
@@ -85,7 +85,7 @@ def _good(entry: Entry, found: LearningFromReview, good: GoodToAdd, *, busy: boo
         ):
             _start(entry, "add confirmed good parts", lambda now: learn.start_adding(now, chosen))
     reasons = [
-        (good.in_fit, "already in the fit"),
+        (good.in_fit if shown else 0, "already in the fit"),
         (good.taken_out, "excluded from the fit before"),
         (good.disputed, "disputed: decided in two ways, or labeled as a defect"),
         (good.without_file, "without their file, which the setting of originals did not keep"),
@@ -117,9 +117,10 @@ def _chosen(
     found: LearningFromReview, shown: Sequence[Inspection], what: str, key: str, *, checked: bool
 ) -> list[Inspection]:
     """Draw a table of inspections with a box each; return those whose box is checked."""
+    preload.table()
     table: dict[str, list[Any]] = {
         what: [checked] * len(shown),
-        "image": [_thumbnail(found, one) for one in shown],
+        "image": [learn.thumbnail(found.records, one.id) for one in shown],
         "name": [one.name for one in shown],
         "serial": [one.serial for one in shown],
         "verdict": [one.verdict.capitalize() for one in shown],
@@ -132,7 +133,7 @@ def _chosen(
         key=key,
         hide_index=True,
         row_height=52,
-        height=min(52 * len(shown) + 40, 400),
+        height=min(52 * len(shown) + 38, 400),
         disabled=[name for name in table if name != what],
         column_config={
             what: st.column_config.CheckboxColumn("Add" if what == "add" else "Take out", width="small"),
@@ -142,15 +143,10 @@ def _chosen(
             "verdict": "Model",
             "score": st.column_config.NumberColumn("Score", format="%.2f"),
             "by": "Accepted by",
-            "at": "At",
+            "at": "Decided",
         },
     )
     return [one for one, box in zip(shown, edited[what], strict=True) if box]
-
-
-def _thumbnail(found: LearningFromReview, one: Inspection) -> str:
-    data = found.records.thumbnail(one.id)
-    return ServedImage(data).url() if data else ""
 
 
 def _start(entry: Entry, what: str, start: Callable[[Entry], None]) -> None:
