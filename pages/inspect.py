@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ui import evidence_pruning
 from ui.app import next_step, preload, shell, tabs
 from ui.views import learn, review, run
 from ui.widgets import health_line
@@ -20,6 +21,7 @@ with place:
     else:
         learn.draw(entry)
     next_step.draw(page, tab, entry)
+    evidence_pruning.daily()
     if tab == "run":
         preload.up(preload.LIST)
         preload.table()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ui import evidence_pruning
 from ui.app import next_step, preload, shell, tabs
 from ui.views import figures, records_list
 
 page, entry = shell.begin("pages/records.py")
+evidence_pruning.daily()
 tab, place = tabs.draw(page)
 with place:
     if tab == "records":

@@ -106,7 +106,9 @@ def commands() -> str:
         _options([option for option in _parameters(group, "option") if option.name != "version"]),
     ]
     for name, command in group.commands.items():
-        parts += _command(name, command)
+        # A group of commands, such as `records`, has commands of its own.
+        for inner, one in getattr(command, "commands", {"": command}).items():
+            parts += _command(f"{name} {inner}".strip(), one)
     return "\n\n".join(parts) + "\n"
 
 

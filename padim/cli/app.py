@@ -22,6 +22,7 @@ from padim.cli import (
     learning_curve,
     methods,
     models,
+    records,
     robustness,
     score,
     sensitivity,
@@ -107,3 +108,4 @@ for module in (
     command(app, _NAMES.get(module, function.replace("_", "-")))(getattr(module, function))
 
 app.add_typer(models.models, name="models")
+app.add_typer(records.records, name="records")

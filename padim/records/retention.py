@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,9 @@ from padim.records.evidence import EvidenceFiles
 from padim.records.inspection_query import stamp
 from padim.records.schema import EVIDENCE, INSPECTIONS
 from padim.records.workspace_settings import OriginalsSettings, WorkspaceSettings
+from padim.storage.atomic import explain_os_error
 
-__all__ = ["EvidenceSizes", "PrunedEvidence", "evidence_sizes", "prune_evidence"]
+__all__ = ["EvidenceSizes", "PrunedEvidence", "evidence_sizes", "prune_daily", "prune_evidence"]
 
 _STEP = 500
 _GIGA = 1e9
@@ -110,6 +112,26 @@ def prune_evidence(
     return PrunedEvidence(
         _sizes(list(reasons), going_maps), _sizes(left, [one for one in maps if one not in gone])
     )
+
+
+def prune_daily(root: str | Path, now: datetime | None = None) -> PrunedEvidence | None:
+    """Delete what is beyond the limits, unless that was done within a day; return what went, or None.
+
+    ``<workspace>/evidence/pruned`` is written whenever it is done.
+
+    Raises:
+        StorageError: the database or the folder cannot be written.
+    """
+    now = (now or datetime.now(UTC)).astimezone(UTC)
+    folder = EvidenceFiles(root).folder
+    done = folder / "pruned"
+    if not os.access(folder, os.W_OK) or not _older(done, (now - timedelta(days=1)).timestamp()):
+        return None
+    try:
+        done.touch()
+    except OSError as error:
+        raise explain_os_error(error, done) from error
+    return prune_evidence(root, now=now)
 
 
 def _delete(

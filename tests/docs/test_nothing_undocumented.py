@@ -19,6 +19,7 @@ from padim.methods.catalogue import METHODS
 from padim.network import registry
 from padim.output.export import export_npz, metadata
 from padim.output.results import CSV_COLUMNS, MORE_COLUMNS
+from padim.records.exports.columns import COLUMNS
 from padim.storage.bundle import Bundle
 from tests.parts import defects
 from ui.app.pages import PAGES
@@ -91,6 +92,10 @@ def test_what_is_known_of_every_network_is_said() -> None:
 def test_every_column_of_the_results_is_described() -> None:
     described = code(text("docs/reference/file-formats.md").partition("## Results")[2].partition("\n## ")[0])
     assert described >= {*CSV_COLUMNS, *MORE_COLUMNS}
+
+
+def test_every_column_of_the_records_is_described() -> None:
+    assert section_of_formats("Records") >= {column.name for column in COLUMNS}
 
 
 def test_every_key_of_the_results_is_described(saved_model: Path, tmp_path: Path) -> None:

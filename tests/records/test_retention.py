@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from padim.records.inspections import InspectionRecords
-from padim.records.retention import EvidenceSizes, evidence_sizes, prune_evidence
+from padim.records.retention import EvidenceSizes, evidence_sizes, prune_daily, prune_evidence
 from padim.records.reviews import ReviewRecords
 from padim.records.workspace_settings import OriginalsSettings, WorkspaceSettings
 from tests.recorded import FIRST, new
@@ -70,3 +70,11 @@ def test_a_file_that_was_just_written_is_spared(tmp_path: Path) -> None:
 def test_without_records_there_is_nothing_to_delete(tmp_path: Path) -> None:
     assert prune_evidence(tmp_path).deleted == EvidenceSizes()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_done_once_a_day(tmp_path: Path) -> None:
+    assert prune_daily(tmp_path) is None, "no records"
+    InspectionRecords(tmp_path, draw=lambda: 0.999).add([new(1)])
+    assert prune_daily(tmp_path) is not None
+    assert prune_daily(tmp_path) is None
+    assert prune_daily(tmp_path, datetime.now(UTC) + timedelta(days=1, minutes=1)) is not None

@@ -24,10 +24,11 @@ def draw() -> None:
     stored = WorkspaceSettings(root).get(OriginalsSettings)
     with st.expander("What is kept", icon=":material/inventory_2:", key="records-kept"):
         sizes = evidence_sizes(root)
+        images = f", {megabytes(sizes.original_bytes)}" if sizes.originals else ""
+        maps = f", {megabytes(sizes.map_bytes)}" if sizes.maps else ""
         st.caption(
-            f"{count(sizes.originals, 'original image')}, {megabytes(sizes.original_bytes)}; "
-            f"{count(sizes.maps, 'level map')}, {megabytes(sizes.map_bytes)}. Records and their small images "
-            "stay when these are deleted."
+            f"{count(sizes.originals, 'original image')}{images}; {count(sizes.maps, 'level map')}{maps}. "
+            "Records and their small images stay when these are deleted."
         )
         with st.form("records-originals", border=False):
             values = _fields(stored)

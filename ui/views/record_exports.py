@@ -82,5 +82,5 @@ def _file(done: records.ExportedFile) -> None:
             key="records-download",
         )
         missing = len(done.account.missing)
-        lacks = f" {count(missing, 'entry')} in missing.csv say what is not kept, and why." if missing else ""
+        lacks = f" missing.csv says what is not kept, and why: {count(missing, 'line')}." if missing else ""
         st.caption(f"{count(done.account.written, 'record')} in it.{lacks}")
