@@ -107,8 +107,13 @@ def commands() -> str:
     ]
     for name, command in group.commands.items():
         # A group of commands, such as `records`, has commands of its own.
-        for inner, one in getattr(command, "commands", {"": command}).items():
-            parts += _command(f"{name} {inner}".strip(), one)
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            parts += _command(name, command)
+            continue
+        parts += [f"## {name}", _markdown(command.help or "")]
+        for verb, one in inner.items():
+            parts += _command(f"{name} {verb}", one)
     return "\n\n".join(parts) + "\n"
 
 

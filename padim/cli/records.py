@@ -273,11 +273,12 @@ def _query(
     from padim.records.inspection_query import InspectionQuery
 
     end = None if until is None else until + timedelta(days=1)  # the whole day
+    said: Any = None if decision is None else "" if decision == "open" else decision.value
     return InspectionQuery(
         since=None if since is None else since.replace(tzinfo=UTC),
         before=None if end is None else end.replace(tzinfo=UTC),
         verdicts=[one.value for one in verdict] if verdict else None,
-        decision=None if decision is None else "" if decision == "open" else decision.value,
+        decision=said,
         contains=contains,
         **texts,
     )
