@@ -24,7 +24,7 @@ from tests.browser.looking import Visitor
 if TYPE_CHECKING:
     from playwright.sync_api import Response
 
-_URL = re.compile(r"/_stcore/bidi-components/padim-([0-9a-f]{16})\.(marks|region|viewer)/([\w./]+\.js)$")
+_URL = re.compile(r"/_stcore/bidi-components/padim-([0-9a-f]{16})\.(desk|marks|region|viewer)/([\w./]+\.js)$")
 _MODULES = served.ROOT / "ui" / "components" / "modules"
 
 
