@@ -19,7 +19,7 @@ from ui.app.text import size
 from ui.files.media import ServedImage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from padim.records.inspection import Inspection
     from padim.records.inspection_query import InspectionOrder, InspectionQuery
@@ -95,7 +95,7 @@ class DeskState:
         number: how many inspections a message has.
         refusals: the latest actions that were not carried out, with the reason.
         returned: the inspection that the latest undo has put back, with the action's serial number.
-        list: identifies the list that is shown: mode, filters and order.
+        shown: identifies the list that is shown: mode, filters and order.
     """
 
     handled: int = 0
@@ -103,13 +103,29 @@ class DeskState:
     number: int = AHEAD
     refusals: list[dict[str, Any]] = field(default_factory=list)
     returned: dict[str, int] | None = None
-    list: str = ""
+    shown: str = ""
     _images: OrderedDict[int, _Shown] = field(default_factory=OrderedDict, repr=False)
+    _slots: dict[int, int] = field(default_factory=dict, repr=False)
 
     def follow(self, shown: str) -> None:
         """Begin anew if another list is shown."""
-        if shown != self.list:
-            self.list, self.number, self.returned = shown, AHEAD, None
+        if shown != self.shown:
+            self.shown, self.number, self.returned = shown, AHEAD, None
+
+    def slots(self, items: Sequence[Inspection]) -> list[int]:
+        """Return a number for each inspection, which it keeps while it is in the list.
+
+        Images are served under these numbers: the next one with a number takes the place of the one before,
+        so that the server does not keep all that were ever shown.
+        """
+        listed = {one.id for one in items}
+        self._slots = {row: slot for row, slot in self._slots.items() if row in listed}
+        free = iter(sorted(set(range(len(items))) - set(self._slots.values())))
+        return [self._slots[one.id] if one.id in self._slots else self._take(one.id, free) for one in items]
+
+    def _take(self, row: int, free: Iterator[int]) -> int:
+        self._slots[row] = slot = next(free)
+        return slot
 
     def image(self, one: Inspection) -> _Shown:
         """Return what the browser draws of an inspection, read once."""
@@ -139,6 +155,24 @@ def reviews() -> ReviewRecords:
     from padim.records.reviews import ReviewRecords
 
     return ReviewRecords(workspace.root())
+
+
+def audit_share() -> float:
+    """Return which share of the accepted images is drawn at random for review."""
+    from padim.records.workspace_settings import AuditSettings, WorkspaceSettings
+
+    return WorkspaceSettings(workspace.root()).get(AuditSettings).share
+
+
+def set_audit_share(share: float, who: str) -> None:
+    """Set which share of the accepted images is drawn from now on.
+
+    Raises:
+        StorageError: the setting cannot be stored.
+    """
+    from padim.records.workspace_settings import AuditSettings, WorkspaceSettings
+
+    WorkspaceSettings(workspace.root()).set(AuditSettings(share=share), who)
 
 
 def asked(mode: DeskMode, filters: InspectionQuery, who: str) -> InspectionQuery:
@@ -172,12 +206,24 @@ def on_actions(now: DeskState, mode: DeskMode, who: str, value: object) -> None:
         try:
             _carry_out(now, action, mode, who)
         except (PadimError, OSError) as error:
-            text = str(error)
-            now.refusals.append(
-                {"serial": action.serial, "id": action.id or 0, "text": f"Not recorded: {text}."}
-            )
+            text = _refusal(error, who)
+            now.refusals.append({"serial": action.serial, "id": action.id or 0, "text": text})
             del now.refusals[:-8]
         now.handled = action.serial
+
+
+def _refusal(error: Exception, who: str) -> str:
+    from padim.records.reviews import AlreadyDecidedError
+
+    if not isinstance(error, AlreadyDecidedError):
+        return f"Not recorded: {error}."
+    if error.by == who:
+        return "Not recorded: you have decided this already."
+    # What was decided is not said: a second opinion is to be blind.
+    return (
+        f"Not recorded: decided by {error.by} meanwhile, {clock.at(error.at)}. "
+        "If you see it differently, say so in the list “Second opinions”."
+    )
 
 
 def _carry_out(now: DeskState, action: DeskAction, mode: DeskMode, who: str) -> None:
@@ -189,7 +235,8 @@ def _carry_out(now: DeskState, action: DeskAction, mode: DeskMode, who: str) -> 
         if event is None:
             raise PadimError("there is nothing of yours to undo")
         now.returned = {"serial": action.serial, "id": event.inspection_id}
-        now.done = max(0, now.done - 1)
+        undone = next(one for one in reviews().events(event.inspection_id) if one.id == event.undoes)
+        now.done = max(0, now.done - (undone.kind == "decision"))
         return
     if action.id is None:
         return
@@ -223,17 +270,19 @@ def message(
         order: their order.
         who: the person; empty if no name is given yet, and then nothing can be decided.
     """
+    from padim.records.review_queue import next_inspections
+
     now.follow(f"{mode} {order} {query!r}")
     found = records()
-    items: list[Inspection] = list(found.page(query, order, number=now.number).items)
+    items = next_inspections(found, query, order, now.number)
     if now.returned is not None:
         # What an undo has put back may lie far behind in the list: it is shown now.
         back = found.get(now.returned["id"])
         if back is not None and found.count(replace(query, ids=(back.id,))):
             items = [back, *(one for one in items if one.id != back.id)]
     return {
-        "list": now.list,
-        "items": [_item(now, one, mode) for one in items],
+        "list": now.shown,
+        "items": [_item(now, one, mode, slot) for one, slot in zip(items, now.slots(items), strict=True)],
         "total": found.count(query),
         "done": now.done,
         "types": types(found),
@@ -250,16 +299,16 @@ def types(found: Any) -> list[str]:
     return sorted((name for name in counts if name), key=lambda name: (-counts[name], name.casefold()))
 
 
-def _item(now: DeskState, one: Inspection, mode: DeskMode) -> dict[str, Any]:
+def _item(now: DeskState, one: Inspection, mode: DeskMode, slot: int) -> dict[str, Any]:
     shown = now.image(one)
     height, width = one.size
     return {
         "id": one.id,
         "name": one.name,
-        "image": "" if shown.image is None else shown.image.url(),
+        "image": "" if shown.image is None else shown.image.url(f"desk-image-{slot}"),
         "width": width,
         "height": height,
-        "heat": "" if shown.heat is None else shown.heat.url(),
+        "heat": "" if shown.heat is None else shown.heat.url(f"desk-heat-{slot}"),
         "matrix": list(shown.matrix),
         "mapHeight": shown.map_size[0],
         "mapWidth": shown.map_size[1],

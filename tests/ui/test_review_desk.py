@@ -91,8 +91,46 @@ def test_what_somebody_else_has_decided_meanwhile_is_said(rows: list[int], tmp_p
     review_desk.on_actions(now, "queue", "Anna", [action(1, id=rows[5], decision="reject")])
     message = sent(now)
     assert rows[5] not in names(message)
-    assert "decided by Ben meanwhile (accept)" in message["refusals"][0]["text"]
+    assert "decided by Ben meanwhile" in message["refusals"][0]["text"]
+    assert "accept" not in message["refusals"][0]["text"], "a second opinion is blind"
     assert message["handled"] == 1
+
+
+def test_audits_are_among_the_others_and_nothing_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PADIM_HOME", str(tmp_path))
+    made = [new(number, 1.0 if number % 4 == 0 else 4.0) for number in range(12)]
+    audited = InspectionRecords(tmp_path, draw=lambda: 0.0).add(made)[::4]
+    message = sent(DeskState())
+    places = [place for place, row in enumerate(names(message)) if row in audited]
+    assert message["total"] == 12
+    assert places
+    assert places != list(range(12))[-3:]
+    assert "audit" not in str(message["items"]).casefold()
+
+
+def test_images_use_the_places_of_those_that_have_left(rows: list[int], tmp_path: Path) -> None:
+    now, records = DeskState(), InspectionRecords(tmp_path)
+    items = [one for row in rows if (one := records.get(row)) is not None]
+    assert now.slots(items[:3]) == [0, 1, 2]
+    assert now.slots([items[2], items[3], items[1]]) == [2, 0, 1]
+    assert now.slots([items[4], items[2]]) in ([0, 2], [1, 2])
+
+
+def test_undoing_a_comment_is_not_undoing_a_decision(rows: list[int]) -> None:
+    now = DeskState()
+    review_desk.on_actions(
+        now,
+        "queue",
+        "Anna",
+        [action(1, id=rows[5], decision="accept"), action(2, "comment", id=rows[4], text="odd")],
+    )
+    review_desk.on_actions(now, "queue", "Anna", [action(3, "undo", id=rows[4])])
+    message = sent(now)
+    assert (message["done"], message["total"]) == (1, 5)
+    review_desk.on_actions(now, "queue", "Anna", [action(4, "undo", id=None)])
+    assert (sent(now)["done"], sent(now)["total"]) == (0, 6)
 
 
 def test_a_second_opinion_is_blind_and_a_disagreement_is_settled(rows: list[int], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
@@ -14,11 +14,13 @@ from ui.app import person, shell
 from ui.components import desk as component
 
 if TYPE_CHECKING:
+    from padim.records.inspection import InspectionVerdict
     from padim.records.inspection_query import InspectionQuery
     from padim.storage.model_folders import Entry
     from ui.review_desk import DeskMode
 
 _DESK = "review-desk"
+_SHARE = "review-audit-share"
 # Seconds after which a page sees what other browsers have decided.
 _REFRESH = 15.0
 _DAYS = {"all": "Any day", "today": "Today", "week": "Last 7 days", "month": "Last 30 days"}
@@ -84,7 +86,35 @@ def _controls(entry: Entry | None) -> tuple[DeskMode, Any, InspectionQuery]:
             width=250,
         )
         filters = _filters(entry)
+        _audit()
     return mode, order, filters
+
+
+def _audit() -> None:
+    """Draw the share of the accepted that is drawn at random for review, with a field to change it."""
+    with st.popover("Random share", icon=":material/casino:", key="review-audit"):
+        st.session_state[_SHARE] = 100 * review_desk.audit_share()
+        st.number_input(
+            "Accepted images to review (%)",
+            min_value=0.0,
+            max_value=100.0,
+            step=0.5,
+            format="%g",
+            key=_SHARE,
+            on_change=_set_audit,
+            help="Drawn at random when an image is recorded; for images from now on, of all models.",
+        )
+        st.caption(
+            "Only a random share of what the model accepts shows which defects it misses. They are among the "
+            "others in the list, and not marked."
+        )
+
+
+def _set_audit() -> None:
+    try:
+        review_desk.set_audit_share(st.session_state[_SHARE] / 100, person.name())
+    except (PadimError, OSError) as error:
+        shell.failure("The share was not saved.", error)
 
 
 def _filters(entry: Entry | None) -> InspectionQuery:
@@ -105,7 +135,7 @@ def _filters(entry: Entry | None) -> InspectionQuery:
         if day != "all":
             base = replace(base, since=_since(str(day)))
         if verdict != "all":
-            base = replace(base, verdicts=(verdict,))
+            base = replace(base, verdicts=(cast("InspectionVerdict", verdict),))
         named: dict[str, Any] = {}
         for column, title in (("lot", "Lot"), ("shift", "Shift"), ("station", "Station")):
             named[column] = _value(column, title, base)

@@ -128,3 +128,13 @@ test("a type is a known one, the only one that fits, or a new one", () => {
   assert.equal(chosen(" chip ", types), "chip");
   assert.equal(chosen("  ", types), "");
 });
+
+test("undo takes back a comment before the decision that came before it", () => {
+  const { queue, sent } = desk([1, 2, 3]);
+  queue.decide("accept");
+  queue.comment("odd");
+  queue.undo();
+  assert.deepEqual([sent.at(-1).at(-1).id, queue.shown.id], [2, 2]);
+  queue.undo();
+  assert.deepEqual([sent.at(-1).at(-1).id, queue.shown.id], [1, 1]);
+});

@@ -23,7 +23,7 @@ export class Queue {
     this.outbox = [];
     /** @type {Map<number, number>} serial number of the decision, by inspection */
     this.decided = new Map();
-    /** @type {number[]} inspections decided here, the latest last */
+    /** @type {{ id: number, decided: boolean }[]} decisions and comments made here, the latest last */
     this.past = [];
     /** @type {number[]} when */
     this.times = [];
@@ -100,7 +100,7 @@ export class Queue {
     const place = open.indexOf(item);
     const serial = this._act({ kind: "decide", id: item.id, decision, type });
     this.decided.set(item.id, serial);
-    this.past.push(item.id);
+    this.past.push({ id: item.id, decided: true });
     this.times.push(this._now());
     this.current = (open[place + 1] ?? open[place - 1])?.id ?? null;
     return item;
@@ -108,15 +108,19 @@ export class Queue {
 
   /** @param {string} text */
   comment(text) {
-    if (this.shown && text.trim()) this._act({ kind: "comment", id: this.shown.id, text });
+    if (!this.shown || !text.trim()) return;
+    this.past.push({ id: this.shown.id, decided: false });
+    this._act({ kind: "comment", id: this.shown.id, text });
   }
 
   /** Take back the latest step of this person, here or in another browser. */
   undo() {
-    const id = this.past.pop() ?? null;
-    this.times.pop();
+    const step = this.past.pop();
+    const id = step?.id ?? null;
     this._act({ kind: "undo", id });
-    if (id !== null && this.decided.delete(id)) this.current = id;
+    if (id === null || !step?.decided) return;
+    this.times.pop();
+    if (this.decided.delete(id)) this.current = id;
   }
 
   /**

@@ -183,8 +183,8 @@ export class Screen {
     const open = queue.open;
     this.stage.hold(item ? open.slice(Math.max(0, open.indexOf(item) - 1)).slice(0, AHEAD) : []);
     this.stage.show(item);
-    const rate = queue.pace === null ? 0 : queue.pace;
-    const pace = rate ? ` · ${rate < 1 ? rate.toFixed(1) : Math.round(rate)} a minute` : "";
+    const rate = queue.pace ?? 0;
+    const pace = !rate ? "" : rate < 1 ? ` · ${Math.round(60 * rate)} an hour` : ` · ${Math.round(rate)} a minute`;
     const onTheWay = queue.outbox.filter((one) => one.kind !== "more").length;
     const done = (message?.done ?? 0) + queue.decided.size;
     const [left, decided] = [queue.left, done].map((number) => number.toLocaleString("en"));

@@ -63,9 +63,9 @@ export class Stage {
   /** @param {Item} item */
   _layers(item) {
     /** @type {SVGElement[]} */
-    const layers = [picture(item.image, item.width, item.height)];
+    const layers = [layer(item.image, item.width, item.height)];
     if (this.view === "map" && item.heat) {
-      const map = picture(item.heat, item.mapWidth, item.mapHeight);
+      const map = layer(item.heat, item.mapWidth, item.mapHeight);
       map.setAttribute("transform", `matrix(${item.matrix.join(" ")})`);
       layers.push(map);
     }
@@ -125,7 +125,7 @@ export class Stage {
  * @param {number} width
  * @param {number} height
  */
-function picture(url, width, height) {
+function layer(url, width, height) {
   const image = document.createElementNS(SVG, "image");
   image.setAttribute("href", url);
   image.setAttribute("width", String(width));
