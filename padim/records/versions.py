@@ -212,7 +212,7 @@ class ModelVersions:
             based_on = None if before is None else before.number
         except PadimError as error:
             _LOG.warning("%s", error)
-        with explained(self._models.root):
+        with explained():
             self.files.write_pending(
                 {
                     "who": change.who,
@@ -246,7 +246,7 @@ class ModelVersions:
         Raises:
             PadimError: there is no saved model that can be opened.
         """
-        with self._models.locked(self.model_id, patience), explained(self._models.root):
+        with self._models.locked(self.model_id, patience), explained():
             entry = self._models.get(self.model_id)
             if not entry.manifest:
                 raise PadimError(entry.broken or f"“{entry.name}” is not saved yet")
@@ -419,7 +419,7 @@ class ModelVersions:
             ChangedSinceOpenedError: the saved model is another one.
             PadimError: there is no such version, or its files were deleted.
         """
-        with self._models.locked(self.model_id), explained(self._models.root):
+        with self._models.locked(self.model_id), explained():
             if revision is not None:
                 self._models.check_revision(self.model_id, revision)
             self.catch_up()
@@ -463,7 +463,7 @@ class ModelVersions:
 
     def prune(self, who: str, now: datetime | None = None) -> PrunedVersions:
         """Delete the files of the versions that the rule gives up (:meth:`prunable`); their rows stay."""
-        with self._models.locked(self.model_id), explained(self._models.root):
+        with self._models.locked(self.model_id), explained():
             with self._database.writing() as connection:
                 # Looked at while nobody can record an inspection.
                 numbers = self.prunable(now)

@@ -53,8 +53,8 @@ def test_inspect_scores(add_model: AddModel, home: Path) -> None:
     with refusing(home) as refused:
         page = Session("inspect", model=entry.id)
         page.upload(DEFECTS)
-    # Only the tick in the sidebar is to be stored; it then lasts as long as the session.
-    assert {one.rpartition("/")[2] for one in refused} == {".progress.json.lock"}
+    # The tick in the sidebar, which then lasts as long as the session; version and record are tried, too.
+    assert ".progress.json.lock" in {one.rpartition("/")[2] for one in refused}
     assert progress.of(entry).inspected is False
     page.run()
     assert "Done: images were inspected." in [link.proto.help for link in page.app.get("page_link")]

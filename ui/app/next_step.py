@@ -71,7 +71,12 @@ AFTER: dict[tuple[str, str | None], tuple[Step, ...]] = {
     ),
     ("pages/validate.py", "light-and-fixture"): (_INSPECT,),
     ("pages/inspect.py", "run"): (
-        Step("Next: take the model to the line", "home.py", None, "Manage, beside the model, has its scorer"),
+        Step(
+            "Next: take the model to the line",
+            "home.py",
+            "models",
+            "Manage, beside the model, has its scorer",
+        ),
         Step("Review", "pages/inspect.py", "review", "what awaits a person"),
     ),
     ("pages/inspect.py", "review"): (Step("Next: learn from the decisions", "pages/inspect.py", "learn"),),

@@ -49,7 +49,7 @@ class TourStop:
 STOPS = (
     TourStop(
         "home.py",
-        None,
+        "models",
         "From good parts to verdicts",
         "A model is fitted on images of **good parts alone**. You then set a threshold, validate it, and "
         "inspect. The sidebar has these steps in order, with a tick for each that is done. The tour takes "
