@@ -334,14 +334,14 @@ def facts(one: Inspection) -> list[tuple[str, str]]:
         ("Threshold", "" if one.threshold is None else f"{one.threshold:.4g}"),
         ("Guard band", band),
         ("Part number", one.part_number),
-        ("Serial", one.serial),
+        ("Serial number", one.serial),
         ("Lot", one.lot),
         ("Station", one.station),
         ("Shift", one.shift),
         ("Inspected", clock.when(one.judged)),
         ("Taken", "" if one.taken is None else f"{one.taken:%d %b %Y, %H:%M}"),
         ("Model", f"{one.model_name or one.model_id}{version}"),
-        ("Size", size(one.size)),
+        ("Size", f"{size(one.size)} px"),
     ]
     return [(label, value) for label, value in found if value]
 
