@@ -1,4 +1,4 @@
-"""Time filters and pages of a database with many inspections, as the desk and the list of records ask for them.
+"""Time filters and pages of many inspections, as the desk and the list of records ask for them.
 
     python benchmarks/records.py [--check] [--json] [--rows 100000]
 
@@ -11,12 +11,14 @@ slowest, each as the median of three. ``PADIM_DATABASE_URL`` may name an empty P
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ from sqlalchemy import insert, text
 
 from benchmarks import report
 from padim.records.database import RecordsDatabase
+from padim.records.inspection import RecordedRegion
 from padim.records.inspection_query import InspectionOrder, InspectionQuery, place_after, stamp
 from padim.records.inspections import InspectionRecords
 from padim.records.reviews import ReviewRecords
@@ -37,6 +40,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 MODELS = ("flange-a1", "valve-b2")
 VERDICTS = ("accept", "accept", "accept", "accept", "accept", "accept", "accept", "review", "reject", "none")
 THUMBNAIL_BYTES = 2_000
+REGIONS = json.dumps([asdict(RecordedRegion(4, 6, 10, 8, 60, 2.5, 2.8, 8, 9))])
 _STEP = 5_000
 
 
@@ -76,9 +80,7 @@ def row(number: int, draw: random.Random) -> dict[str, Any]:
         "nearness": abs(severity - 1),
         "verdict": verdict,
         "reasons": '["score 2.50 above the threshold 2.00"]' if verdict == "reject" else "[]",
-        "regions": '[{"x": 4, "y": 6, "width": 10, "height": 8, "area": 60}]'
-        if verdict == "reject"
-        else "[]",
+        "regions": REGIONS if verdict == "reject" else "[]",
         "notes": "[]",
         "in_fit": False,
         "brightness": 120.0 + draw.random(),
@@ -217,7 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
             size = sum(path.stat().st_size for path in root.glob("records.sqlite*"))
             result.details["bytes_per_row"] = size / args.rows
             result.note(
-                f"{size / 1e6:.0f} MB, {size / args.rows:.0f} bytes a row with a thumbnail of {THUMBNAIL_BYTES}"
+                f"{size / 1e6:.0f} MB, {size / args.rows:.0f} bytes a row, {THUMBNAIL_BYTES} of thumbnail"
             )
     return result.finish(args)
 
@@ -250,3 +252,7 @@ def measure(result: report.Report, root: Path, rows: int) -> None:
     waiting = [one.id for one in records.page(InspectionQuery(waits=True), "worst").items[:3]]
     decide = statistics.median(timed(partial(reviews.decide, row, "Anna", "reject")) for row in waiting)
     result.values |= {"page_ms": slowest, "count_ms": counting, "decide_ms": decide}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
