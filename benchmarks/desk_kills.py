@@ -33,14 +33,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sqlalchemy import func, select
 
 from benchmarks import report
+from padim import Padim, PadimConfig, Workspace
 from padim.records.database import RecordsDatabase
 from padim.records.inspections import InspectionRecords
 from padim.records.reviews import ReviewOutcome, ReviewRecords, outcome_of
 from padim.records.schema import EVIDENCE, INSPECTIONS, REVIEWS
+from padim.records.version import VersionChange
+from padim.records.versions import ModelVersions
+from padim.storage import model_folders
+from tests.parts import normals
 from tests.recorded import new
 
-# Seconds after the last report that is waited for; an operation takes about as long.
-LATEST_KILL = 0.03
 DECISIONS = ("accept", "reject", "unsure")
 
 
@@ -61,6 +64,8 @@ class Recording:
     """Inspections are recorded, a few at a time, with level maps and originals."""
 
     name = "record"
+    # Seconds within which an operation is done, mostly.
+    latest = 0.05
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -131,6 +136,7 @@ class Reviewing:
     """People decide, comment, give second opinions and undo, on thirty inspections."""
 
     name = "review"
+    latest = 0.05
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -195,12 +201,76 @@ class Reviewing:
         return wrong
 
 
-Scenario = Recording | Reviewing
-SCENARIOS: dict[str, Callable[[Path], Scenario]] = {one.name: one for one in (Recording, Reviewing)}
+class MakingVersions:
+    """A model's threshold is changed, each time to another value, which makes a version."""
+
+    name = "version"
+    latest = 0.3
+
+    def __init__(self, root: Path) -> None:
+        self.store = Workspace(root)
+        config = PadimConfig(input_size=64, n_features=20, smoothing_sigma=2, min_area=8)
+        entry = self.store.create("Flange")
+        self.store.save(entry.id, Padim(config).fit(normals(12)), VersionChange("Anna", reason="first"))
+        self.model_id = entry.id
+        self.versions = ModelVersions(root, entry.id)
+        self.expected = {"first"}
+        self.number = 0
+
+    def operations(self, draw: random.Random) -> Iterator[dict[str, Any]]:
+        """Yield what to do, without end."""
+        number = self.number
+        while True:
+            number += 1
+            yield {"reason": f"step {number}", "threshold": 2.0 + number / 1000}
+
+    def do(self, operation: dict[str, Any]) -> Any:
+        """Do it; return nothing."""
+        change = VersionChange("Anna", reason=operation["reason"])
+        with self.store.edit(self.model_id, change=change) as model:
+            model.set_decision(value=operation["threshold"])
+
+    def check(self, seen: Seen) -> list[str]:
+        """Return what is wrong after a kill, and do again what was begun."""
+        wrong = []
+        self.expected |= {operation["reason"] for operation in seen.done}
+        begun = set() if seen.open is None else {seen.open["reason"]}
+        before = self.versions.catch_up()  # as whoever looks at the versions does
+        reasons = [one.reason for one in self.versions.all()]
+        if lost := self.expected - set(reasons):
+            wrong.append(f"{len(lost)} versions lost")
+        if set(reasons) - self.expected - begun:
+            wrong.append("a version that nobody made")
+        if before is None or before.revision != self.store.get(self.model_id).revision:
+            wrong.append("the saved model is not a version")
+        if seen.open is not None:
+            self.do(seen.open)
+            self.expected |= begun
+        found = self.versions.all()
+        if sorted(one.reason for one in found) != sorted(self.expected):
+            wrong.append("not each version once")
+        if [one.number for one in found] != list(range(1, len(found) + 1)):
+            wrong.append("numbers are left out")
+        if [one.state for one in found].count("approved") != 1:
+            wrong.append("not one version is approved")
+        for one in found[-3 - len(seen.done) :]:
+            operation = next((o for o in (*seen.done, seen.open) if o and o["reason"] == one.reason), None)
+            if operation and self.versions.open(one).threshold_ != one.threshold:
+                wrong.append(f"version {one.number} is not the model that it says")
+        self.number = max([self.number, *(int(reason[5:]) for reason in self.expected - {"first"})])
+        return wrong
+
+
+Scenario = Recording | Reviewing | MakingVersions
+SCENARIOS: dict[str, Callable[[Path], Scenario]] = {
+    one.name: one for one in (Recording, Reviewing, MakingVersions)
+}
 
 
 def child(scenario: Scenario, draw: random.Random, out: int) -> None:
     """Work without end, and say so."""
+    # A process that was started has none of its parent's; this one was forked, which takes less time.
+    model_folders._LOCKS.clear()
     for operation in scenario.operations(draw):
         os.write(out, b"begin " + json.dumps(operation).encode() + b"\n")
         answer = scenario.do(operation)
@@ -209,7 +279,7 @@ def child(scenario: Scenario, draw: random.Random, out: int) -> None:
 
 def killed(scenario: Scenario, draw: random.Random) -> Seen:
     """Let a child work, kill it at a random moment, and return what it has said."""
-    reports, delay = draw.randrange(1, 6), draw.random() * LATEST_KILL
+    reports, delay = draw.randrange(1, 6), draw.random() * scenario.latest
     reading, writing = os.pipe()
     process = os.fork()
     if process == 0:
@@ -242,6 +312,19 @@ def _note(seen: Seen, line: bytes) -> None:
         (seen.begun if what == b"begin" else seen.done).append(json.loads(text))
 
 
+def run(scenario: Scenario, kills: int, seed: str) -> tuple[list[str], int, int]:
+    """Kill as often; return the faults, and the numbers of kills within an operation and of those saved."""
+    draw = random.Random(seed)
+    faults: list[str] = []
+    inside = saved = 0
+    for number in range(kills):
+        seen = killed(scenario, draw)
+        inside += seen.open is not None
+        saved += len(seen.done)
+        faults += [f"kill {number + 1}: {fault}" for fault in scenario.check(seen)]
+    return faults, inside, saved
+
+
 def main(arguments: list[str] | None = None) -> int:
     report.utf8_output()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -256,20 +339,20 @@ def main(arguments: list[str] | None = None) -> int:
         result.target(f"{name}_faults", "<=", 0)
     report.run(parser, result, args)
     table = []
-    for name in chosen:
-        draw, faults, inside, saved = random.Random(f"{args.seed} {name}"), [], 0, 0
-        with tempfile.TemporaryDirectory() as folder:
-            scenario = SCENARIOS[name](Path(folder))
-            for number in range(args.kills):
-                seen = killed(scenario, draw)
-                inside += seen.open is not None
-                saved += len(seen.done)
-                faults += [f"kill {number + 1}: {fault}" for fault in scenario.check(seen)]
-        result.values[f"{name}_faults"] = len(faults)
-        result.details[name] = {"kills": args.kills, "inside": inside, "saved": saved, "faults": faults[:20]}
-        table.append([name, args.kills, inside, saved, len(faults)])
-        for fault in faults[:20]:
-            result.note(f"{name}, {fault}")
+    # One workspace for all, as a database has one.
+    with tempfile.TemporaryDirectory() as folder:
+        for name in sorted(chosen, key=list(SCENARIOS).index):
+            faults, inside, saved = run(SCENARIOS[name](Path(folder)), args.kills, f"{args.seed} {name}")
+            result.values[f"{name}_faults"] = len(faults)
+            result.details[name] = {
+                "kills": args.kills,
+                "inside": inside,
+                "saved": saved,
+                "faults": faults[:20],
+            }
+            table.append([name, args.kills, inside, saved, len(faults)])
+            for fault in faults[:20]:
+                result.note(f"{name}, {fault}")
     result.show("Kills", ["", "kills", "within an operation", "operations saved", "faults"], table)
     return result.finish(args)
 
