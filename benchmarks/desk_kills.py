@@ -142,7 +142,7 @@ class Reviewing:
         self.root = root
         self.reviews = ReviewRecords(root)
         self.records = InspectionRecords(root, draw=lambda: 0.999)
-        slim = {"levels": None, "original": None}
+        slim: dict[str, Any] = {"levels": None, "original": None}
         self.rows = self.records.add([new(number, **slim) for number in range(30)])
         self.expected: set[str] = set()
 

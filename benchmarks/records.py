@@ -127,7 +127,7 @@ def fill(database: RecordsDatabase, rows: int, draw: random.Random) -> None:
 def queries(rows: int) -> dict[str, InspectionQuery]:
     """Return filters: each by itself, common combinations, and those that find nothing."""
     end = START + timedelta(seconds=30 * rows)
-    day = {"since": end - timedelta(days=1), "before": end}
+    day: dict[str, Any] = {"since": end - timedelta(days=1), "before": end}
     return {
         "all": InspectionQuery(),
         "queue": InspectionQuery(waits=True),

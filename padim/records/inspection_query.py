@@ -117,6 +117,12 @@ class InspectionQuery:
             ]
         return found
 
+    @property
+    def scans(self) -> bool:
+        """Whether rows are best found in the index of all filters, as no other index leads to few of them."""
+        few = self.ids is not None or self.sha256s is not None or bool(self.serial)
+        return not few and self not in (InspectionQuery(), InspectionQuery(waits=True))
+
 
 def stamp(time: datetime) -> str:
     """Return a time as the database has it; texts of times are in the order of the times."""
@@ -162,6 +168,25 @@ def ordered(selected: Select[Any], order: InspectionOrder, after: str | None) ->
             or_(beyond, and_(column == value, _ROW.id < number if down else _ROW.id > number)),
         )
     return selected.order_by(*((column.desc(), _ROW.id.desc()) if down else (column, _ROW.id)))
+
+
+def page_of(query: InspectionQuery, order: InspectionOrder, after: str | None, number: int) -> Select[Any]:
+    """Return the selection of at most ``number`` inspections in an order, from behind a place.
+
+    Raises:
+        PadimError: the place is not one of this order.
+    """
+    if not query.scans:
+        return ordered(joined(query), order, after).limit(number)
+    # SQLite would rather walk through the order, and read a row at each step, than sort what it finds.
+    ids = indexed(select(_ROW.id)).where(*query.conditions())
+    chosen = ordered(ids, order, after).limit(number).correlate(None)
+    return ordered(joined(InspectionQuery()).where(_ROW.id.in_(chosen)), order, None)
+
+
+def indexed(selected: Select[Any]) -> Select[Any]:
+    """Let SQLite find inspections in the index of all filters; PostgreSQL knows best."""
+    return selected.with_hint(INSPECTIONS, "INDEXED BY ix_inspections_filters", "sqlite")
 
 
 def place_after(row: Any, order: InspectionOrder) -> str:

@@ -21,8 +21,9 @@ from padim.records.inspection_query import (
     InspectionColumn,
     InspectionOrder,
     InspectionQuery,
+    indexed,
     joined,
-    ordered,
+    page_of,
     place_after,
 )
 from padim.records.schema import EVIDENCE, INSPECTIONS
@@ -172,7 +173,7 @@ class InspectionRecords:
         Raises:
             PadimError: ``after`` is of another order.
         """
-        selected = ordered(joined(query or InspectionQuery()), order, after).limit(number + 1)
+        selected = page_of(query or InspectionQuery(), order, after, number + 1)
         with self._database.reading() as connection:
             rows = [] if connection is None else connection.execute(selected).all()
         more = len(rows) > number
@@ -194,12 +195,12 @@ class InspectionRecords:
 
     def count(self, query: InspectionQuery | None = None) -> int:
         """Return the number of inspections."""
-        selected = select(func.count()).select_from(INSPECTIONS)
+        query = query or InspectionQuery()
+        selected = select(func.count()).select_from(INSPECTIONS).where(*query.conditions())
+        if query.scans:
+            selected = indexed(selected)
         with self._database.reading() as connection:
-            if connection is None:
-                return 0
-            conditions = (query or InspectionQuery()).conditions()
-            return int(connection.execute(selected.where(*conditions)).scalar_one())
+            return 0 if connection is None else int(connection.execute(selected).scalar_one())
 
     def counts_by(self, column: InspectionColumn, query: InspectionQuery | None = None) -> dict[Any, int]:
         """Return the number of inspections by the value of a column."""

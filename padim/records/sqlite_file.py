@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -105,6 +107,13 @@ def _open(path: Path, mode: str) -> Connection:
     return _engine(str(path.resolve()), mode).connect()
 
 
+class _WithHints(SQLiteCompiler):
+    """Writes the hints of statements behind their tables (``INDEXED BY``), which the library leaves out."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        return text
+
+
 # Kept, because an engine has the compiled statements; it holds no connection.
 @lru_cache(maxsize=32)
 def _engine(path: str, mode: str) -> Engine:
@@ -113,6 +122,8 @@ def _engine(path: str, mode: str) -> Engine:
     engine = create_engine(
         url, poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": _PATIENCE / 1000}
     )
+
+    engine.dialect.statement_compiler = _WithHints
 
     @event.listens_for(engine, "connect")
     def _set_up(dbapi_connection: sqlite3.Connection, _: object) -> None:

@@ -16,7 +16,7 @@ from padim.records import sqlite_file
 from padim.records.database import RecordsDatabase
 from padim.records.inspections import InspectionRecords
 from padim.records.reviews import ReviewRecords
-from padim.records.schema import WORKSPACE
+from padim.records.schema import HEAD, WORKSPACE
 from padim.records.server_url import VARIABLE
 from tests.recorded import new
 from tests.records.postgresql_server import PASSWORD, PostgresqlServer
@@ -242,7 +242,7 @@ def _set_back(root: Path) -> None:
     there = RecordsDatabase(root)._there()
     assert isinstance(there, postgresql_module.PostgresqlDatabase)
     with there._engine().begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": HEAD})
 
 
 def test_a_text_that_cannot_be_stored(on_server: InspectionRecords, tmp_path: Path) -> None:
