@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,11 @@ def find(entry: Entry, model: Padim) -> InspectingVersion:
     try:
         approved, newer = _looked_up(entry)
         saved = versions.head()
+        if approved is not None and saved is None:
+            # Saved by something that makes no versions, such as a script with `Padim.save`.
+            with suppress(PadimError, OSError):
+                saved = versions.catch_up(patience=2.0)
+            approved, newer = _looked_up(entry)
     except (PadimError, OSError) as error:
         return InspectingVersion(entry, model, problem=error)
     if approved is None:

@@ -55,6 +55,7 @@ def test_inspect_scores(add_model: AddModel, home: Path) -> None:
         page.upload(DEFECTS)
     # The tick in the sidebar, which then lasts as long as the session; version and record are tried, too.
     assert ".progress.json.lock" in {one.rpartition("/")[2] for one in refused}
+    assert "not on record" in page.text
     assert progress.of(entry).inspected is False
     page.run()
     assert "Done: images were inspected." in [link.proto.help for link in page.app.get("page_link")]
