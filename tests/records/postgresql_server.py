@@ -96,9 +96,12 @@ def running() -> Iterator[PostgresqlServer]:
         # The server refuses to run as root. Whoever else there is may not reach this installation.
         user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
         if "pgserver" in programs.parts:
-            copy = folder / "installed"
-            shutil.copytree(programs.parent, copy, ignore=shutil.ignore_patterns("include"))
-            programs = copy / "bin"
+            # With its libraries, which lie beside the package.
+            packages, copy = programs.parents[2], folder / "installed"
+            for name in ("pgserver/pginstall", "pgserver.libs"):
+                if (packages / name).is_dir():
+                    shutil.copytree(packages / name, copy / name, ignore=shutil.ignore_patterns("include"))
+            programs = copy / "pgserver" / "pginstall" / "bin"
         shutil.chown(folder, "nobody", "nogroup")
     server = PostgresqlServer(folder, programs, user)
     try:
