@@ -21,6 +21,7 @@ __all__ = ["EvidenceSizes", "PrunedEvidence", "evidence_sizes", "prune_daily", "
 
 _STEP = 500
 _GIGA = 1e9
+_GONE = "the file of the image is gone"
 # A file this young may belong to an inspection that is being recorded.
 _SPARED = timedelta(minutes=10)
 
@@ -100,8 +101,9 @@ def prune_evidence(
     going_maps = _over(maps, settings.map_gigabytes * _GIGA)
     files = EvidenceFiles(root)
     youngest = (datetime.now(UTC) - spared).timestamp()
+    # Of a file that somebody else has deleted, no limit of ours is the reason.
     reasons = {
-        one: why
+        one: why if files.has_original(one.sha256, one.folder) else _GONE
         for one, why in reasons.items()
         if _older(files.original_path(one.sha256, one.folder), youngest)
     }

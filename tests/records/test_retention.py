@@ -78,3 +78,14 @@ def test_it_is_done_once_a_day(tmp_path: Path) -> None:
     assert prune_daily(tmp_path) is not None
     assert prune_daily(tmp_path) is None
     assert prune_daily(tmp_path, datetime.now(UTC) + timedelta(days=1, minutes=1)) is not None
+
+
+def test_a_file_that_somebody_deleted_is_said_to_be_gone(tmp_path: Path) -> None:
+    records = InspectionRecords(tmp_path, draw=lambda: 0.999)
+    (one,) = records.add([new(1)])
+    ReviewRecords(tmp_path).decide(one, "Anna", "accept")
+    found = records.get(one)
+    assert found is not None
+    records.files.original_path(found.sha256).unlink()
+    prune_evidence(tmp_path, now=FIRST + timedelta(days=31), spared=NOW)
+    assert records.evidence(one).original_gone == "the file of the image is gone"

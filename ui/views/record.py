@@ -57,7 +57,7 @@ def _shown(one: Inspection) -> None:
     tiles = [Thumb(image, "Small image" if shown.small else "Image", full=image)]
     if shown.overlay is not None:
         drawn = ServedImage(shown.overlay)
-        tiles.append(Thumb(drawn, "Overlay: level map and mask at the threshold", full=drawn))
+        tiles.append(Thumb(drawn, "Overlay at the threshold", full=drawn))
     with st.container(key="record-images"):
         st.html(panels.gallery(tiles))
     if shown.problem:
