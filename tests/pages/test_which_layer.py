@@ -13,6 +13,7 @@ from padim.analysis import attribution
 from padim.analysis.attribution import embed, explain, region_masks
 from padim.analysis.layer_questions import whole_percents
 from padim.data.loading import prepare
+from padim.decision.self_test import MOST_IMAGES
 from padim.network.extractor import FeatureExtractor
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
@@ -87,7 +88,9 @@ def test_a_new_threshold_does_not_run_the_network(
     (box,) = [box for box in page.app.selectbox if (box.key or "").startswith("inspect-where-")]
     assert box.options == ["Strongest place, below the threshold", "Whole image"]
     assert sum(shares(page).values()) == 100
-    assert (len(network_runs), model.network.extractor.runs) == runs
+    # The saved model is opened anew, which may run its self-test once; no image is scored or explained again.
+    assert len(network_runs) == runs[0]
+    assert model.network.extractor.runs - runs[1] in (0, MOST_IMAGES)
 
 
 def on_fit(model_id: str) -> Session:
