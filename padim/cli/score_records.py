@@ -133,6 +133,7 @@ class ScoreRecorder:
         self.root, self.model_id = workspace_of(path)
         self._model, self._options = model, options
         self._known: KnownImages = KnownImages.of(model)
+        self._version_id = _version_of(self.root, self.model_id, model)
         self._run = f"{self.model_id} {model.revision} {model.threshold_level} {output.resolve()}"
         self._pattern: NamePatternType | None = (
             NamePattern.of(options.name_pattern) if options.name_pattern else None
@@ -198,6 +199,7 @@ class ScoreRecorder:
                 prediction,
                 context,
                 model_id=self.model_id,
+                version_id=self._version_id,
                 known=self._known,
                 original=content,
                 uid=uuid.uuid5(uuid.NAMESPACE_URL, identity).hex,
@@ -235,6 +237,17 @@ class ScoreRecorder:
     def _fields(self, name: str) -> dict[str, str]:
         read = {} if self._pattern is None else self._pattern.read(name).values
         return {**self._options.fields, **read}
+
+
+def _version_of(root: Path, model_id: str, model: Padim) -> int | None:
+    """Return the row of the version that a model is; None if that cannot be known, and scoring goes on."""
+    from padim.records.versions import ModelVersions
+
+    try:
+        saved = ModelVersions(root, model_id).catch_up(patience=2.0)
+    except (PadimError, OSError):  # as for the records themselves, whose failure says why
+        return None
+    return saved.id if saved is not None and saved.revision == model.revision else None
 
 
 def _part(number: str, why: str) -> str:

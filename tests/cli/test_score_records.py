@@ -47,6 +47,7 @@ def test_verdicts_are_recorded_once(run: Run, model: Path, images: Path, tmp_pat
     assert {(one.who, one.source, one.station, one.model_id) for one in found} == {
         ("Anna", "shell", "2", model.name)
     }
+    assert {(one.version_number, one.model_name) for one in found} == {(1, "Plate")}
     expected = Padim.load(model)
     for one, prediction in zip(found, expected.predict(images), strict=True):
         assert (one.verdict, one.score) == (prediction.verdict, prediction.score)
