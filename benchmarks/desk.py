@@ -25,6 +25,10 @@ from padim.analysis.fit_overlap import KnownImages
 from padim.config import PadimConfig
 from padim.data.datasets import Dataset, open_dataset
 from padim.model import Padim
+from padim.records.figures.agreement import agreement_of
+from padim.records.figures.counts import count_inspections
+from padim.records.figures.escapes import estimate_escapes
+from padim.records.figures.recorded import RecordedFigures
 from padim.records.inspection import InspectionContext, ReviewDecision
 from padim.records.inspection_query import InspectionQuery
 from padim.records.inspections import InspectionRecords
@@ -172,6 +176,7 @@ def compare(
             sorted(known, key=lambda row: (-known[row].score, -row)),
         ),
     ]
+    figures += shown_figures(root, known, looked_at, audited, opposed)
     result.values["figures_that_differ"] = sum(found != wanted for _, found, wanted in figures)
     result.details |= {"fitted": fitted, "audited": len(audited)}
     rows = [
@@ -179,6 +184,52 @@ def compare(
         for name, found, wanted in figures
     ]
     result.show(f"{fitted} fitted, {len(known)} inspected", ("", "database", "by hand"), rows)
+
+
+def shown_figures(
+    root: Path, known: dict[int, Known], looked_at: set[int], audited: set[int], opposed: set[int]
+) -> list[tuple[str, object, object]]:
+    """Return the figures of the tab Figures, each with what it must be by labels and verdicts."""
+    columns = RecordedFigures(root).columns()
+    counts = count_inspections(columns)
+    rejected = [one.kind for one in known.values() if one.verdict == "reject"]
+    accepted = columns.where(columns.verdict == "accept")
+    escapes = estimate_escapes(
+        accepted.audit_probability,
+        accepted.audited,
+        accepted.decision != "",
+        accepted.decision == "reject",
+    )
+    missed = sum(known[row].kind != "good" for row in audited)
+    both = columns.second_decision != ""
+    agreement = agreement_of(columns.decision[both].tolist(), columns.second_decision[both].tolist())
+    return [
+        (
+            "figures: rejected, confirmed, overkill, open",
+            (counts.rejected, counts.confirmed, counts.overkill, counts.open),
+            (len(rejected), len(rejected) - rejected.count("good"), rejected.count("good"), 0),
+        ),
+        (
+            "figures: share of missed defects",
+            None if escapes.share is None else round(escapes.share, 12),
+            round(missed / len(audited), 12) if audited else None,
+        ),
+        (
+            "figures: kappa",
+            None if agreement.kappa is None else round(agreement.kappa, 9),
+            round(kappa(known, looked_at, opposed), 9),
+        ),
+    ]
+
+
+def kappa(known: dict[int, Known], looked_at: set[int], opposed: set[int]) -> float:
+    """Return Cohen's kappa from the four counts: what the first said, and whether the second did too."""
+    defect = Counter((known[row].kind != "good", row in opposed) for row in looked_at)
+    total = len(looked_at)
+    first = (defect[True, False] + defect[True, True]) / total
+    second = (defect[True, False] + defect[False, True]) / total
+    chance = first * second + (1 - first) * (1 - second)
+    return ((total - len(opposed)) / total - chance) / (1 - chance)
 
 
 if __name__ == "__main__":
