@@ -188,6 +188,7 @@ def leftovers_of_workspace(found: ModelFolders) -> list[Leftover]:
     left = leftovers.in_system_folder()
     for folder in (found.root, found.folder, found.root / "locks"):
         left += leftovers.beside(folder)
+    left += leftovers.below(found.root / "evidence")  # of inspections
     if found.folder.is_dir():
         for path in found.folder.iterdir():
             if not path.is_dir() or not found.is_id(path.name):
@@ -197,6 +198,7 @@ def leftovers_of_workspace(found: ModelFolders) -> list[Leftover]:
             if not leftovers.is_held(found.lock_file(path.name)):
                 left += leftovers.beside(path)
                 left += leftovers.below(path / "work")
+                left += leftovers.below(path / "versions")
     return left + list(_notes_of_killed(found)) + list(_unused_uploads(found))
 
 

@@ -104,6 +104,9 @@ def test_commands_of_the_documents_are_ones_that_the_program_knows(line: str) ->
     while words[0].startswith("-"):  # common options, which may stand before the command
         assert words.pop(0) in _options(group)
     command = group.commands[words[0]]  # type: ignore[attr-defined]
+    if hasattr(command, "commands"):  # a group, such as ``models list``
+        words.pop(0)
+        command = command.commands[words[0]]
     own = words[1 : words.index("--")] if "--" in words else words[1:]  # behind -- they are Streamlit's
     given = {word.split("=")[0] for word in own if word.startswith("-") and len(word) > 1}
     assert given <= _options(command)

@@ -39,7 +39,7 @@ class Cost:
         fit_memory: RAM for fitting; with PaDiM it grows with the number of images only while they are fewer
             than d / 2.
         score_memory: RAM for scoring.
-        bundle: the size of the saved model, without the thumbnails and held-out maps of the normal images.
+        bundle: the size of the saved model, without its self-test and the normals' thumbnails and maps.
         features_per_image: disk space of a normal image in the working files of the model.
         checkpoint: disk space of the state that allows a fit to continue after the features of the normal
             images are deleted; it is optional, and 0 for methods without such a state.

@@ -79,7 +79,16 @@ def test_the_estimates_of_the_other_methods_are_what_they_take(method: str, tmp_
     assert cost.patches == remembered.get(method)
     assert cost.kept_per_image == (4 * 64 * 40 if method == "local" else 0)
     saved = model.save(tmp_path / "model")
-    aside = ("backbone-", "held_out-", "thumbnails-", "normals-", "channels-", "manifest", ".lock")
+    aside = (
+        "backbone-",
+        "held_out-",
+        "thumbnails-",
+        "normals-",
+        "channels-",
+        "manifest",
+        ".lock",
+        "self_test",
+    )
     stored = sum(path.stat().st_size for path in saved.iterdir() if not path.name.startswith(aside))
     assert stored == pytest.approx(cost.bundle, rel=0.02, abs=2000)
     held = sum(array.nbytes for array in model.state.fitted.detector.inputs().values())

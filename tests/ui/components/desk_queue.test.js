@@ -138,3 +138,12 @@ test("undo takes back a comment before the decision that came before it", () => 
   queue.undo();
   assert.deepEqual([sent.at(-1).at(-1).id, queue.shown.id], [1, 1]);
 });
+
+test("a type named here can be chosen again before Python knows of it", () => {
+  const { queue, sent } = desk([1, 2, 3]);
+  queue.decide("reject", "scratch");
+  queue.decide("reject", "dent");
+  assert.deepEqual(queue.types(["dent"]), ["dent", "scratch"]);
+  queue.update(message([3], { handled: sent.at(-1).at(-1).serial }));
+  assert.deepEqual(queue.types(["dent"]), ["dent"]);
+});

@@ -106,6 +106,16 @@ export class Queue {
     return item;
   }
 
+  /**
+   * The types of defects that can be chosen: the known ones, and those named here that are still on their way.
+   *
+   * @param {string[]} known
+   */
+  types(known) {
+    const named = this.outbox.map((one) => one.type ?? "").filter((type) => type && !known.includes(type));
+    return [...known, ...new Set(named)];
+  }
+
   /** @param {string} text */
   comment(text) {
     if (!this.shown || !text.trim()) return;

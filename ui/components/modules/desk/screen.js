@@ -83,7 +83,7 @@ export class Screen {
       accept: () => this._decide("accept"),
       reject: () => this._decide("reject"),
       unsure: () => this._decide("unsure"),
-      type: () => this._open(() => this.types.open(this.message?.types ?? [])),
+      type: () => this._open(() => this.types.open(this.queue.types(this.message?.types ?? []))),
       comment: () => this._open(() => this.comment.open()),
       undo: () => this._undo(),
       back: () => this._go(-1),
