@@ -162,9 +162,11 @@ def shown_images(one: Inspection) -> ShownRecord:
     from padim.errors import ImageError
     from padim.output.render import encode_jpeg, overlay
     from padim.records.recorded_map import recorded_decision
+    from padim.records.remade_map import RemadeMaps
 
     store = records()
-    original, small, levels = store.original(one.id), store.thumbnail(one.id), store.levels(one.id)
+    original, small = store.original(one.id), store.thumbnail(one.id)
+    levels, _ = RemadeMaps(workspace.root()).levels(one)
     rgb, problem = None, ""
     if original is not None:
         try:

@@ -66,7 +66,7 @@ class InspectionRecords:
         """
         self.files = EvidenceFiles(root)
         self._database = RecordsDatabase(root)
-        self._root = Path(root)
+        self.root = Path(root)
         self._draw = draw or random.SystemRandom().random
 
     # -- adding ------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ class InspectionRecords:
         """
         if not new:
             return []
-        settings = workspace_settings.WorkspaceSettings(self._root)
+        settings = workspace_settings.WorkspaceSettings(self.root)
         originals = settings.get(OriginalsSettings)
         share = settings.get(AuditSettings).share
         entered = [self._entered(one, share) for one in new]

@@ -182,7 +182,7 @@ def _kept(one: Inspection) -> None:
     if not evidence.has_map:
         lacks.append(
             "The level map: it is kept of rejects, reviews and audited parts, up to a size. "
-            + ("The image is here, so that it can be scored again." if evidence.has_original else "")
+            + ("It is made again from the image where its version can." if evidence.has_original else "")
         )
     if lacks:
         st.markdown("**No longer kept, or never was**")

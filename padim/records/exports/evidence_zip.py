@@ -19,6 +19,7 @@ from padim.records.exports.columns import cells, header, plain_values
 from padim.records.inspection import Inspection
 from padim.records.inspections import InspectionRecords
 from padim.records.recorded_map import recorded_decision
+from padim.records.remade_map import RemadeMaps
 from padim.records.reviews import ReviewRecords
 
 __all__ = ["evidence_panels", "write_evidence"]
@@ -38,13 +39,14 @@ def write_evidence(
     """
     account = ExportAccount()
     used: set[str] = set()
+    maps = RemadeMaps(records.root)
     # A line for each inspection, a few hundred bytes: small beside the images.
     table = BytesIO()
     table.write(csv_line(header()).encode("utf-8-sig"))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for one in inspections:
             name = file_name(one, used, ".jpg")
-            image, lacks = evidence_panels(one, records)
+            image, lacks = evidence_panels(one, records, maps)
             for why in lacks:
                 account.lacks(one, why)
             if image is not None:
@@ -66,7 +68,9 @@ def write_evidence(
     return account
 
 
-def evidence_panels(one: Inspection, records: InspectionRecords) -> tuple[bytes | None, tuple[str, ...]]:
+def evidence_panels(
+    one: Inspection, records: InspectionRecords, maps: RemadeMaps
+) -> tuple[bytes | None, tuple[str, ...]]:
     """Return a JPEG that shows an inspection, and what is missing of it, as phrases.
 
     The JPEG has four panels where its level map and its image, or a small copy of it, are kept; otherwise it
@@ -75,9 +79,9 @@ def evidence_panels(one: Inspection, records: InspectionRecords) -> tuple[bytes 
     evidence = records.evidence(one.id)
     lacks = [] if evidence.has_original else [f"original image: {evidence.original_gone}"]
     small = records.thumbnail(one.id)
-    levels = records.levels(one.id)
+    levels, why = maps.levels(one)
     if levels is None:
-        lacks.append("level map: not kept, or deleted since")
+        lacks.append(f"level map: {why}")
     rgb = None
     if (original := records.original(one.id)) is not None:
         try:
