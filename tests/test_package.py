@@ -49,8 +49,9 @@ def test_requirements_are_those_of_the_package_with_the_application_and_pytorch(
     extras = project["optional-dependencies"]
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     listed = [line for line in lines if line.strip() and not line.startswith("#")]
-    assert sorted(listed) == sorted([*project["dependencies"], *extras["app"], *extras["torch"]])
-    assert extras["all"] == [f"{project['name']}[app,torch]"]
+    parts = [extras[name] for name in ("app", "torch", "service", "sinks")]
+    assert sorted(listed) == sorted({*project["dependencies"], *(one for part in parts for one in part)})
+    assert extras["all"] == [f"{project['name']}[app,torch,service,sinks]"]
 
 
 def test_every_package_that_the_engine_imports_is_declared() -> None:

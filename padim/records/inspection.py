@@ -16,6 +16,7 @@ __all__ = [
     "Inspection",
     "InspectionContext",
     "InspectionEvidence",
+    "InspectionSource",
     "InspectionVerdict",
     "NewInspection",
     "RecordedRegion",
@@ -24,6 +25,9 @@ __all__ = [
 
 # What the model said; "none": it had no threshold.
 InspectionVerdict = Literal["accept", "review", "reject", "none"]
+# The way an image came in: by the app, by the shell, from Python, from a watched folder, through the REST
+# service, or because a machine asked for it.
+InspectionSource = Literal["app", "shell", "python", "watch", "service", "trigger"]
 # What a person said.
 ReviewDecision = Literal["accept", "reject", "unsure"]
 
@@ -56,7 +60,7 @@ class InspectionContext:
     """
 
     who: str
-    source: Literal["app", "shell", "python"] = "python"
+    source: InspectionSource = "python"
     part_number: str = ""
     serial: str = ""
     lot: str = ""

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 # The latest migration. It is repeated here so that opening a database needs no search through the migrations.
-HEAD = "0003"
+HEAD = "0004"
 
 METADATA = MetaData(
     naming_convention={
@@ -343,6 +343,73 @@ SETTINGS = Table(
     Column("changed", String, nullable=False),
     Column("who", String, nullable=False),
     UniqueConstraint("model_id", "name"),
+)
+
+# Messages to sinks that have not been delivered yet; a delivered one is deleted. That of an inspection
+# is written in the transaction that records it.
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    # Tells a receiver that a message comes a second time: the same for each attempt, another for each sink.
+    Column("uid", String(32), nullable=False, unique=True),
+    # The sink, by its name in the file of sinks.
+    Column("sink", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("inspection_id", Integer, ForeignKey("inspections.id")),
+    # JSON: what is sent, as it was when the message was written.
+    Column("payload", Text, nullable=False),
+    Column("created", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # Not tried before this time; none if it was refused for good, until a person has it tried again.
+    Column("next_attempt", String),
+    Column("error", Text, nullable=False),
+    CheckConstraint("kind in ('inspection', 'alarm', 'test')", name="kind"),
+    Index("ix_outbox_sink", "sink", "next_attempt", "id"),
+)
+
+# What happened at each sink: one row, kept when its messages are deleted.
+SINK_STATES = Table(
+    "sink_states",
+    METADATA,
+    Column("sink", String, primary_key=True),
+    Column("delivered", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("last_delivered", String),
+    Column("last_failed", String),
+    Column("last_error", Text, nullable=False),
+)
+
+# Watched folders that the app starts and shows, also those that a shell has started.
+WATCHES = Table(
+    "watches",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("uid", String(32), nullable=False, unique=True),
+    # What inspects: the id of a model, a part number or the path of a model outside of the workspace.
+    Column("target", String, nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("output", Text, nullable=False),
+    # JSON: the options of the command.
+    Column("options", Text, nullable=False),
+    # Whether it is to run; the process looks here, and in the app this starts one.
+    Column("wanted", Boolean, nullable=False),
+    Column("made", String, nullable=False),
+    Column("who", String, nullable=False),
+    # When it was taken off the list; its results stay.
+    Column("removed", String),
+)
+
+# Keys of programs that use the service; only their hashes are kept.
+API_KEYS = Table(
+    "api_keys",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("made", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("revoked", String),
 )
 
 # The workspace that the database belongs to: one row.
