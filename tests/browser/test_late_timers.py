@@ -54,6 +54,6 @@ def test_the_page_that_was_opened_stays(
     visitor.until(lambda: len(wire.timed) >= 9, "the timers have asked")
     assert set(wire.timed) == {former}
     wire.release()
-    visitor.see_heading("Models")
+    visitor.see_heading("Line")
     assert set(wire.drawn) <= {new}
     assert "/inspect" not in visitor.page.url

@@ -32,6 +32,11 @@ PAGES = (
     "figures",
     "sensitivity",
     "robustness",
+    "watches",
+    "connections",
+    "service",
+    "settings",
+    "backup",
 )
 
 

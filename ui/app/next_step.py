@@ -73,9 +73,9 @@ AFTER: dict[tuple[str, str | None], tuple[Step, ...]] = {
     ("pages/inspect.py", "run"): (
         Step(
             "Next: take the model to the line",
-            "home.py",
-            "models",
-            "Manage, beside the model, has its scorer",
+            "pages/line.py",
+            "watches",
+            "A folder that is watched, or a service",
         ),
         Step("Review", "pages/inspect.py", "review", "what awaits a person"),
     ),
@@ -83,6 +83,14 @@ AFTER: dict[tuple[str, str | None], tuple[Step, ...]] = {
     ("pages/inspect.py", "learn"): (Step("Next: inspect images", "pages/inspect.py", "run"),),
     ("pages/records.py", "records"): (Step("Next: figures", "pages/records.py", "figures"),),
     ("pages/records.py", "figures"): (_INSPECT,),
+    ("pages/line.py", "watches"): (
+        Step("Next: see what is on record", "pages/records.py", "records"),
+        Step("Connections", "pages/line.py", "connections", "to send results to other machines"),
+    ),
+    ("pages/line.py", "connections"): (Step("Next: see what is on record", "pages/records.py", "records"),),
+    ("pages/line.py", "service"): (Step("Next: see what is on record", "pages/records.py", "records"),),
+    ("pages/settings.py", "settings"): (Step("Next: make a backup", "pages/settings.py", "backup"),),
+    ("pages/settings.py", "backup"): (_INSPECT,),
     ("pages/compare.py", None): (Step("Next: fit a model", "pages/fit.py", "images"),),
 }
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 __all__ = ["MOVED", "PAGES", "AppPage", "PageTab", "page_of"]
 
+# What the pages of a group are about, as the sidebar says it.
+_MODEL, _INSPECTION, _SERVER = "Model", "Inspection", "Server"
+
 
 @dataclass(frozen=True)
 class PageTab:
@@ -29,6 +32,7 @@ class AppPage:
         label: its name in the sidebar and its heading.
         icon: its icon in the sidebar.
         lead: one sentence that states its purpose.
+        group: the heading that it stands below in the sidebar; pages of a group follow each other.
         tabs: its tabs; empty if it has none.
     """
 
@@ -36,6 +40,7 @@ class AppPage:
     label: str
     icon: str
     lead: str
+    group: str
     tabs: tuple[PageTab, ...] = ()
 
 
@@ -46,6 +51,7 @@ PAGES = (
         ":material/home:",
         "Fit on images of good parts, set a threshold with the expected false rejects, then review test "
         "images.",
+        _MODEL,
         (
             PageTab("models", "Models"),
             PageTab("versions", "Versions"),
@@ -57,6 +63,7 @@ PAGES = (
         "Fit",
         ":material/deployed_code:",
         "Fit a model on images of good parts alone: it learns what good looks like, place by place.",
+        _MODEL,
         (PageTab("images", "Images"), PageTab("result", "Result"), PageTab("region", "Region")),
     ),
     AppPage(
@@ -64,6 +71,7 @@ PAGES = (
         "Calibrate",
         ":material/tune:",
         "Move the threshold on real images, and read what it will cost.",
+        _MODEL,
         (PageTab("threshold", "Threshold"), PageTab("repeatability", "Repeatability")),
     ),
     AppPage(
@@ -71,6 +79,7 @@ PAGES = (
         "Validate",
         ":material/rule:",
         "Find out what the model catches and tolerates, on images that it was not fitted on.",
+        _MODEL,
         (
             PageTab("test-set", "Test set"),
             PageTab("second-session", "Second session"),
@@ -79,10 +88,18 @@ PAGES = (
         ),
     ),
     AppPage(
+        "pages/compare.py",
+        "Compare",
+        ":material/compare_arrows:",
+        "For experts: methods, layers and networks on the same images; which is better by more than chance.",
+        _MODEL,
+    ),
+    AppPage(
         "pages/inspect.py",
         "Inspect",
         ":material/search:",
         "Drop test images: each is scored once, and decided by the threshold in use.",
+        _INSPECTION,
         (PageTab("run", "Run"), PageTab("review", "Review"), PageTab("learn", "Learn")),
     ),
     AppPage(
@@ -90,13 +107,30 @@ PAGES = (
         "Records",
         ":material/fact_check:",
         "What was inspected, with which result, and what people decided: find it, look at it, take it along.",
+        _INSPECTION,
         (PageTab("records", "Records"), PageTab("figures", "Figures")),
     ),
     AppPage(
-        "pages/compare.py",
-        "Compare",
-        ":material/compare_arrows:",
-        "For experts: methods, layers and networks on the same images; which is better by more than chance.",
+        "pages/line.py",
+        "Line",
+        ":material/conveyor_belt:",
+        "Inspect without anybody at a screen: watched folders, machines that are sent the results, and a "
+        "service for other programs.",
+        _INSPECTION,
+        (
+            PageTab("watches", "Watched folders"),
+            PageTab("connections", "Connections"),
+            PageTab("service", "Service"),
+        ),
+    ),
+    AppPage(
+        "pages/settings.py",
+        "Settings",
+        ":material/settings:",
+        "The settings and limits that this server runs with, and where each comes from; a backup of all it "
+        "keeps.",
+        _SERVER,
+        (PageTab("settings", "Settings"), PageTab("backup", "Backup")),
     ),
 )
 

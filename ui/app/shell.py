@@ -153,7 +153,11 @@ def _sidebar(
     entries: list[Entry], entry: Entry | None, page: AppPage, now: progress.StepsDone | None
 ) -> None:
     st.html(f'<div class="pv-brand"><img src="{_mark_uri()}" alt=""><div>{PRODUCT}</div></div>')
+    group = ""
     for one in PAGES:
+        if one.group != group:
+            group = one.group
+            st.html(f'<div class="pv-group">{escape(group)}</div>')
         done = None if now is None else now.done(one.path)
         # The style draws the tick, so that the link's words stay the page's name.
         place = st.container(key=f"nav-{_slug(one)}-{'open' if done is None else 'done'}")

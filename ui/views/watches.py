@@ -1,0 +1,18 @@
+"""The Watched folders tab of the Line page: folders whose new images are inspected as they come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from padim.storage.model_folders import Entry
+
+__all__ = ["draw"]
+
+
+def draw(entry: Entry | None) -> None:
+    """Draw the tab.
+
+    Args:
+        entry: the model in use.
+    """
