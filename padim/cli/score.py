@@ -254,7 +254,7 @@ def _rows(
     scoring = model.predict(
         pending,
         batch_size=batch_size,
-        thumbnail_side=None if recorder is None else score_records.THUMBNAIL_SIDE,
+        thumbnail_side=None if recorder is None else recorder.thumbnail_side,
         cancel=cancel,
         on_error=pending.failed.append,
     )

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from padim.records.name_pattern import NamePattern as NamePatternType
 
 PANEL = "Keeping the results on record"
-# Longest side in pixels of the small image of a record.
-THUMBNAIL_SIDE = 384
 _AT_ONCE = 16
 _NAMED = 5
 _LONGEST = 100
@@ -221,6 +219,13 @@ class ScoreRecorder:
             except (PadimError, OSError) as error:
                 self.failed = error
         self.missing += len(batch)
+
+    @property
+    def thumbnail_side(self) -> int:
+        """Longest side in pixels of the small image that a record needs."""
+        from padim.records.recording import THUMBNAIL_SIDE
+
+        return THUMBNAIL_SIDE
 
     @property
     def problem(self) -> str:

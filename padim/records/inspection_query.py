@@ -56,7 +56,7 @@ class InspectionQuery:
         part_number, serial, lot, station, shift: only with exactly this text; "" for those without.
         who, decided_by: only those that this person has had inspected, or decided.
         contains: only with this text in their name or serial number, in any case.
-        sha256s, ids: only these images, only these rows.
+        sha256s, ids, uids: only these images, only these rows, only these inspections.
         second_for: only those on which this person can give a second opinion: somebody else has decided, and
             nobody has given one.
     """
@@ -81,6 +81,7 @@ class InspectionQuery:
     contains: str = ""
     sha256s: Collection[str] | None = None
     ids: Collection[int] | None = None
+    uids: Collection[str] | None = None
     second_for: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
@@ -109,6 +110,8 @@ class InspectionQuery:
             found.append(_ROW.sha256.in_(labels.listed(self.sha256s, "sha256s")))
         if self.ids is not None:
             found.append(_ROW.id.in_(labels.listed(self.ids, "ids")))
+        if self.uids is not None:
+            found.append(_ROW.uid.in_(labels.listed(self.uids, "uids")))
         if self.second_for is not None:
             found += [
                 _ROW.decision.is_not(None),
@@ -120,7 +123,7 @@ class InspectionQuery:
     @property
     def scans(self) -> bool:
         """Whether rows are best found in the index of all filters, as no other index leads to few of them."""
-        few = self.ids is not None or self.sha256s is not None or bool(self.serial)
+        few = any(one is not None for one in (self.ids, self.uids, self.sha256s)) or bool(self.serial)
         return not few and self not in (InspectionQuery(), InspectionQuery(waits=True))
 
 

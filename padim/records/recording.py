@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from padim.decision.prediction import Prediction
     from padim.model import Padim
 
+# Longest side in pixels of the small image of a record.
+THUMBNAIL_SIDE = 384
 # Severity of an image in which the part was not found: above all others, and finite.
 NOT_FOUND = 1e6
 # EXIF: tag of the block of camera data, and in it when the image was taken and its offset from UTC.
