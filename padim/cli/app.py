@@ -19,6 +19,7 @@ from padim.cli import (
     export,
     fit,
     info,
+    keys,
     learning_curve,
     methods,
     models,
@@ -109,3 +110,4 @@ for module in (
 
 app.add_typer(models.models, name="models")
 app.add_typer(records.records, name="records")
+app.add_typer(keys.keys, name="keys")
