@@ -21,7 +21,7 @@ from padim.records.database import RecordsDatabase
 from padim.records.schema import WATCHES
 from padim.text import clipped, one_line
 
-__all__ = ["Watch", "WatchOptions", "WatchStarter", "Watches"]
+__all__ = ["WatchOptions", "WatchStarter", "WatchedFolder", "Watches"]
 
 # Who starts its process, and starts it again when it has ended although it is wanted.
 WatchStarter = Literal["app", "shell"]
@@ -94,7 +94,7 @@ class WatchOptions:
 
 
 @dataclass(frozen=True)
-class Watch:
+class WatchedFolder:
     """One watched folder.
 
     Attributes:
@@ -140,12 +140,12 @@ class Watches:
     def __init__(self, root: str | Path) -> None:
         self._database = RecordsDatabase(root)
 
-    def all(self, *, removed: bool = False) -> list[Watch]:
+    def all(self, *, removed: bool = False) -> list[WatchedFolder]:
         """Return the watches in the order in which they were entered, with or without removed ones."""
         with self._database.reading() as connection:
             return [] if connection is None else _all(connection, removed=removed)
 
-    def get(self, uid: str) -> Watch | None:
+    def get(self, uid: str) -> WatchedFolder | None:
         """Return one watch, also a removed one; None if there is no such watch."""
         with self._database.reading() as connection:
             if connection is None:
@@ -163,7 +163,7 @@ class Watches:
         options: WatchOptions | None = None,
         starter: WatchStarter = "app",
         wanted: bool = True,
-    ) -> Watch:
+    ) -> WatchedFolder:
         """Enter a watched folder; one with the same folder for results is entered anew, in its place.
 
         Args:
@@ -267,7 +267,7 @@ def check_places(folder: Path, output: Path, move_to: Path | None) -> None:
             )
 
 
-def _overlap(folder: Path, options: WatchOptions, other: Watch) -> str:
+def _overlap(folder: Path, options: WatchOptions, other: WatchedFolder) -> str:
     """Return why two watches would inspect the same images, as a phrase; empty if they would not."""
     theirs = absolute(other.folder)
     by = clipped(other.target, 60)
@@ -280,16 +280,16 @@ def _overlap(folder: Path, options: WatchOptions, other: Watch) -> str:
     return ""
 
 
-def _all(connection: Connection, *, removed: bool) -> list[Watch]:
+def _all(connection: Connection, *, removed: bool) -> list[WatchedFolder]:
     rows = connection.execute(select(WATCHES).order_by(WATCHES.c.id)).mappings().all()
     found = [_watch(row) for row in rows]
     return [watch for watch in found if removed or watch.removed is None]
 
 
-def _watch(row: Mapping[Any, Any]) -> Watch:
+def _watch(row: Mapping[Any, Any]) -> WatchedFolder:
     document = json.loads(row["options"])
     removed = row["removed"]
-    return Watch(
+    return WatchedFolder(
         uid=row["uid"],
         target=row["target"],
         folder=Path(row["folder"]),
