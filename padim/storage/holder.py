@@ -94,10 +94,10 @@ def read(path: Path) -> Holder | None:
         holder = Holder(who, what, int(found["pid"]), host, since)
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
-    return holder if holder.host != socket.gethostname() or _runs(holder.pid) else None
+    return holder if holder.host != socket.gethostname() or process_runs(holder.pid) else None
 
 
-def _runs(pid: int) -> bool:
+def process_runs(pid: int) -> bool:
     """Return whether a process of this computer runs; True where that cannot be found out."""
     if os.name == "nt" or pid <= 0:
         return pid > 0
