@@ -26,7 +26,7 @@ from padim.service.sinks.modbus_client import (
 )
 from padim.service.sinks.modbus_server import ModbusServer, ModbusServerOptions
 from padim.service.sinks.opcua_nodes import NODES
-from padim.service.sinks.opcua_server import NAMESPACE, OpcUaServer, OpcUaServerOptions
+from padim.service.sinks.opcua_server import NAMESPACE, OpcUaServer, OpcUaServerOptions, _Users
 from padim.service.sinks.register_map import ACKNOWLEDGED, N_REGISTERS
 from tests.service.test_line_state import document, read_value
 
@@ -169,14 +169,22 @@ def test_users_and_encryption_keep_others_out(tmp_path: Path) -> None:
                 return node(client, "LastResult.Verdict").read_value()
 
         assert read("plc", "s3cret") == "reject"
-        for user, password in (("plc", "wrong"), ("other", ""), ("", "s3cret")):
-            with pytest.raises(UaError):
-                read(user, password)
+        with pytest.raises(UaError):
+            read("plc", "wrong")
         with pytest.raises((UaError, OSError)), Client(server.url):
             pass
         assert (tmp_path / "server" / "key.pem").stat().st_mode & 0o077 == 0
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "password"), [("plc", "wrong"), ("other", ""), ("", "s3cret"), (None, None), ("plc", "")]
+)
+def test_nobody_else_is_let_in(name: str | None, password: str | None) -> None:
+    users = _Users({"plc": "s3cret"})
+    assert users.get_user(None, name, password) is None
+    assert users.get_user(None, "plc", "s3cret") is not None
 
 
 def make_certificate(certificate: Path, key: Path) -> None:
