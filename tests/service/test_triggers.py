@@ -1,4 +1,4 @@
-"""A machine names a file and gets its result; what it may not name, or names twice, is said and counted once."""
+"""A machine names a file and gets its result; what it may not name is said, and nothing counts twice."""
 
 from __future__ import annotations
 
