@@ -60,7 +60,7 @@ def triangle_weights(length: int, size: int) -> npt.NDArray[np.float64]:
 def _by_weights(rgb: RGB, size: int) -> RGB:
     height, width = rgb.shape[:2]
     across = np.tensordot(rgb.astype(np.float32), triangle_weights(width, size).astype(np.float32), (1, 1))
-    # Pillow resizes along the width first, and rounds in between.
+    # Of images that are no taller than wide, Pillow resizes along the width first, and rounds in between.
     across = np.clip(np.rint(across), 0, 255)
     down = np.tensordot(triangle_weights(height, size).astype(np.float32), across, (1, 0))
     return np.clip(np.rint(down), 0, 255).astype(np.uint8).transpose(0, 2, 1)
