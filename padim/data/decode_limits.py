@@ -1,4 +1,4 @@
-"""Limits on the size, memory and time of decoding, each set by an environment variable.
+"""Limits on the size, memory and time of decoding, each of which is a setting.
 
 ``PADIM_MAX_MEGAPIXELS`` (default 25) is the largest image; ``PADIM_DECODE_MEMORY`` (megabytes) is the memory
 that all decoding of the process may use at a time; ``PADIM_DECODE_SECONDS`` (default 20) is the longest
@@ -7,14 +7,13 @@ decoding of a file whose decoding time cannot be bounded by its size.
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from padim.errors import PadimError
+from padim import settings
 
 MEGAPIXELS = "PADIM_MAX_MEGAPIXELS"
 MEMORY = "PADIM_DECODE_MEMORY"
@@ -44,32 +43,17 @@ class DecodeLimits:
 
 
 def current() -> DecodeLimits:
-    """Return the limits in force: those set in the environment, and the defaults for the others.
+    """Return the limits in force.
 
     Raises:
         PadimError: a setting is not a positive number; the message names it.
     """
-    megapixels = _setting(MEGAPIXELS, "megapixels")
-    memory = _setting(MEMORY, "megabytes")
-    seconds = _setting(SECONDS, "seconds")
+    found = settings.current()
     return DecodeLimits(
-        pixels=DecodeLimits.pixels if megapixels is None else max(1, round(megapixels * 1e6)),
-        memory=default_memory() if memory is None else round(memory * MB),
-        seconds=DecodeLimits.seconds if seconds is None else seconds,
+        pixels=max(1, round(found.max_megapixels * 1e6)),
+        memory=default_memory() if found.decode_memory is None else round(found.decode_memory * MB),
+        seconds=found.decode_seconds,
     )
-
-
-def _setting(name: str, unit: str) -> float | None:
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1e9:
-        raise PadimError(f"{name} must be a positive number of {unit}, got {text[:40]!r}")
-    return value
 
 
 @lru_cache(maxsize=1)

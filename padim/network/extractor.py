@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from padim import settings
 from padim.config import PadimConfig
 from padim.errors import BackboneError
 from padim.input_size import as_text
@@ -199,8 +199,8 @@ def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> F
             config.input_size,
             config.grid_stride,
             config.feature_norm,
-            os.environ.get("PADIM_PROVIDERS", ""),
-            os.environ.get("PADIM_THREADS", ""),
+            settings.current().providers,
+            settings.current().threads,
         )
         extractor = _opened.pop(key, None) or FeatureExtractor(content, config)
         _opened[key] = extractor  # the most recently used is last

@@ -16,8 +16,9 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from padim import settings
 from padim.errors import BundleError, PadimError
-from padim.text import clipped, count
+from padim.text import count
 
 # Default order of preference: the faster device first, the CPU always last.
 PROVIDERS = {
@@ -49,19 +50,13 @@ def threads() -> int:
     Raises:
         PadimError: the setting is not a whole number of at least 0.
     """
-    text = os.environ.get("PADIM_THREADS", "").strip() or "0"
-    if not text.isdecimal():
-        raise PadimError(
-            f"PADIM_THREADS must be a whole number of threads, 0 for all cores, got '{clipped(text, 80)}'"
-        )
-    # Cut to its last 20 digits, because int() refuses numbers of thousands of digits.
-    asked = int(text[-20:]) if not text[:-20].strip("0") else 10**20
+    asked = settings.current().threads
     if asked <= cores():
         return asked
-    if text not in _logged:
-        _logged.add(text)
+    if f"threads {asked}" not in _logged:
+        _logged.add(f"threads {asked}")
         warnings.warn(
-            f"PADIM_THREADS={clipped(text, 40)} is more than the {count(cores(), 'core')} there are; "
+            f"PADIM_THREADS={asked} is more than the {count(cores(), 'core')} there are; "
             f"{count(cores(), 'thread')} are used",
             stacklevel=2,
         )
@@ -75,8 +70,7 @@ def wanted_providers() -> list[str]:
         PadimError: ``PADIM_PROVIDERS`` lists one that does not exist or is not installed.
     """
     installed = ort.get_available_providers()
-    text = os.environ.get("PADIM_PROVIDERS", "")
-    asked = [name.strip().lower() for name in text.split(",") if name.strip()]
+    asked = [name.lower() for name in settings.current().providers]
     chosen = []
     for name in asked:
         if name not in PROVIDERS:
@@ -118,7 +112,7 @@ def open_session(model: bytes | onnx.ModelProto) -> ort.InferenceSession:
         BundleError: ONNX Runtime does not accept the network.
     """
     content = model if isinstance(model, bytes) else model.SerializeToString()
-    asked = bool(os.environ.get("PADIM_PROVIDERS", "").strip())
+    asked = bool(settings.current().providers)
     for provider in wanted_providers()[:-1]:
         session, reason = _on_device(content, provider)
         if session is not None:

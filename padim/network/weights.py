@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import importlib.util
-import os
 import re
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from typing import BinaryIO
 
 import platformdirs
 
+from padim import settings
 from padim.errors import BackboneError
 from padim.extras import installed, missing_torch
 from padim.network import registry
@@ -72,7 +72,7 @@ class Origin:
 
 def cache_folder() -> Path:
     """Return the folder for networks and weights: ``PADIM_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("PADIM_CACHE") or platformdirs.user_cache_dir("padim"))
+    return settings.current().cache or Path(platformdirs.user_cache_dir("padim"))
 
 
 def folder() -> Path:
@@ -305,8 +305,8 @@ def _preferred() -> Iterator[Path]:
     """Yield the places searched before the cache folder: that of :func:`use`, then ``PADIM_WEIGHTS``."""
     if _named is not None:
         yield _named
-    if variable := os.environ.get(VARIABLE):
-        yield _existing(Path(variable), f"{VARIABLE}: ")
+    if (place := settings.current().weights) is not None:
+        yield _existing(place, f"{VARIABLE}: ")
 
 
 def _at(place: Path, backbone: Backbone) -> Path | None:

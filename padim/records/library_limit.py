@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import os
-
-from padim.errors import PadimError
+from padim import settings
 
 VARIABLE = "PADIM_LIBRARY_LIMIT"
-DEFAULT = 4_000_000_000
 
 
 def current() -> int:
@@ -17,13 +13,4 @@ def current() -> int:
     Raises:
         PadimError: the setting is not a positive number.
     """
-    given = os.environ.get(VARIABLE, "").strip()
-    if not given:
-        return DEFAULT
-    try:
-        gigabytes = float(given)
-    except ValueError:
-        gigabytes = math.nan
-    if not (math.isfinite(gigabytes) and gigabytes > 0):
-        raise PadimError(f"{VARIABLE} is '{given}'; give the gigabytes of a model's image library, such as 4")
-    return round(gigabytes * 1e9)
+    return round(settings.current().library_limit * 1e9)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from padim import settings
 from padim.errors import MissingExtraError, PadimError
 
 VARIABLE = "PADIM_DATABASE_URL"
@@ -32,7 +31,8 @@ def configured() -> URL | None:
             a password.
         MissingExtraError: the driver is not installed.
     """
-    given = os.environ.get(VARIABLE, "").strip()
+    secret = settings.current().database_url
+    given = "" if secret is None else secret.get_secret_value().strip()
     if not given:
         return None
     try:

@@ -12,7 +12,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from padim import Padim
+from padim import Padim, settings
 from padim.cli.app import app
 from padim.decision.guard_band import Guard, Repeatability
 from padim.methods.catalogue import METHODS
@@ -61,7 +61,41 @@ def test_every_setting_of_the_environment_is_described() -> None:
     files = (file for folder in ("padim", "ui") for file in (ROOT / folder).rglob("*.py"))
     read = {name for file in files for name in re.findall(r"\bPADIM_[A-Z_]+\b", file.read_text("utf-8"))}
     described = set(re.findall(r"^\| `(PADIM_[A-Z_]+)` \|", text("docs/reference/settings.md"), re.M))
-    assert described == read - {"PADIM_DATA", "PADIM_TEST_CACHE"}
+    variables = {settings.variable_of(name) for name in settings.Settings.model_fields}
+    assert described == variables
+    assert read <= variables | {"PADIM_DATA", "PADIM_CHROMIUM", "PADIM_ENGINE_VALUES", "PADIM_TEST_CACHE"}
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    """Only the settings know its variables; where the workspace is, is needed to find the settings."""
+    allowed = {"padim/settings/fields.py", "padim/settings/reading.py", "padim/installation.py"}
+    # Those that pass the environment, or options of the shell, on to what reads it.
+    allowed |= {"padim/cli/command.py"}
+    found = set()
+    for folder in ("padim", "ui", "pages"):
+        for file in (ROOT / folder).rglob("*.py"):
+            if re.search(r"(environ(\.get)?\W|getenv\W)\W*PADIM_", file.read_text("utf-8")):
+                found.add(str(file.relative_to(ROOT)))
+    assert found <= allowed
+
+
+def test_the_document_says_the_defaults_and_what_is_accepted() -> None:
+    rows = {
+        name: (described, default)
+        for name, described, default in re.findall(
+            r"^\| `PADIM_([A-Z_]+)` \| (.+) \| (.+) \|$", text("docs/reference/settings.md"), re.M
+        )
+    }
+    for name, field in settings.Settings.model_fields.items():
+        described, default = rows[name.upper()]
+        about = settings.about(name)
+        if about.unset:
+            assert default, name
+        else:
+            value = str(field.default)
+            shown = {"True": "1", "False": "0"}.get(value, value.removesuffix(".0"))
+            assert default.replace(",", "") == shown, name
+        assert len(described) > 20, name
 
 
 def test_the_servers_settings_are_those_that_are_described() -> None:

@@ -182,7 +182,7 @@ def test_the_limit_is_said_and_what_came_before_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", ["nan", "-1", "0", "much"])
 def test_a_limit_that_is_no_number_is_named(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(library_limit.VARIABLE, given)
-    with pytest.raises(PadimError, match="PADIM_LIBRARY_LIMIT is"):
+    with pytest.raises(PadimError, match="PADIM_LIBRARY_LIMIT must be a positive number of gigabytes"):
         library_limit.current()
     monkeypatch.setenv(library_limit.VARIABLE, "0.5")
     assert library_limit.current() == 500_000_000

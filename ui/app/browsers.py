@@ -10,8 +10,6 @@ been away for longest goes first. A server that is started again has forgotten a
 
 from __future__ import annotations
 
-import logging
-import os
 import threading
 import time
 import uuid
@@ -19,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
-_LOGGER = logging.getLogger(__name__)
+from padim import settings
+
 S = TypeVar("S")
 
-KEEP_HOURS = 12.0
 # Number of browsers without an open page that are remembered.
 AWAY = 32
 # Bytes of memory, and of temporary files, that the states of all of them may hold.
@@ -48,12 +46,7 @@ class OfOnePage(Protocol):
 
 def keep_hours() -> float:
     """Return for how many hours a browser without an open page is remembered: PADIM_KEEP_HOURS, or 12."""
-    given = os.environ.get("PADIM_KEEP_HOURS", "").strip()
-    try:
-        return min(24.0 * 30, max(0.0, float(given))) if given else KEEP_HOURS
-    except ValueError:
-        _LOGGER.warning("PADIM_KEEP_HOURS=%r is not a number of hours; using %g", given, KEEP_HOURS)
-        return KEEP_HOURS
+    return settings.current().keep_hours
 
 
 @dataclass(eq=False)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import sys
 import threading
 import time
@@ -23,11 +22,10 @@ from streamlit.runtime import Runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.state import SessionState
 
+from padim import settings
 from padim.network.allocation import return_freed_memory
 
 _LOGGER = logging.getLogger(__name__)
-# Seconds for which a disconnected session is kept. Streamlit itself keeps none for more than 120.
-GRACE = 90.0
 # Seconds between two checks of the sessions.
 PACE = 5.0
 # Seconds between two searches for unused objects that refer to each other, while there are sessions.
@@ -36,12 +34,7 @@ _COLLECT_EVERY = 30.0
 
 def grace() -> float:
     """Return for how many seconds a disconnected session is kept: ``PADIM_SESSION_GRACE``, or 90."""
-    given = os.environ.get("PADIM_SESSION_GRACE", "").strip()
-    try:
-        return min(115.0, max(0.0, float(given))) if given else GRACE
-    except ValueError:
-        _LOGGER.warning("PADIM_SESSION_GRACE=%r is not a number of seconds; using %g", given, GRACE)
-        return GRACE
+    return settings.current().session_grace
 
 
 @dataclass

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from padim import settings
 from padim.data.formats import IMAGE_SUFFIXES
 from padim.errors import PadimError
 
@@ -20,8 +20,7 @@ def roots() -> list[Path]:
 
     ``PADIM_FOLDERS`` contains one or more paths, separated as in ``PATH``.
     """
-    given = os.environ.get(VARIABLE, "")
-    return [Path(part).expanduser().resolve() for part in given.split(os.pathsep) if part.strip()]
+    return [path.resolve() for path in settings.current().folders]
 
 
 def resolve(named: str) -> Path:

