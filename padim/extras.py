@@ -13,7 +13,7 @@ from typing import Literal
 from padim.errors import MissingExtraError
 
 DISTRIBUTION = "padim-inspection"
-Extra = Literal["app", "torch"]
+Extra = Literal["app", "torch", "service", "sinks"]
 
 
 def installed(package: str) -> bool:

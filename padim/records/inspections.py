@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, func, insert, select
 
-from padim.records import workspace_settings
+from padim.records import outbox, workspace_settings
 from padim.records.database import RecordsDatabase
 from padim.records.evidence import EvidenceFiles
 from padim.records.inspection import Inspection, InspectionEvidence, NewInspection
@@ -75,7 +75,7 @@ class InspectionRecords:
         """Record inspections: all of them or, if something fails, none; return their rows.
 
         Rejects, those in review and a random share of the accepted await a person. One that is recorded
-        already, by its ``uid``, stays as it is.
+        already, by its ``uid``, stays as it is. The messages to sinks are written in the same transaction.
 
         Raises:
             StorageError: the database or the folder cannot be written.
@@ -94,6 +94,7 @@ class InspectionRecords:
         with self._database.writing() as connection:
             there = self._known(connection, [one.uid for one in new])
             seen = set(there)
+            before = frozenset(there)
             for row, kept in zip(entered, evidence, strict=True):
                 if row["uid"] in seen:
                     continue
@@ -102,6 +103,8 @@ class InspectionRecords:
                 assert done.inserted_primary_key is not None
                 there[row["uid"]] = int(done.inserted_primary_key[0])
                 connection.execute(insert(EVIDENCE).values(inspection_id=there[row["uid"]], **kept))
+            added = {uid: row for uid, row in there.items() if uid not in before}
+            outbox.enqueue(connection, self.root, new, added)
         return [there[one.uid] for one in new]
 
     def _entered(self, new: NewInspection, share: float) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("uid", name="uq_outbox_uid"),
         sa.CheckConstraint("kind in ('inspection', 'alarm', 'test')", name="ck_outbox_kind"),
     )
-    op.create_index("ix_outbox_sink", "outbox", ["sink", "next_attempt", "id"])
+    op.create_index("ix_outbox_sink", "outbox", ["sink", "id", "next_attempt"])
     op.create_table(
         "sink_states",
         sa.Column("sink", sa.String(), nullable=False),
@@ -41,6 +41,9 @@ def upgrade() -> None:
         sa.Column("last_delivered", sa.String()),
         sa.Column("last_failed", sa.String()),
         sa.Column("last_error", sa.Text(), nullable=False),
+        sa.Column("latency_total", sa.Float(), nullable=False),
+        sa.Column("latency_count", sa.Integer(), nullable=False),
+        sa.Column("latency_last", sa.Float()),
         sa.PrimaryKeyConstraint("sink", name="pk_sink_states"),
     )
     op.create_table(

@@ -1,0 +1,1 @@
+"""The kinds of sinks, one file each; what they send and when is decided by the dispatcher."""
