@@ -32,7 +32,7 @@ class Box(NamedTuple):
     width: int
 
 
-class Settings(Protocol):
+class PreprocessSettings(Protocol):
     """The settings of a model that its preprocessing depends on, as in :class:`padim.PadimConfig`."""
 
     @property
@@ -61,7 +61,7 @@ class Preprocess:
     locator: Locator | None = None
 
     @classmethod
-    def of(cls, settings: Settings, locator: Locator | None = None) -> Preprocess:
+    def of(cls, settings: PreprocessSettings, locator: Locator | None = None) -> Preprocess:
         """Return the preprocessing of a model with these settings, which locates the part or does not."""
         return cls(
             shape=settings.input_shape, fit=settings.fit, bit_depth=settings.bit_depth, locator=locator

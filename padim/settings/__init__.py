@@ -8,13 +8,13 @@ force, and is cheap enough to be called for every image.
 A misspelled name is refused with the nearest one, and a bad value with the values that are accepted.
 """
 
-from padim.settings.fields import About, SettingGroup, Settings, about, in_environment, variable_of
+from padim.settings.fields import SettingGroup, SettingNote, Settings, about, in_environment, variable_of
 from padim.settings.reading import FILE, current, file_path, problem, set_in_file, unknown_variables
 
 __all__ = [
     "FILE",
-    "About",
     "SettingGroup",
+    "SettingNote",
     "Settings",
     "about",
     "current",

@@ -14,14 +14,14 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-__all__ = ["PREFIX", "About", "SettingGroup", "Settings", "about", "in_environment", "variable_of"]
+__all__ = ["PREFIX", "SettingGroup", "SettingNote", "Settings", "about", "in_environment", "variable_of"]
 
 PREFIX = "PADIM_"
 SettingGroup = Literal["Places", "Network", "Images", "Limits", "App", "Service", "Logs"]
 
 
 @dataclass(frozen=True)
-class About:
+class SettingNote:
     """What people need to know about a setting beside its type.
 
     Attributes:
@@ -79,7 +79,8 @@ class Settings(BaseSettings):
     # -- where things are ------------------------------------------------------------------------------------
 
     home: Annotated[
-        FilePath | None, About("Places", "a folder", unset="the user's data folder", environment_only=True)
+        FilePath | None,
+        SettingNote("Places", "a folder", unset="the user's data folder", environment_only=True),
     ] = Field(
         None,
         description="The workspace: saved models with their image libraries, records, settings, and "
@@ -87,23 +88,23 @@ class Settings(BaseSettings):
     )
     settings: Annotated[
         FilePath | None,
-        About("Places", "a YAML file", unset="settings.yaml in the workspace", environment_only=True),
+        SettingNote("Places", "a YAML file", unset="settings.yaml in the workspace", environment_only=True),
     ] = Field(None, description="The file of settings.")
     folders: Annotated[
         tuple[FilePath, ...],
         _parts(os.pathsep),
-        About("Places", f"folders, separated by {os.pathsep}", unset="none: only uploads"),
+        SettingNote("Places", f"folders, separated by {os.pathsep}", unset="none: only uploads"),
     ] = Field((), description="Folders on this machine below which the pages may read images.")
-    cache: Annotated[FilePath | None, About("Places", "a folder", unset="the user's cache folder")] = Field(
-        None, description="Converted networks and downloaded weights."
+    cache: Annotated[FilePath | None, SettingNote("Places", "a folder", unset="the user's cache folder")] = (
+        Field(None, description="Converted networks and downloaded weights.")
     )
     weights: Annotated[
         FilePath | None,
-        About("Places", "a folder or a file", unset="the folder weights in the cache, then a download"),
+        SettingNote("Places", "a folder or a file", unset="the folder weights in the cache, then a download"),
     ] = Field(None, description="Weights of other networks.")
     database_url: Annotated[
         SecretStr | None,
-        About(
+        SettingNote(
             "Places",
             "postgresql://user:password@host:5432/database",
             unset="an SQLite file in the workspace",
@@ -116,7 +117,7 @@ class Settings(BaseSettings):
     providers: Annotated[
         tuple[Annotated[str, Field(max_length=80)], ...],
         _parts(","),
-        About(
+        SettingNote(
             "Network",
             "some of cuda, openvino, directml, coreml and cpu, separated by commas",
             unset="all that are installed, the processor last",
@@ -126,20 +127,20 @@ class Settings(BaseSettings):
         int,
         Field(ge=0),
         BeforeValidator(_whole),
-        About("Network", "a whole number of threads, 0 for all cores", unset="all cores"),
+        SettingNote("Network", "a whole number of threads, 0 for all cores", unset="all cores"),
     ] = Field(0, description="CPU threads for the network, at most as many as there are cores.")
 
     # -- reading images --------------------------------------------------------------------------------------
 
     max_megapixels: Annotated[
-        Positive, About("Images", "a positive number of megapixels", unit="megapixels")
+        Positive, SettingNote("Images", "a positive number of megapixels", unit="megapixels")
     ] = Field(25.0, description="The largest image that is read.")
-    max_image_mb: Annotated[Positive, About("Images", "a positive number of megabytes", unit="MB")] = Field(
-        256.0, description="The largest file of one image that is read."
+    max_image_mb: Annotated[Positive, SettingNote("Images", "a positive number of megabytes", unit="MB")] = (
+        Field(256.0, description="The largest file of one image that is read.")
     )
     decode_memory: Annotated[
         Positive | None,
-        About(
+        SettingNote(
             "Images",
             "a positive number of megabytes",
             unit="MB",
@@ -149,27 +150,31 @@ class Settings(BaseSettings):
         None,
         description="Memory that all decoding of a process may take at a time; an image waits for its share.",
     )
-    decode_seconds: Annotated[Positive, About("Images", "a positive number of seconds", unit="s")] = Field(
-        20.0,
-        description="Decoding of an image that costs more than its size says is stopped after this time.",
+    decode_seconds: Annotated[Positive, SettingNote("Images", "a positive number of seconds", unit="s")] = (
+        Field(
+            20.0,
+            description="Decoding of an image that costs more than its size says is stopped after this time.",
+        )
     )
 
     # -- limits ----------------------------------------------------------------------------------------------
 
     max_upload_mb: Annotated[
-        int, Field(ge=1, le=1_000_000), About("Limits", "a whole number of megabytes from 1", unit="MB")
+        int, Field(ge=1, le=1_000_000), SettingNote("Limits", "a whole number of megabytes from 1", unit="MB")
     ] = Field(1024, description="The largest upload of the app, such as a zip file.")
     max_images: Annotated[
-        int, Field(ge=1, le=10_000_000), About("Limits", "a whole number of images from 1", unit="images")
+        int,
+        Field(ge=1, le=10_000_000),
+        SettingNote("Limits", "a whole number of images from 1", unit="images"),
     ] = Field(100_000, description="The most images in one set: of a fit, a test set or a list.")
     max_jobs: Annotated[
-        int, Field(ge=1, le=10_000), About("Limits", "a whole number of jobs from 1", unit="jobs")
+        int, Field(ge=1, le=10_000), SettingNote("Limits", "a whole number of jobs from 1", unit="jobs")
     ] = Field(50, description="The most fits and other heavy jobs that run or wait in the app.")
-    library_limit: Annotated[Positive, About("Limits", "a positive number of gigabytes", unit="GB")] = Field(
-        4.0, description="The largest image library of one model."
+    library_limit: Annotated[Positive, SettingNote("Limits", "a positive number of gigabytes", unit="GB")] = (
+        Field(4.0, description="The largest image library of one model.")
     )
     workspace_limit: Annotated[
-        Positive | None, About("Limits", "a positive number of gigabytes", unit="GB", unset="no limit")
+        Positive | None, SettingNote("Limits", "a positive number of gigabytes", unit="GB", unset="no limit")
     ] = Field(
         None,
         description="The largest workspace: beyond it no fit starts and no image is kept; inspecting "
@@ -177,7 +182,9 @@ class Settings(BaseSettings):
     )
     retention_days: Annotated[
         Annotated[int, Field(ge=1, le=36_500)] | None,
-        About("Limits", "a whole number of days from 1", unit="days", unset="as chosen on the Records page"),
+        SettingNote(
+            "Limits", "a whole number of days from 1", unit="days", unset="as chosen on the Records page"
+        ),
     ] = Field(
         None,
         description="The longest time for which images are kept with records, whatever is chosen on the "
@@ -187,10 +194,10 @@ class Settings(BaseSettings):
     # -- the app ---------------------------------------------------------------------------------------------
 
     session_grace: Annotated[
-        float, Field(ge=0, le=115), About("App", "a number of seconds from 0 to 115", unit="s")
+        float, Field(ge=0, le=115), SettingNote("App", "a number of seconds from 0 to 115", unit="s")
     ] = Field(90.0, description="A page that was closed counts as gone after this time.")
     keep_hours: Annotated[
-        float, Field(ge=0, le=720), About("App", "a number of hours from 0 to 720", unit="h")
+        float, Field(ge=0, le=720), SettingNote("App", "a number of hours from 0 to 720", unit="h")
     ] = Field(
         12.0,
         description="Lists, drafts, chosen images and measurements of a browser are kept for this time "
@@ -199,13 +206,13 @@ class Settings(BaseSettings):
 
     # -- logs ------------------------------------------------------------------------------------------------
 
-    log_format: Annotated[Literal["text", "json"], About("Logs", "text or json")] = Field(
+    log_format: Annotated[Literal["text", "json"], SettingNote("Logs", "text or json")] = Field(
         "text", description="The form of log lines: text, or one JSON object a line."
     )
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], About("Logs", "debug, info, warning or error")
+        Literal["debug", "info", "warning", "error"], SettingNote("Logs", "debug, info, warning or error")
     ] = Field("info", description="The least severe messages that are logged.")
-    log_names: Annotated[bool, About("Logs", "1 or 0")] = Field(
+    log_names: Annotated[bool, SettingNote("Logs", "1 or 0")] = Field(
         False, description="Whether logs may have names of image files, part numbers and serials."
     )
 
@@ -242,13 +249,13 @@ def variable_of(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def about(name: str) -> About:
+def about(name: str) -> SettingNote:
     """Return what people need to know about a setting.
 
     Raises:
         KeyError: there is no such setting.
     """
-    return next(found for found in Settings.model_fields[name].metadata if isinstance(found, About))
+    return next(found for found in Settings.model_fields[name].metadata if isinstance(found, SettingNote))
 
 
 def in_environment(name: str) -> str:
