@@ -212,11 +212,12 @@ def recorder(entry: Entry) -> RunRecorder:
     return state.of_browser(_Recorders).of(entry.id)
 
 
-def contexts(part_number: str = "") -> ImageContexts:
+def contexts(part_number: str = "", *, by_name: bool = True) -> ImageContexts:
     """Return where the images come from that are scored next.
 
     Args:
         part_number: the part number that was typed or scanned; empty for none.
+        by_name: whether the session's pattern reads the names of these images.
 
     Raises:
         PadimError: the pattern for file names is none.
@@ -225,5 +226,5 @@ def contexts(part_number: str = "") -> ImageContexts:
 
     typed = fields()
     values = {**typed.values, **({"part_number": part_number} if part_number else {})}
-    pattern = NamePattern.of(typed.pattern) if typed.pattern else None
+    pattern = NamePattern.of(typed.pattern) if typed.pattern and by_name else None
     return ImageContexts(person.name(), values, pattern)

@@ -85,6 +85,11 @@ def reachable_from_elsewhere() -> bool:
     return not _is_local(_address())
 
 
+def is_this_machine(name: str) -> bool:
+    """Whether a host name is always this machine's, so that browsers trust it without https."""
+    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+
+
 class Gate:
     """ASGI middleware that refuses requests not meant for this server and adds protective headers."""
 
@@ -207,7 +212,7 @@ def _is_own_name(host: str) -> bool:
             return True
     name = _name(f"//{host}")
     known = {_name(url if "//" in url else f"//{url}") for url in _configured_names()}
-    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name) or name in known
+    return is_this_machine(name) or name in known
 
 
 def _wrong_name(host: str) -> str:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import streamlit as st
 
 from padim.data.decode import FORMATS
 from padim.errors import LabeledInputError, PadimError
 from padim.installation import application_folder
-from ui.app import state
+from ui.app import server, state
 from ui.app.text import count
 from ui.files import folder_question, folders, uploads
 from ui.widgets.panels import plain
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from padim.data.sources import Source
     from padim.worker.images import InLibrary
     from ui.files.uploads import Named
@@ -72,6 +76,22 @@ class _Questions:
 
 
 @dataclass(frozen=True)
+class Camera:
+    """A camera of the user's computer as a further origin of images.
+
+    Attributes:
+        take: called with each image that was taken.
+        place: the container to draw it in, so that it can stay open from image to image; None: where the
+            control is.
+        disabled: whether no image can be taken now.
+    """
+
+    take: Callable[[ImageSet], None]
+    place: DeltaGenerator | None = None
+    disabled: bool = False
+
+
+@dataclass(frozen=True)
 class SampleParts:
     """Images of the installed sample, offered by a button with a note beside it."""
 
@@ -87,6 +107,7 @@ def choose(
     note: str = "",
     sample: SampleParts | None = None,
     good_parts: bool = False,
+    camera: Camera | None = None,
 ) -> None:
     """Draw the control to choose images; pass the choice to ``take`` and then run the page again.
 
@@ -99,6 +120,7 @@ def choose(
         note: a caption below the control.
         sample: the sample, offered to users who have no images of their own.
         good_parts: whether all of the images must be good parts.
+        camera: offers the camera too.
     """
     if good_parts:
         if name in state.of(_Questions).of:
@@ -108,6 +130,8 @@ def choose(
     kinds = {"files": "Images or a zip", "folder": "A folder of this computer"}
     if folders.roots():
         kinds["server"] = "A folder on the server"
+    if camera is not None:
+        kinds["camera"] = "Camera"
     kind = st.segmented_control(
         "Where are the images?",
         list(kinds),
@@ -118,7 +142,10 @@ def choose(
         persist_state="session",
         label_visibility="collapsed",
     )
-    if kind == "server":
+    if kind == "camera" and camera is not None:
+        with nullcontext() if camera.place is None else camera.place:
+            _from_camera(name, camera)
+    elif kind == "server":
         _on_server(name, take)
     else:
         wording = f"Drop {what} here" if kind == "files" else f"Choose a folder of {what}"
@@ -166,6 +193,27 @@ def _ask(name: str, take: Callable[[ImageSet], None]) -> None:
     else:
         _take_good_parts(name, take, image_set.inside(answer.folder))
     st.rerun()
+
+
+def _from_camera(name: str, camera: Camera) -> None:
+    """Draw the camera, and take each image."""
+    address = urlsplit(st.context.url or "")
+    if address.scheme == "http" and not server.is_this_machine(address.hostname or ""):
+        # The control itself would only ask for a permission that the browser never offers.
+        st.warning(
+            "Browsers open a camera only for addresses with https, or of this machine (localhost). Whoever "
+            "runs the server can put it behind a proxy with https.",
+            icon=":material/no_photography:",
+        )
+        return
+    shot = uploads.shot(name, "Camera", disabled=camera.disabled)
+    if shot is not None and not camera.disabled:
+        camera.take(ImageSet(from_uploads([shot]).source, shot[0], "Model", [shot]))
+        st.rerun()
+    st.caption(
+        "Each image is scored as it is taken. No image? The computer needs a camera that no other program "
+        "uses, and the browser your permission."
+    )
 
 
 def _on_server(name: str, take: Callable[[ImageSet], None]) -> None:

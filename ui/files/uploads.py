@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 import streamlit as st
@@ -16,11 +17,13 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.typing import UploadedFile
 
-from ui.app import state
+from ui.app import clock, state
 
 # Above this number of files the browser's uploader grows slow, and near twice as many it hangs. A zip counts
 # as one file.
 MANY = 500
+# Pixels: the camera with its button fits a window without scrolling.
+_CAMERA_WIDTH = 520
 
 Named = tuple[str, UploadedFile]
 
@@ -74,6 +77,33 @@ def one(name: str, label: str, types: Sequence[str], *, help: str | None = None)
         help: the tooltip.
     """
     return st.file_uploader(label, type=list(types), key=_key(name), help=help)
+
+
+def shot(name: str, label: str, *, disabled: bool = False) -> Named | None:
+    """Draw a camera that takes one image; after :func:`release` it is ready for the next one.
+
+    Args:
+        name: this control's name, for :func:`release`.
+        label: its label, for assistive technology.
+        disabled: whether no image can be taken now.
+
+    Returns:
+        The image, named by the time in the browser's time zone; None while there is none.
+    """
+    taken = st.camera_input(
+        label,
+        key=f"{_key(name)}-camera",
+        disabled=disabled,
+        label_visibility="collapsed",
+        # The highest: the network sees no more of an image than the camera gave.
+        resolution="1080p",
+        width=_CAMERA_WIDTH,
+    )
+    if taken is None:
+        return None
+    now = datetime.now(clock.zone() or UTC)
+    # Without colons, which Windows allows in no name.
+    return f"camera {now:%Y-%m-%d %H-%M-%S}.jpg", taken
 
 
 def release(name: str, files: Sequence[Named]) -> None:

@@ -18,6 +18,8 @@ from ui.views import library_choice, run_fields
 from ui.widgets import downloads, file_account, layers, panels
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from padim.model import Padim
     from padim.storage.model_folders import Entry
     from ui.files.image_input import ImageSet
@@ -32,12 +34,20 @@ _VIEWER = "inspect-viewer"
 # -- choosing images -----------------------------------------------------------------------------------
 
 
-def _choose_images(entry: Entry, inspecting: InspectingVersion) -> None:
+def _choose_images(
+    entry: Entry,
+    inspecting: InspectingVersion,
+    camera_place: DeltaGenerator | None = None,
+    *,
+    busy: bool = False,
+) -> None:
+    take = partial(_take, entry, inspecting)
     image_input.choose(
         inspect.UPLOADER,
         "test images",
-        partial(run_fields.chosen, partial(_take, entry, inspecting)),
+        partial(run_fields.chosen, take),
         sample=inspect.sample(entry),
+        camera=image_input.Camera(partial(run_fields.shot, take), camera_place, disabled=busy),
     )
 
 
@@ -388,13 +398,14 @@ def draw(entry: Entry) -> None:
 
 
 def _bar(entry: Entry, inspecting: InspectingVersion, review: Review, busy: bool, *, allowed: bool) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
+    row, camera_place = st.container(horizontal=True, vertical_alignment="center"), st.container()
+    with row:
         # The key changes with every batch, so that the next popover starts closed.
         batch = len(review.job_keys)
         closed = busy or not allowed or run_fields.waiting()
         with st.popover("Add images", icon=":material/add:", disabled=closed, key=f"inspect-add-{batch}"):
-            if allowed:
-                _choose_images(entry, inspecting)
+            if allowed and not run_fields.waiting():
+                _choose_images(entry, inspecting, camera_place, busy=busy)
         if st.button("Clear the list", key="inspect-clear", icon=":material/close:"):
             inspect.clear(entry)
             st.rerun()

@@ -191,6 +191,16 @@ def chosen(take: Callable[[ImageSet, ImageContexts], None], image_set: ImageSet)
         take(image_set, run_records.contexts(part_numbers.in_use().text))
 
 
+def shot(take: Callable[[ImageSet, ImageContexts], None], image_set: ImageSet) -> None:
+    """Score an image of the camera now: its name is a time, which no pattern reads.
+
+    Args:
+        take: scores images that come from there.
+        image_set: the image.
+    """
+    take(image_set, run_records.contexts(part_numbers.in_use().text, by_name=False))
+
+
 def waiting() -> bool:
     """Whether images wait until their names have been looked at."""
     return state.of(_Waiting).image_set is not None
