@@ -81,6 +81,8 @@ class NewInspection:
         size: (height, width) of the image in pixels.
         taken: when the image was taken, as its file says; None if it does not.
         judged: when it was scored, UTC.
+        received: when it came in, UTC, from which the time to its sinks is counted; not recorded. None: as
+            ``judged``.
         context: where it comes from.
         threshold: the threshold in map units; None without one.
         threshold_level: the threshold as a level.
@@ -131,6 +133,7 @@ class NewInspection:
     levels: npt.NDArray[np.uint16] | None = field(default=None, repr=False)
     place: Mapping[str, Any] = field(default_factory=dict, repr=False)
     original: bytes | Path | None = field(default=None, repr=False)
+    received: datetime | None = None
 
     def row(self) -> dict[str, Any]:
         """Return the columns that it sets in the table of inspections."""

@@ -50,6 +50,7 @@ class OutboxMessage:
         inspection_id: the row of the inspection; None for others.
         payload: the document of the inspection, or ``text`` (and of an alarm ``subject``) as plain JSON.
         created: when it was written, UTC.
+        received: when the image came in; for others as ``created``.
         attempts: how often it was tried.
         next_attempt: not tried before; None if it was refused for good.
         error: why the last attempt failed; empty before.
@@ -62,6 +63,7 @@ class OutboxMessage:
     inspection_id: int | None
     payload: dict[str, Any]
     created: datetime
+    received: datetime | None = None
     attempts: int = 0
     next_attempt: datetime | None = None
     error: str = ""
@@ -76,19 +78,11 @@ class OutboxMessage:
             self.kind: self.payload,
         }
 
-    @property
-    def began(self) -> datetime:
-        """When the image was there, as far as it is known; otherwise when the message was written."""
-        for key in ("received", "inspected"):
-            with suppress(KeyError, TypeError, ValueError):
-                return datetime.fromisoformat(self.payload[key])
-        return self.created
-
     @classmethod
     def of(cls, row: Row[Any]) -> OutboxMessage:
         """Return the message in a row of the table."""
         values = dict(row._mapping)
-        for name in ("created", "next_attempt"):
+        for name in ("created", "received", "next_attempt"):
             values[name] = None if values[name] is None else datetime.fromisoformat(values[name])
         return cls(**{**values, "payload": json.loads(values["payload"])})
 
@@ -159,7 +153,8 @@ def enqueue(connection: Connection, root: Path, new: Sequence[NewInspection], ro
             wanted = [UNASSIGNED]
         else:
             wanted = [sink.name for sink in sinks if sink.filter.accepts(document)]
-        entries += [_entry(sink, "inspection", text, rows[one.uid]) for sink in wanted]
+        received = one.received or one.judged
+        entries += [_entry(sink, "inspection", text, rows[one.uid], received) for sink in wanted]
     if entries:
         connection.execute(insert(OUTBOX), entries)
     return len(entries)
@@ -216,7 +211,7 @@ class Outbox:
             return
         moment = now or datetime.now(UTC)
         took = [
-            max(0.0, (moment - message.began).total_seconds())
+            max(0.0, (moment - (message.received or message.created)).total_seconds())
             for message in messages
             if message.kind == "inspection"
         ]
@@ -299,12 +294,12 @@ class Outbox:
             names = [one.name for one in SinksFile(self.root).read().sinks if one.enabled and one.alarms]
         except PadimError:
             names = [UNASSIGNED]
-        self._write([_entry(name, "alarm", payload, None) for name in names])
+        self._write([_entry(name, "alarm", payload) for name in names])
         return len(names)
 
     def test(self, sink: str, text: str) -> str:
         """Write a test message for a sink, behind those that wait; return its ``uid``."""
-        entry = _entry(sink, "test", json.dumps({"text": text}, ensure_ascii=False), None)
+        entry = _entry(sink, "test", json.dumps({"text": text}, ensure_ascii=False))
         self._write([entry])
         return str(entry["uid"])
 
@@ -321,7 +316,7 @@ class Outbox:
                     text = json.dumps(message.payload, ensure_ascii=False)
                     entries += [
                         {
-                            **_entry(sink.name, message.kind, text, message.inspection_id),
+                            **_entry(sink.name, message.kind, text, message.inspection_id, message.received),
                             "created": _text(message.created),
                         }
                         for sink in configuration.sinks
@@ -412,7 +407,13 @@ class Outbox:
             connection.execute(delete(SINK_STATES).where(SINK_STATES.c.sink == sink))
 
 
-def _entry(sink: str, kind: MessageKind, payload: str, inspection_id: int | None) -> dict[str, Any]:
+def _entry(
+    sink: str,
+    kind: MessageKind,
+    payload: str,
+    inspection_id: int | None = None,
+    received: datetime | None = None,
+) -> dict[str, Any]:
     now = _text(datetime.now(UTC))
     return {
         "uid": uuid.uuid4().hex,
@@ -421,6 +422,7 @@ def _entry(sink: str, kind: MessageKind, payload: str, inspection_id: int | None
         "inspection_id": inspection_id,
         "payload": payload,
         "created": now,
+        "received": now if received is None else _text(received),
         "attempts": 0,
         "next_attempt": now,
         "error": "",

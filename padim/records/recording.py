@@ -45,6 +45,7 @@ def new_inspection(
     thumbnail: bytes | None = None,
     uid: str | None = None,
     judged: datetime | None = None,
+    received: datetime | None = None,
 ) -> NewInspection:
     """Return the inspection of a scored image.
 
@@ -60,6 +61,7 @@ def new_inspection(
         thumbnail: a small JPEG; default: the prediction's.
         uid: identifies the inspection, so that it is recorded once; default: a new one.
         judged: when it was scored; default: now.
+        received: when it came in; default: when it was scored.
     """
     small = (prediction.thumbnail if thumbnail is None else thumbnail) or b""
     in_fit = (known or KnownImages.of(model)).in_fit(prediction)
@@ -113,6 +115,7 @@ def new_inspection(
         levels=None if prediction.lost or not prediction.levels.size else prediction.levels,
         place=evidence.place_of(prediction),
         original=original,
+        received=received,
     )
 
 

@@ -360,6 +360,8 @@ OUTBOX = Table(
     # JSON: what is sent, as it was when the message was written.
     Column("payload", Text, nullable=False),
     Column("created", String, nullable=False),
+    # When the image came in, from which the time to its delivery is counted; for others as "created".
+    Column("received", String, nullable=False),
     Column("attempts", Integer, nullable=False),
     # Not tried before this time; none if it was refused for good, until a person has it tried again.
     Column("next_attempt", String),

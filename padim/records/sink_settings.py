@@ -236,14 +236,14 @@ class CsvDropSettings(SinkSettings):
         folder: must exist: a share that is gone is not replaced by a folder of the same name.
         per: a file a day to which lines are appended, or a file for each inspection.
         prefix: how the files' names begin.
-        separator: between the cells.
+        form: "comma" with decimal points, or "semicolon" with decimal commas.
     """
 
     kind: Literal["csv"] = "csv"
     folder: Given
     per: Literal["day", "inspection"] = "day"
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9 _.\-]{1,60}$")] = "inspections"
-    separator: Literal[",", ";"] = ","
+    form: Literal["comma", "semicolon"] = "comma"
 
     @property
     def where(self) -> str:

@@ -201,6 +201,7 @@ class Inspector:
             name=request.name,
             original=request.content,
             uid=request.uid,
+            received=request.received,
         )
         document = inspection_document(new, model_name=using.name, version_number=using.version_number)
         return InspectionResult(request.uid, request.name, document, decided, new=new)

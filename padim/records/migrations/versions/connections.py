@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("inspection_id", sa.Integer()),
         sa.Column("payload", sa.Text(), nullable=False),
         sa.Column("created", sa.String(), nullable=False),
+        sa.Column("received", sa.String(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_attempt", sa.String()),
         sa.Column("error", sa.Text(), nullable=False),
