@@ -27,6 +27,7 @@ from padim.cli import (
     robustness,
     score,
     sensitivity,
+    settings,
     study,
     web_app,
 )
@@ -44,7 +45,8 @@ labelled images, [bold]study[/] compares configurations; [bold]sensitivity[/] fi
 that is caught, [bold]robustness[/] the largest change of light, camera or fixture that is tolerated;
 [bold]learning-curve[/] reports how many good parts are needed; [bold]models[/] lists the versions of
 models and says which one inspects; [bold]doctor[/] checks the files on
-disk, [bold]bin[/] has the deleted models, [bold]app[/] starts the web application.
+disk, [bold]bin[/] has the deleted models, [bold]settings[/] lists what this
+installation is set to, [bold]app[/] starts the web application.
 The common options may be given before or after the command.
 """
 
@@ -103,6 +105,7 @@ for module in (
     backbones,
     doctor,
     deleted_models,
+    settings,
     web_app,
 ):
     function = module.__name__.rpartition(".")[2]

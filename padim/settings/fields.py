@@ -30,6 +30,7 @@ class SettingNote:
         unit: unit of the value; empty if it has none.
         unset: what holds where the setting has no value, such as "all cores"; empty if it always has one.
         secret: whether the value is never shown.
+        at_start: whether a change takes effect only when the program is started again.
         environment_only: whether the file cannot set it, because it is needed to find the file.
     """
 
@@ -38,6 +39,7 @@ class SettingNote:
     unit: str = ""
     unset: str = ""
     secret: bool = False
+    at_start: bool = False
     environment_only: bool = False
 
 
@@ -160,7 +162,9 @@ class Settings(BaseSettings):
     # -- limits ----------------------------------------------------------------------------------------------
 
     max_upload_mb: Annotated[
-        int, Field(ge=1, le=1_000_000), SettingNote("Limits", "a whole number of megabytes from 1", unit="MB")
+        int,
+        Field(ge=1, le=1_000_000),
+        SettingNote("Limits", "a whole number of megabytes from 1", unit="MB", at_start=True),
     ] = Field(1024, description="The largest upload of the app, such as a zip file.")
     max_images: Annotated[
         int,
@@ -194,10 +198,14 @@ class Settings(BaseSettings):
     # -- the app ---------------------------------------------------------------------------------------------
 
     session_grace: Annotated[
-        float, Field(ge=0, le=115), SettingNote("App", "a number of seconds from 0 to 115", unit="s")
+        float,
+        Field(ge=0, le=115),
+        SettingNote("App", "a number of seconds from 0 to 115", unit="s", at_start=True),
     ] = Field(90.0, description="A page that was closed counts as gone after this time.")
     keep_hours: Annotated[
-        float, Field(ge=0, le=720), SettingNote("App", "a number of hours from 0 to 720", unit="h")
+        float,
+        Field(ge=0, le=720),
+        SettingNote("App", "a number of hours from 0 to 720", unit="h", at_start=True),
     ] = Field(
         12.0,
         description="Lists, drafts, chosen images and measurements of a browser are kept for this time "
@@ -206,11 +214,12 @@ class Settings(BaseSettings):
 
     # -- logs ------------------------------------------------------------------------------------------------
 
-    log_format: Annotated[Literal["text", "json"], SettingNote("Logs", "text or json")] = Field(
-        "text", description="The form of log lines: text, or one JSON object a line."
+    log_format: Annotated[Literal["text", "json"], SettingNote("Logs", "text or json", at_start=True)] = (
+        Field("text", description="The form of log lines: text, or one JSON object a line.")
     )
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], SettingNote("Logs", "debug, info, warning or error")
+        Literal["debug", "info", "warning", "error"],
+        SettingNote("Logs", "debug, info, warning or error", at_start=True),
     ] = Field("info", description="The least severe messages that are logged.")
     log_names: Annotated[bool, SettingNote("Logs", "1 or 0")] = Field(
         False, description="Whether logs may have names of image files, part numbers and serials."
