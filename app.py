@@ -6,7 +6,8 @@ Streamlit serves ``home.py`` and the files in ``pages/``, behind the checks and 
 from streamlit.starlette import App
 
 from padim.network.allocation import keep_freed_memory
+from ui.app.hosted import lifespan
 from ui.app.server import middleware
 
 keep_freed_memory()
-app = App("home.py", middleware=middleware())
+app = App("home.py", middleware=middleware(), lifespan=lifespan)
