@@ -6,17 +6,23 @@ replaced when a sink is opened, so that no secret is shown, copied or written an
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from padim.errors import PadimError
-from padim.records.inspection import InspectionSource, InspectionVerdict
+from padim.records.sink_parts import (
+    ChallengeSettings,
+    Given,
+    MqttTriggerSettings,
+    SinkFilter,
+    SinkPart,
+    TriggerSettings,
+)
 from padim.text import clipped
 from padim.yaml_text import parse_yaml
 
@@ -36,60 +42,16 @@ __all__ = [
 HIDDEN = "••••••••"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRETS = frozenset({"password", "secret", "headers", "key_password"})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,62}$"
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, le=600)]
 Text = Annotated[str, Field(max_length=2_000)]
-Given = Annotated[str, Field(min_length=1, max_length=2_000)]
 SinkT = TypeVar("SinkT", bound="SinkSettings")
 
 
-class _Part(BaseModel):
-    """A mapping of the YAML; an unknown key is refused, with the nearest one that exists."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _suggest_for_unknown_keys(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            for key in data:
-                if key not in cls.model_fields:
-                    close = difflib.get_close_matches(str(key)[:80], cls.model_fields, n=1, cutoff=0.5)
-                    names = ", ".join(cls.model_fields)
-                    hint = f"did you mean '{close[0]}'?" if close else f"valid keys: {names}"
-                    raise ValueError(f"unknown key '{clipped(str(key), 80)}'; {hint}")
-        return data
-
-
-class SinkFilter(_Part):
-    """Which inspections a sink gets; an empty list takes all.
-
-    Attributes:
-        verdicts: what the model said.
-        models: ids or names of models.
-        part_numbers: the part numbers.
-        sources: the ways an image came in.
-    """
-
-    verdicts: tuple[InspectionVerdict, ...] = ()
-    models: tuple[Given, ...] = ()
-    part_numbers: tuple[Given, ...] = ()
-    sources: tuple[InspectionSource, ...] = ()
-
-    def accepts(self, document: Mapping[str, Any]) -> bool:
-        """Return whether an inspection passes, by its document (``inspection_document``)."""
-        names = {document["model_id"], document["model_name"]}
-        return (
-            (not self.verdicts or document["verdict"] in self.verdicts)
-            and (not self.models or not names.isdisjoint(self.models))
-            and (not self.part_numbers or document["part_number"] in self.part_numbers)
-            and (not self.sources or document["source"] in self.sources)
-        )
-
-
-class SinkSettings(_Part):
+class SinkSettings(SinkPart):
     """What all kinds of sinks have.
 
     Attributes:
@@ -182,6 +144,7 @@ class MqttSettings(SinkSettings):
         cert_file, key_file: the client's own certificate, if the broker wants one.
         retain: whether the broker keeps the last message of each topic.
         keepalive: seconds after which the broker notices that the connection is gone, at most twice.
+        trigger: images that others may have inspected by a message; none: nobody may.
     """
 
     kind: Literal["mqtt"] = "mqtt"
@@ -200,6 +163,7 @@ class MqttSettings(SinkSettings):
     key_file: Text = ""
     retain: bool = False
     keepalive: Annotated[int, Field(ge=5, le=3_600)] = 30
+    trigger: MqttTriggerSettings | None = None
 
     @property
     def where(self) -> str:
@@ -220,7 +184,7 @@ class WebhookSettings(SinkSettings):
     kind: Literal["webhook"] = "webhook"
     url: Annotated[str, Field(pattern=r"^(https?://[^/@?]+([/?]|$)|\$\{)", max_length=2_000)]
     secret: SecretStr = SecretStr("")
-    headers: dict[Given, SecretStr] = {}
+    headers: Annotated[dict[Given, SecretStr], Field(default_factory=dict)]
     ca_file: Text = ""
 
     @property
@@ -258,6 +222,9 @@ class OpcuaSettings(SinkSettings):
         username, password: empty: without users.
         security: whether clients must sign and encrypt.
         cert_file, key_file: the server's certificate and key; empty: made at first start.
+        acknowledge: whether a client has to acknowledge each result before the next one is shown.
+        challenge: which inspections are of challenge parts.
+        trigger: images that clients may have inspected; none: they may not.
     """
 
     kind: Literal["opcua"] = "opcua"
@@ -268,6 +235,15 @@ class OpcuaSettings(SinkSettings):
     security: Literal["none", "sign_and_encrypt"] = "none"
     cert_file: Text = ""
     key_file: Text = ""
+    acknowledge: bool = False
+    challenge: ChallengeSettings = ChallengeSettings()
+    trigger: TriggerSettings | None = None
+
+    @model_validator(mode="after")
+    def _others_need_a_password(self) -> Self:
+        if self.trigger is not None and not self.username and self.host not in _LOOPBACK:
+            raise ValueError("clients on other computers may trigger only with username and password")
+        return self
 
     @property
     def listens(self) -> bool:
@@ -285,7 +261,10 @@ class ModbusSettings(SinkSettings):
         role: "client" writes to the controller at ``host``; "server" listens there for one that reads.
         host, port: the controller, or where it listens.
         unit: the unit's number.
-        first_register: address of the first register, counted from 0.
+        first_register: address of a controller's first register, counted from 0; ours begin at 0.
+        word_order: which word of a 32-bit value comes first: "big" the more significant one.
+        acknowledge: whether the controller has to acknowledge each result before the next one is shown.
+        challenge: which inspections are of challenge parts.
     """
 
     kind: Literal["modbus"] = "modbus"
@@ -294,6 +273,9 @@ class ModbusSettings(SinkSettings):
     port: Port = 502
     unit: Annotated[int, Field(ge=0, le=247)] = 1
     first_register: Annotated[int, Field(ge=0, le=65_000)] = 0
+    word_order: Literal["big", "little"] = "big"
+    acknowledge: bool = False
+    challenge: ChallengeSettings = ChallengeSettings()
 
     @property
     def listens(self) -> bool:
@@ -310,7 +292,7 @@ AnySink = Annotated[
 ]
 
 
-class SinkConfiguration(_Part):
+class SinkConfiguration(SinkPart):
     """All sinks of a workspace, in the order of the file."""
 
     sinks: tuple[AnySink, ...] = ()
@@ -379,7 +361,7 @@ class SinkConfiguration(_Part):
         return SinkConfiguration(sinks=tuple(one for one in self.sinks if one is not former))
 
 
-PartT = TypeVar("PartT", bound=_Part)
+PartT = TypeVar("PartT", bound=SinkPart)
 
 
 def sink_of(values: Mapping[str, Any]) -> AnySink:

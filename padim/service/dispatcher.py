@@ -22,7 +22,7 @@ from padim.errors import PadimError
 from padim.records.outbox import UNASSIGNED, Outbox, OutboxMessage
 from padim.records.sink_settings import AnySink, SinkConfiguration
 from padim.records.sinks_file import SinksFile
-from padim.service.sinks.base import Sink, SinkAwayError, SinkRefusedError
+from padim.service.sinks.base import Sink, SinkAwayError, SinkBusyError, SinkRefusedError
 from padim.service.sinks.making import make_sink
 from padim.text import one_line
 
@@ -247,7 +247,10 @@ class _Worker(threading.Thread):
                 if surprise and message.attempts + 1 >= _MOST_SURPRISES:
                     self._refuse(message, error)
                     continue
-                self._fail(error)
+                if isinstance(error, SinkBusyError):
+                    self.state = "away"  # it keeps its connection
+                else:
+                    self._fail(error)
                 self._postpone(message, error)
                 return message
             sent.append(message)

@@ -8,18 +8,18 @@ import logging
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from padim.errors import PadimError
 from padim.records.inspection import InspectionContext
+from padim.records.sink_parts import TriggerSettings
 from padim.service.allowed_roots import AllowedRoots
 from padim.service.inspecting_models import InspectingModel, InspectingModels
 from padim.service.inspector import InspectionRequest, InspectionResult, Inspector
 from padim.text import clipped, one_line
 
-__all__ = ["FileTrigger", "FileTriggerOptions"]
+__all__ = ["FileTrigger"]
 
 _LOGGER = logging.getLogger(__name__)
 _LONGEST_TEXT = 200
@@ -30,43 +30,25 @@ _TEXTS = ("serial", "part_number", "lot", "station", "shift")
 _KEYS = ("path", *_TEXTS, "id")
 
 
-@dataclass(frozen=True)
-class FileTriggerOptions:
-    """What machines may ask for.
-
-    Attributes:
-        folder: only files below it are read.
-        target: the model that inspects: its id, name or path, or a part number; empty: the model of the part
-            number that the request gives.
-        who: who asks, for the record.
-        station: the inspection station, where the request gives none.
-        megabytes: size of the largest file.
-    """
-
-    folder: Path
-    target: str = ""
-    who: str = "trigger"
-    station: str = ""
-    megabytes: float = 64
-
-
 class FileTrigger:
     """Inspects the files that machines name, one after the other (thread-safe).
 
     Args:
         root: the workspace's folder.
-        options: what may be asked for.
+        settings: what may be asked for.
+        who: who asks, for the record.
     """
 
     def __init__(
         self,
         root: str | Path,
-        options: FileTriggerOptions,
+        settings: TriggerSettings,
         *,
+        who: str = "trigger",
         models: InspectingModels | None = None,
         inspector: Inspector | None = None,
     ) -> None:
-        self._options = options
+        self._settings, self._who = settings, who
         self._models = models or InspectingModels(root)
         self._inspector = inspector or Inspector()
         self._turn = threading.Lock()
@@ -104,30 +86,30 @@ class FileTrigger:
 
     def _inspect(self, request: Mapping[str, Any]) -> dict[str, Any]:
         texts = _checked(request)
-        options = self._options
-        roots = AllowedRoots([options.folder], how="“folder” of the trigger")
+        settings = self._settings
+        roots = AllowedRoots([settings.folder], how="“folder” of the trigger")
         name, content = roots.read(
-            texts["path"], round(options.megabytes * 1e6), "“megabytes” of the trigger"
+            texts["path"], round(settings.megabytes * 1e6), "“megabytes” of the trigger"
         )
         using = self._model(texts["part_number"])
         context = InspectionContext(
-            who=options.who,
+            who=self._who,
             source="trigger",
-            **{key: texts[key] for key in _TEXTS} | {"station": texts["station"] or options.station},
+            **{key: texts[key] for key in _TEXTS} | {"station": texts["station"] or settings.station},
         )
         asked = InspectionRequest(name, content, context, uid=_uid(texts["id"], content))
         result = self._inspector.inspect([asked], using)[0]
         return _answer(request, result)
 
     def _model(self, part_number: str) -> InspectingModel:
-        if not self._options.target:
+        if not self._settings.target:
             if not part_number:
                 raise PadimError(
                     "no part number is given, and the trigger has no model; send “part_number”, or set "
                     "“target” of the trigger"
                 )
             return self._models.of_part_number(part_number)
-        using = self._models.of(self._options.target)
+        using = self._models.of(self._settings.target)
         if wrong := self._models.wrong_part(part_number, using):
             raise PadimError(wrong)
         return using

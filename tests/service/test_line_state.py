@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padim.service.sinks.line_state import VERDICT_CODES, Challenges, LineState
+from padim.records.sink_parts import ChallengeSettings
+from padim.service.sinks.line_state import VERDICT_CODES, LineState
 from padim.service.sinks.opcua_nodes import NODES, node_values
 from padim.service.sinks.register_map import (
     ACKNOWLEDGED,
@@ -23,7 +24,7 @@ from padim.service.sinks.register_map import (
 )
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
-PARTS = Challenges(serials="CHALLENGE-*", hours=8)
+PARTS = ChallengeSettings(serials="CHALLENGE-*", hours=8)
 
 
 def document(verdict: str = "accept", **values: Any) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def test_each_result_counts_once_however_often_it_is_delivered(results: list[tup
     state = LineState()
     for number, (verdict, times) in enumerate(results):
         for _ in range(times):
-            state = state.after(f"{number}", "inspection", document(verdict), Challenges())
+            state = state.after(f"{number}", "inspection", document(verdict), ChallengeSettings())
             # A process that ends between two deliveries takes the state up from its file.
             state = LineState.model_validate_json(state.model_dump_json())
     wanted = Counter(verdict for verdict, _ in results)
@@ -72,7 +73,7 @@ def test_each_result_counts_once_however_often_it_is_delivered(results: list[tup
 
 def test_a_challenge_part_must_be_rejected_in_time() -> None:
     state = LineState()
-    assert state.challenge(Challenges()) == "unused"
+    assert state.challenge(ChallengeSettings()) == "unused"
     assert state.challenge(PARTS, NOW) == "due"
     state = state.after("1", "inspection", document("reject", serial="CHALLENGE-7"), PARTS)
     assert state.challenge(PARTS, NOW + timedelta(hours=7.9)) == "passed"
@@ -135,15 +136,15 @@ def test_percent_never_contradicts_the_verdict() -> None:
 
 
 def test_nothing_yet_and_no_threshold_are_told_apart() -> None:
-    found = registers_of(LineState(), Challenges(), 0)
+    found = registers_of(LineState(), ChallengeSettings(), 0)
     assert (read_value(found, "verdict"), read_value(found, "sequence")) == (0, 0)
-    state = LineState().after("1", "inspection", document("none", threshold=None), Challenges())
-    found = registers_of(state, Challenges(), 0)
+    state = LineState().after("1", "inspection", document("none", threshold=None), ChallengeSettings())
+    found = registers_of(state, ChallengeSettings(), 0)
     assert (read_value(found, "verdict"), read_value(found, "sequence")) == (4, 1)
     assert math.isnan(read_value(found, "threshold"))
 
 
 def test_the_sequence_number_is_the_last_variable_to_be_written() -> None:
-    assert [*node_values(LineState(), Challenges())][-1] == "LastResult.Sequence"
+    assert [*node_values(LineState(), ChallengeSettings())][-1] == "LastResult.Sequence"
     assert len({node.path for node in NODES}) == len(NODES)
     assert len({one.name for one in REGISTERS}) == len(REGISTERS)

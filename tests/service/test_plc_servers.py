@@ -16,7 +16,8 @@ from asyncua.ua.uaerrors import UaError
 from pymodbus.client import ModbusTcpClient
 
 from padim.errors import PadimError
-from padim.service.sinks.line_state import Challenges, LineState
+from padim.records.sink_parts import ChallengeSettings
+from padim.service.sinks.line_state import LineState
 from padim.service.sinks.loop_thread import free_port
 from padim.service.sinks.modbus_client import (
     ControllerAwayError,
@@ -30,7 +31,7 @@ from padim.service.sinks.opcua_server import NAMESPACE, OpcUaServer, OpcUaServer
 from padim.service.sinks.register_map import ACKNOWLEDGED, N_REGISTERS
 from tests.service.test_line_state import document, read_value
 
-STATE = LineState().after("1", "inspection", document("reject"), Challenges())
+STATE = LineState().after("1", "inspection", document("reject"), ChallengeSettings())
 
 
 def answer(request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -90,7 +91,7 @@ def test_a_client_may_write_what_is_meant_to_be_written_and_nothing_else(opcua: 
                 variable.write_value(value, kind)
         acknowledged = node(client, "LastResult.Acknowledged")
         acknowledged.write_value(1, acknowledged.read_data_type_as_variant_type())
-    assert opcua.acknowledged() == 1
+    assert opcua.is_acknowledged(STATE)
 
 
 def test_the_heartbeat_beats(opcua: OpcUaServer) -> None:
@@ -147,7 +148,11 @@ def test_a_port_that_is_taken_is_said(opcua: OpcUaServer) -> None:
 
 def test_users_and_encryption_keep_others_out(tmp_path: Path) -> None:
     options = OpcUaServerOptions(
-        port=0, users={"plc": "s3cret"}, security="encrypt", certificate_folder=tmp_path / "server"
+        port=0,
+        users={"plc": "s3cret"},
+        security="sign_and_encrypt",
+        cert_file=tmp_path / "server" / "certificate.der",
+        key_file=tmp_path / "server" / "key.pem",
     )
     server = OpcUaServer(options)
     server.start(STATE)
@@ -226,7 +231,7 @@ def test_a_controller_polls_the_registers(modbus: ModbusServer) -> None:
         assert client.write_register(2, 1).isError()
         assert not client.write_register(ACKNOWLEDGED, 1).isError()
         assert client.read_holding_registers(N_REGISTERS, count=2).isError()
-    assert modbus.acknowledged() == 1
+    assert modbus.is_acknowledged(STATE)
 
 
 def test_a_controller_is_written_to(plc: Plc) -> None:
@@ -238,7 +243,7 @@ def test_a_controller_is_written_to(plc: Plc) -> None:
         assert (read_value(found, "sequence"), read_value(found, "verdict")) == (1, 3)
         assert read_value(found, "id") == STATE.last["id"]
         plc.write(200 + ACKNOWLEDGED, 1)
-        assert client.acknowledged() == 1
+        assert client.is_acknowledged(STATE)
         plc.wait_until(lambda: plc.registers(200, 1)[0] >= 1)  # the heartbeat
     finally:
         client.stop()

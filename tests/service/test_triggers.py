@@ -11,7 +11,8 @@ import pytest
 from padim import Padim
 from padim.records.inspection_query import InspectionQuery
 from padim.records.inspections import InspectionRecords
-from padim.service.triggers import FileTrigger, FileTriggerOptions
+from padim.records.sink_parts import TriggerSettings
+from padim.service.triggers import FileTrigger
 from tests.parts import part, png
 from tests.service.conftest import PART_NUMBER, Line
 
@@ -30,7 +31,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def trigger(line: Line, folder: Path) -> FileTrigger:
-    return FileTrigger(line.root, FileTriggerOptions(folder, line.model_id, who="PLC 1", station="ST-1"))
+    return FileTrigger(
+        line.root, TriggerSettings(folder=str(folder), target=line.model_id, station="ST-1"), who="PLC 1"
+    )
 
 
 def test_a_file_is_inspected_as_everywhere_and_put_on_record(
@@ -85,18 +88,20 @@ def test_what_cannot_be_inspected_is_said_and_not_on_record(
 
 
 def test_without_a_model_the_part_number_chooses_it(line: Line, folder: Path) -> None:
-    trigger = FileTrigger(line.root, FileTriggerOptions(folder))
+    trigger = FileTrigger(line.root, TriggerSettings(folder=str(folder)))
     assert trigger({"path": "bad.png", "part_number": PART_NUMBER})["model_id"] == line.model_id
     assert "send “part_number”" in trigger({"path": "bad.png"})["error"]
 
 
 def test_a_file_beyond_the_limit_names_the_setting(line: Line, folder: Path) -> None:
-    trigger = FileTrigger(line.root, FileTriggerOptions(folder, line.model_id, megabytes=0.001))
+    trigger = FileTrigger(
+        line.root, TriggerSettings(folder=str(folder), target=line.model_id, megabytes=0.001)
+    )
     assert "“megabytes” of the trigger" in trigger({"path": "bad.png"})["error"]
 
 
 def test_requests_beyond_the_queue_are_told_to_come_again(line: Line, folder: Path) -> None:
-    trigger = FileTrigger(line.root, FileTriggerOptions(folder, line.model_id))
+    trigger = FileTrigger(line.root, TriggerSettings(folder=str(folder), target=line.model_id))
     answers: list[dict[str, Any]] = []
     with trigger._turn:
         threads = [

@@ -9,7 +9,7 @@ from padim.errors import PadimError
 if TYPE_CHECKING:
     from padim.records.outbox import OutboxMessage
 
-__all__ = ["Sink", "SinkAwayError", "SinkRefusedError"]
+__all__ = ["Sink", "SinkAwayError", "SinkBusyError", "SinkRefusedError"]
 
 
 class SinkAwayError(PadimError):
@@ -22,6 +22,10 @@ class SinkAwayError(PadimError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class SinkBusyError(SinkAwayError):
+    """The receiver is there and takes nothing now: to be sent again later, over the same connection."""
 
 
 class SinkRefusedError(PadimError):

@@ -14,8 +14,9 @@ from typing import Any, Literal, cast, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from padim.records.inspection import InspectionVerdict
+from padim.records.sink_parts import ChallengeSettings
 
-__all__ = ["CHALLENGE_CODES", "VERDICT_CODES", "ChallengeState", "Challenges", "LineState"]
+__all__ = ["CHALLENGE_CODES", "VERDICT_CODES", "ChallengeState", "LineState"]
 
 # A redelivered message is one of the latest, because messages of a sink are delivered in order.
 _REMEMBERED = 64
@@ -24,24 +25,6 @@ ChallengeState = Literal["unused", "due", "passed", "failed"]
 # Codes for controllers, which compare numbers; they are part of the documented maps and never change.
 VERDICT_CODES: Mapping[str, int] = {"": 0, "accept": 1, "review": 2, "reject": 3, "none": 4}
 CHALLENGE_CODES: Mapping[str, int] = {name: code for code, name in enumerate(get_args(ChallengeState))}
-
-
-class Challenges(BaseModel):
-    """Challenge parts: known defects that an inspection station must reject now and then.
-
-    Attributes:
-        serials: pattern of their serial numbers, as ``CHALLENGE-*``; empty: there are none.
-        hours: a challenge is due when the last passed one is older.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    serials: str = Field("", max_length=100)
-    hours: float = Field(24.0, gt=0, le=8760)
-
-    def is_one(self, document: Mapping[str, Any]) -> bool:
-        """Return whether an inspection is of a challenge part."""
-        serial = str(document.get("serial") or "")
-        return bool(self.serials) and bool(serial) and fnmatch.fnmatchcase(serial, self.serials)
 
 
 class LineState(BaseModel):
@@ -80,7 +63,9 @@ class LineState(BaseModel):
         """Number of results so far, challenge parts left out."""
         return sum(self.counted.values())
 
-    def after(self, uid: str, kind: str, payload: Mapping[str, Any], challenges: Challenges) -> LineState:
+    def after(
+        self, uid: str, kind: str, payload: Mapping[str, Any], challenges: ChallengeSettings
+    ) -> LineState:
         """Return the state after a message; this state itself if the message was counted before.
 
         Args:
@@ -105,7 +90,7 @@ class LineState(BaseModel):
             changes |= self._after_inspection(payload, challenges)
         return self.model_copy(update=changes)
 
-    def _after_inspection(self, document: Mapping[str, Any], challenges: Challenges) -> dict[str, Any]:
+    def _after_inspection(self, document: Mapping[str, Any], challenges: ChallengeSettings) -> dict[str, Any]:
         said = str(document.get("verdict") or "none")
         verdict = cast(InspectionVerdict, said if said in VERDICT_CODES else "none")
         changes: dict[str, Any] = {
@@ -113,14 +98,14 @@ class LineState(BaseModel):
             "last": dict(document),
             "alarm": "",
         }
-        if challenges.is_one(document):
+        if _is_challenge(document, challenges):
             when = "challenge_passed" if verdict == "reject" else "challenge_failed"
             changes[when] = str(document.get("inspected") or _now())
         else:
             changes["counted"] = {**self.counted, verdict: self.counted.get(verdict, 0) + 1}
         return changes
 
-    def challenge(self, challenges: Challenges, now: datetime | None = None) -> ChallengeState:
+    def challenge(self, challenges: ChallengeSettings, now: datetime | None = None) -> ChallengeState:
         """Return how the challenge stands.
 
         Returns:
@@ -144,6 +129,11 @@ def moment(text: object) -> datetime | None:
     except ValueError:
         return None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _is_challenge(document: Mapping[str, Any], challenges: ChallengeSettings) -> bool:
+    serial = str(document.get("serial") or "")
+    return bool(challenges.serials) and bool(serial) and fnmatch.fnmatchcase(serial, challenges.serials)
 
 
 def _now() -> str:

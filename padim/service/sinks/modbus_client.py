@@ -9,8 +9,15 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
 from padim.errors import PadimError
-from padim.service.sinks.line_state import Challenges, LineState
-from padim.service.sinks.register_map import ACKNOWLEDGED, N_REGISTERS, WordOrder, registers_of
+from padim.records.sink_parts import ChallengeSettings
+from padim.service.sinks.line_state import LineState
+from padim.service.sinks.register_map import (
+    ACKNOWLEDGED,
+    N_REGISTERS,
+    WordOrder,
+    registers_of,
+    short_sequence,
+)
 
 __all__ = ["ControllerAwayError", "ControllerRefusedError", "ModbusClient", "ModbusClientOptions"]
 
@@ -48,7 +55,7 @@ class ModbusClientOptions:
     address: int = 0
     order: WordOrder = "big"
     seconds: float = 3.0
-    challenges: Challenges = field(default_factory=Challenges)
+    challenges: ChallengeSettings = field(default_factory=ChallengeSettings)
 
 
 class ModbusClient:
@@ -66,7 +73,7 @@ class ModbusClient:
         self._beat = 0
         self._state = LineState()
         self._thread: threading.Thread | None = None
-        self.problem = ""
+        self._problem = ""
 
     def start(self, state: LineState | None = None) -> None:
         """Connect, write a state, and write the heartbeat from then on.
@@ -102,23 +109,38 @@ class ModbusClient:
             self._write(0, registers[:_HEAD])
             self._state = state
 
-    def acknowledged(self) -> int:
-        """Return the sequence number that the controller has acknowledged, as in its register.
+    def problem(self) -> str:
+        """Return why the heartbeat cannot be written; empty while it can."""
+        return self._problem
+
+    def probe(self) -> None:
+        """Read the registers, and write nothing.
 
         Raises:
             ControllerAwayError, ControllerRefusedError: as of :meth:`show`.
         """
+        self._read(0, N_REGISTERS)
+
+    def is_acknowledged(self, state: LineState) -> bool:
+        """Return whether the controller has acknowledged the last result of a state.
+
+        Raises:
+            ControllerAwayError, ControllerRefusedError: as of :meth:`show`.
+        """
+        return self._read(ACKNOWLEDGED, 1) == [short_sequence(state)]
+
+    def _read(self, offset: int, count: int) -> list[int]:
         with self._lock:
             self._connect()
             try:
                 found = self._client.read_holding_registers(
-                    self._options.address + ACKNOWLEDGED, count=1, device_id=self._options.device
+                    self._options.address + offset, count=count, device_id=self._options.device
                 )
             except (ModbusException, OSError) as error:
                 raise self._away(error) from error
             if found.isError():
                 raise self._refused(found)
-            return int(found.registers[0])
+            return list(found.registers)
 
     def _beating(self) -> None:
         while not self._ended.wait(_BEAT_SECONDS):
@@ -130,9 +152,9 @@ class ModbusClient:
                         self._state, self._options.challenges, self._beat, self._options.order
                     )
                     self._write(0, registers[: _HEAD + 2])
-                self.problem = ""
+                self._problem = ""
             except PadimError as error:
-                self.problem = str(error)
+                self._problem = str(error)
 
     def _connect(self) -> None:
         if not self._client.connected and not self._client.connect():

@@ -10,9 +10,16 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from padim.errors import PadimError
-from padim.service.sinks.line_state import Challenges, LineState
+from padim.records.sink_parts import ChallengeSettings
+from padim.service.sinks.line_state import LineState
 from padim.service.sinks.loop_thread import LoopThread, free_port
-from padim.service.sinks.register_map import ACKNOWLEDGED, N_REGISTERS, WordOrder, registers_of
+from padim.service.sinks.register_map import (
+    ACKNOWLEDGED,
+    N_REGISTERS,
+    WordOrder,
+    registers_of,
+    short_sequence,
+)
 
 __all__ = ["ModbusServer", "ModbusServerOptions"]
 
@@ -32,7 +39,7 @@ class ModbusServerOptions:
     host: str = "127.0.0.1"
     port: int = 5020
     order: WordOrder = "big"
-    challenges: Challenges = field(default_factory=Challenges)
+    challenges: ChallengeSettings = field(default_factory=ChallengeSettings)
 
 
 class ModbusServer:
@@ -99,9 +106,14 @@ class ModbusServer:
             raise PadimError("the Modbus server does not run")
         self._state = state  # one assignment, so that a reading sees one state whole
 
-    def acknowledged(self) -> int:
-        """Return the sequence number that a controller has acknowledged last, modulo 65,536."""
-        return self._acknowledged
+    def is_acknowledged(self, state: LineState) -> bool:
+        """Return whether a controller has acknowledged the last result of a state."""
+        return self._acknowledged == short_sequence(state)
+
+    def problem(self) -> str:
+        """Return why it no longer works; empty while it does."""
+        server = self._server
+        return "" if server is not None and server.is_active() else "the Modbus server does not run"
 
     async def _start(self) -> None:
         if not self._options.port:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from padim.records.sink_parts import ChallengeSettings
 from padim.service.sinks.line_state import (
     CHALLENGE_CODES,
     VERDICT_CODES,
-    Challenges,
     LineState,
     moment,
 )
@@ -40,39 +40,39 @@ class LineNode:
     path: str
     type: NodeType
     meaning: str
-    value: Callable[[LineState, Challenges], Any]
+    value: Callable[[LineState, ChallengeSettings], Any]
 
 
-def _text(key: str) -> Callable[[LineState, Challenges], str]:
+def _text(key: str) -> Callable[[LineState, ChallengeSettings], str]:
     return lambda state, _: str(state.last.get(key) or "")
 
 
-def _number(key: str) -> Callable[[LineState, Challenges], float]:
-    def found(state: LineState, _: Challenges) -> float:
+def _number(key: str) -> Callable[[LineState, ChallengeSettings], float]:
+    def found(state: LineState, _: ChallengeSettings) -> float:
         value = state.last.get(key)
         return float("nan") if value is None else float(value)
 
     return found
 
 
-def _count(verdict: Any) -> Callable[[LineState, Challenges], int]:
+def _count(verdict: Any) -> Callable[[LineState, ChallengeSettings], int]:
     return lambda state, _: state.counted.get(verdict, 0)
 
 
-def _reasons(state: LineState, _: Challenges) -> str:
+def _reasons(state: LineState, _: ChallengeSettings) -> str:
     return "; ".join(str(one) for one in state.last.get("reasons") or ())
 
 
-def _regions(state: LineState, _: Challenges) -> int:
+def _regions(state: LineState, _: ChallengeSettings) -> int:
     found = state.last.get("regions")
     return len(found) if isinstance(found, list) else 0
 
 
-def _inspected(state: LineState, _: Challenges) -> datetime | None:
+def _inspected(state: LineState, _: ChallengeSettings) -> datetime | None:
     return moment(state.last.get("inspected"))
 
 
-def _version(state: LineState, _: Challenges) -> int:
+def _version(state: LineState, _: ChallengeSettings) -> int:
     return int(state.last.get("version") or 0)
 
 
@@ -150,6 +150,6 @@ NODES: tuple[LineNode, ...] = (
 )
 
 
-def node_values(state: LineState, challenges: Challenges) -> dict[str, tuple[NodeType, Any]]:
+def node_values(state: LineState, challenges: ChallengeSettings) -> dict[str, tuple[NodeType, Any]]:
     """Return the value and type of each variable, by path, in the order to be written."""
     return {node.path: (node.type, node.value(state, challenges)) for node in NODES}

@@ -17,7 +17,8 @@ from asyncua import Server, ua, uamethod
 from asyncua.crypto.permission_rules import User, UserRole
 
 from padim.errors import PadimError
-from padim.service.sinks.line_state import VERDICT_CODES, Challenges, LineState
+from padim.records.sink_parts import ChallengeSettings
+from padim.service.sinks.line_state import VERDICT_CODES, LineState
 from padim.service.sinks.loop_thread import LoopThread, free_port
 from padim.service.sinks.opcua_nodes import NODES, node_values
 
@@ -31,17 +32,11 @@ _START_SECONDS = 60.0
 _CALL_SECONDS = 20.0
 # Result of a request to inspect: the document, with "error" where there is none.
 Trigger = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-SecurityMode = Literal["none", "sign", "encrypt"]
+SecurityMode = Literal["none", "sign_and_encrypt"]
 # The modern policies only; Basic128Rsa15 and Basic256 are broken and not offered.
 _POLICIES: Mapping[str, tuple[ua.SecurityPolicyType, ...]] = {
     "none": (ua.SecurityPolicyType.NoSecurity,),
-    "sign": (
-        ua.SecurityPolicyType.Basic256Sha256_Sign,
-        ua.SecurityPolicyType.Aes256Sha256RsaPss_Sign,
-        ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
-        ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
-    ),
-    "encrypt": (
+    "sign_and_encrypt": (
         ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
         ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
     ),
@@ -54,9 +49,10 @@ class OpcUaServerOptions:
 
     Attributes:
         host, port: its address; port 0: any that is free.
-        security: "none"; "sign": signed or encrypted; "encrypt": encrypted only.
+        security: whether clients must sign and encrypt.
         users: passwords by user name; without users everybody is let in.
-        certificate_folder: where its certificate is, or is made at the first start; needed for security.
+        cert_file, key_file: its certificate and key, made at the first start if neither is there; needed for
+            security.
         challenges: which inspections are of challenge parts.
         acknowledge: whether a client has to write the sequence number of each result to
             ``LastResult.Acknowledged`` before the next one is shown.
@@ -66,8 +62,9 @@ class OpcUaServerOptions:
     port: int = 4840
     security: SecurityMode = "none"
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
-    certificate_folder: Path | None = None
-    challenges: Challenges = field(default_factory=Challenges)
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    challenges: ChallengeSettings = field(default_factory=ChallengeSettings)
     acknowledge: bool = False
 
 
@@ -159,13 +156,21 @@ class OpcUaServer:
         """
         self._running().run(self._write(state), _CALL_SECONDS)
 
-    def acknowledged(self) -> int:
-        """Return the sequence number that a client has acknowledged last."""
+    def is_acknowledged(self, state: LineState) -> bool:
+        """Return whether a client has acknowledged the last result of a state."""
 
         async def read() -> int:
             return int(await self._nodes["LastResult.Acknowledged"].read_value())
 
-        return self._running().run(read(), _CALL_SECONDS)
+        return self._running().run(read(), _CALL_SECONDS) == state.sequence
+
+    def problem(self) -> str:
+        """Return why it no longer works; empty while it does."""
+        if self._thread is None or self._server is None:
+            return "the OPC UA server does not run"
+        # The heartbeat ends only if the server can no longer be used.
+        ended = [task for task in self._tasks if task.done()]
+        return "the OPC UA server has stopped working" if ended else ""
 
     def _running(self) -> LoopThread:
         if self._thread is None or self._server is None:
@@ -204,12 +209,15 @@ class OpcUaServer:
     async def _load_certificate(self, server: Server) -> None:
         from cryptography.x509.oid import ExtendedKeyUsageOID
 
-        folder = self._options.certificate_folder
-        if folder is None:
-            raise PadimError("the OPC UA server needs a folder for its certificate, or security: none")
-        folder.mkdir(parents=True, exist_ok=True)
-        key, certificate = folder / "key.pem", folder / "certificate.der"
-        if not (key.is_file() and certificate.is_file()):
+        certificate, key = self._options.cert_file, self._options.key_file
+        if certificate is None or key is None:
+            raise PadimError("the OPC UA server needs files for certificate and key, or security: none")
+        if certificate.is_file() != key.is_file():
+            there, gone = (certificate, key) if certificate.is_file() else (key, certificate)
+            raise PadimError(f"{gone}: is not there, though {there} is; put both there, or neither")
+        if not key.is_file():
+            for file in (certificate, key):
+                file.parent.mkdir(parents=True, exist_ok=True)
             from asyncua.crypto.cert_gen import setup_self_signed_certificate
 
             await setup_self_signed_certificate(
@@ -221,8 +229,13 @@ class OpcUaServer:
                 {"commonName": "PaDiM inspection", "organizationName": "PaDiM inspection"},
             )
             key.chmod(0o600)
-        await server.load_certificate(certificate)
-        await server.load_private_key(key)
+        try:
+            await server.load_certificate(certificate)
+            await server.load_private_key(key)
+        except (ValueError, TypeError) as error:
+            raise PadimError(
+                f"{certificate} or {key}: is no certificate or key that can be read ({error})"
+            ) from error
 
     async def _build(self, server: Server, index: int) -> None:
         top = await server.nodes.objects.add_object(ua.NodeId("Inspection", index), f"{index}:Inspection")

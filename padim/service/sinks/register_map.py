@@ -12,15 +12,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from padim.records.sink_parts import ChallengeSettings
 from padim.service.sinks.line_state import (
     CHALLENGE_CODES,
     VERDICT_CODES,
-    Challenges,
     LineState,
     moment,
 )
 
-__all__ = ["ACKNOWLEDGED", "HEARTBEAT", "N_REGISTERS", "REGISTERS", "Register", "WordOrder", "registers_of"]
+__all__ = [
+    "ACKNOWLEDGED",
+    "HEARTBEAT",
+    "N_REGISTERS",
+    "REGISTERS",
+    "Register",
+    "WordOrder",
+    "registers_of",
+    "short_sequence",
+]
 
 WordOrder = Literal["big", "little"]
 RegisterType = Literal["uint16", "uint32", "float32", "text"]
@@ -91,7 +100,7 @@ N_REGISTERS = REGISTERS[-1].address + REGISTERS[-1].words
 
 
 def registers_of(
-    state: LineState, challenges: Challenges, heartbeat: int, order: WordOrder = "big"
+    state: LineState, challenges: ChallengeSettings, heartbeat: int, order: WordOrder = "big"
 ) -> list[int]:
     """Return the content of the registers from address 0 on, each 0 to 65,535.
 
@@ -116,7 +125,12 @@ def registers_of(
     return found
 
 
-def _values(state: LineState, challenges: Challenges, heartbeat: int) -> dict[str, float | int | str]:
+def short_sequence(state: LineState) -> int:
+    """Return the sequence number as in its register: after 65,535 comes 1; 0 before the first result."""
+    return (state.sequence - 1) % 65_535 + 1 if state.sequence else 0
+
+
+def _values(state: LineState, challenges: ChallengeSettings, heartbeat: int) -> dict[str, float | int | str]:
     last, counted = state.last, state.counted
     challenge = state.challenge(challenges)
     inspected = moment(last.get("inspected"))
@@ -125,7 +139,7 @@ def _values(state: LineState, challenges: Challenges, heartbeat: int) -> dict[st
     status = 1 | bool(state.alarm) << 1 | (challenge == "due") << 2 | (challenge == "failed") << 3
     return {
         "heartbeat": heartbeat,
-        "sequence": (state.sequence - 1) % 65_535 + 1 if state.sequence else 0,
+        "sequence": short_sequence(state),
         "verdict": VERDICT_CODES.get(str(last.get("verdict") or ""), VERDICT_CODES["none"]),
         "status": status,
         "score": _float32(score),
