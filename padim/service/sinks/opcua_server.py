@@ -182,7 +182,9 @@ class OpcUaServer:
         if not options.port:
             self.port = free_port(options.host)
         else:
-            _try_to_listen(options.host, options.port)  # at once: to prepare the server takes seconds
+            _try_to_listen(options.host, options.port)  # first, because to prepare the server takes seconds
+        if options.security != "none":
+            self._certificate_files()
         server = Server(user_manager=_Users(options.users))
         await server.init()
         server.set_endpoint(self.url)
@@ -206,15 +208,19 @@ class OpcUaServer:
             task.cancel()
         await server.stop()
 
-    async def _load_certificate(self, server: Server) -> None:
-        from cryptography.x509.oid import ExtendedKeyUsageOID
-
+    def _certificate_files(self) -> tuple[Path, Path]:
         certificate, key = self._options.cert_file, self._options.key_file
         if certificate is None or key is None:
             raise PadimError("the OPC UA server needs files for certificate and key, or security: none")
         if certificate.is_file() != key.is_file():
             there, gone = (certificate, key) if certificate.is_file() else (key, certificate)
             raise PadimError(f"{gone}: is not there, though {there} is; put both there, or neither")
+        return certificate, key
+
+    async def _load_certificate(self, server: Server) -> None:
+        from cryptography.x509.oid import ExtendedKeyUsageOID
+
+        certificate, key = self._certificate_files()
         if not key.is_file():
             for file in (certificate, key):
                 file.parent.mkdir(parents=True, exist_ok=True)
