@@ -28,7 +28,7 @@ NAMESPACE = "urn:padim:inspection"
 # Another than the namespace, because the specification gives the server's own the index 1; so ours is 2.
 _APPLICATION = "urn:padim:inspection:server"
 _BEAT_SECONDS = 1.0
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _CALL_SECONDS = 20.0
 # Result of a request to inspect: the document, with "error" where there is none.
 Trigger = Callable[[Mapping[str, Any]], Mapping[str, Any]]
