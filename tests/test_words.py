@@ -37,10 +37,11 @@ NAMES_ON_DISK = {
 }
 # This file names them all, and the glossary and the changelog say what has become of them.
 ABOUT_WORDS = {"tests/test_words.py", "docs/glossary.md", "CHANGELOG.md"}
-# A generated part has an opening of this name.
+# A generated part has an opening of this name; folders of users have theirs, and a base class its attribute.
 OTHER_MEANINGS = {
     "sample_data/make_sample.py": {"mouth"},
     "padim/data/label_words.py": {"picture", "pictures"},  # names of users' folders
+    "padim/service/rest/intake.py": {"spool"},  # Starlette's spool_max_size
 }
 
 

@@ -27,6 +27,7 @@ from padim.cli import (
     robustness,
     score,
     sensitivity,
+    serve,
     settings,
     study,
     web_app,
@@ -105,6 +106,7 @@ for module in (
     backbones,
     doctor,
     deleted_models,
+    serve,
     settings,
     web_app,
 ):
