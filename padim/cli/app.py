@@ -30,6 +30,7 @@ from padim.cli import (
     serve,
     settings,
     study,
+    watch,
     web_app,
 )
 from padim.cli.command import Common, Json, Providers, Quiet, Threads, command, unwrapped
@@ -109,6 +110,7 @@ for module in (
     serve,
     settings,
     web_app,
+    watch,
 ):
     function = module.__name__.rpartition(".")[2]
     command(app, _NAMES.get(module, function.replace("_", "-")))(getattr(module, function))

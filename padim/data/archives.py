@@ -28,9 +28,9 @@ from padim.data.sources import (
     Source,
     _is_leftover,
     _Log,
-    _order,
     _relative,
     looks_like_image,
+    natural_order,
     not_an_image,
     unique_names,
 )
@@ -109,7 +109,9 @@ class ZipSource(Source):
             # As in `decode`: a malformed directory raises BadZipFile, struct.error, NotImplementedError,
             # OSError, ValueError ..., and all mean that this archive is unusable.
             raise ImageError(name, no_zip(self._head())) from error
-        self._members = list(unique_names(iter(sorted(self._members, key=lambda item: _order(item[0])))))
+        self._members = list(
+            unique_names(iter(sorted(self._members, key=lambda item: natural_order(item[0]))))
+        )
         self._log.add(self._found)
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from padim.data.archives import ZipSource, no_zip
 from padim.data.decode import MAX_BYTES
 from padim.data.formats import ARCHIVE_HEAD, HEAD, archive_kind, describe, image_format
 from padim.data.leftovers import outermost
-from padim.data.sources import File, FolderSource, Source, UploadSource, _Log, _order, _read
+from padim.data.sources import File, FolderSource, Source, UploadSource, _Log, _read, natural_order
 from padim.errors import ImageError
 
 
@@ -90,7 +90,7 @@ class _MixedSource(Source):
         super().__init__()
         self._parts: list[Source | ImageError] = []
         single: list[tuple[str, File]] = []
-        for name, file in sorted(files, key=lambda item: _order(item[0])):
+        for name, file in sorted(files, key=lambda item: natural_order(item[0])):
             if not _is_zip(name, file):
                 single.append((name, file))
                 continue

@@ -47,7 +47,8 @@ File = bytes | IO[bytes] | Path
 _natural_key: Callable[[str], Any] = natsort_keygen(alg=ns.PATH | ns.IGNORECASE)
 
 
-def _order(name: str) -> tuple[Any, str]:
+def natural_order(name: str) -> tuple[Any, str]:
+    """Return the key that sorts names as people count: ``2.png`` before ``10.png``."""
     return _natural_key(name), name  # the name itself breaks ties, so that the order is deterministic
 
 
@@ -189,7 +190,7 @@ class UploadSource(Source):
         self._tables = [(name, file) for name, file in files if name.lower().endswith(TABLE_SUFFIXES)]
         self._found = _Log()
         self._max_bytes = max_bytes
-        for name, file in sorted(files, key=lambda item: _order(item[0])):
+        for name, file in sorted(files, key=lambda item: natural_order(item[0])):
             if _is_wanted(name, file, self._found):
                 self._uploads.append((name, file))
         self._log.add(self._found)
@@ -345,7 +346,7 @@ class FolderSource(Source):
                     log.passed_over.append(PassedOver(name, why, True))
                 elif looks_like_image(name, log, partial(_head, path)) and self._check_link(path, log):
                     found.append((name, path))
-        return sorted(found, key=lambda item: _order(item[0]))
+        return sorted(found, key=lambda item: natural_order(item[0]))
 
     def _name(self, path: Path) -> str:
         # File names are bytes; a name that is not UTF-8 must not break a report or a JSON file later.

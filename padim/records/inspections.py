@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, func, insert, select
 
+from padim.errors import PadimError
 from padim.records import outbox, workspace_settings
 from padim.records.database import RecordsDatabase
 from padim.records.evidence import EvidenceFiles
@@ -28,13 +31,15 @@ from padim.records.inspection_query import (
 )
 from padim.records.schema import EVIDENCE, INSPECTIONS
 from padim.records.workspace_settings import AuditSettings, OriginalsSettings
-from padim.storage.atomic import explain_os_error
+from padim.storage.atomic import explain_os_error, is_full
 
 __all__ = ["InspectionPage", "InspectionQuery", "InspectionRecords"]
 
+_LOGGER = logging.getLogger(__name__)
 # Rows that one step of an iteration reads.
 _STEP = 500
 _NOT_KEPT = "the image was not kept, by the settings of the time"
+_DISK_FULL = "the disk was full when it was inspected"
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,9 @@ class InspectionRecords:
         Rejects, those in review and a random share of the accepted await a person. One that is recorded
         already, by its ``uid``, stays as it is. The messages to sinks are written in the same transaction.
 
+        A disk that is too full for images and level maps does not cost the records: those of these images
+        say so, and an alarm is raised when it begins (see also :meth:`lacking_evidence`).
+
         Raises:
             StorageError: the database or the folder cannot be written.
         """
@@ -91,7 +99,9 @@ class InspectionRecords:
             evidence = [self._write_files(one, row, originals) for one, row in zip(new, entered, strict=True)]
         except OSError as error:
             raise explain_os_error(error) from error
+        full = any(kept["original_gone"] == _DISK_FULL for kept in evidence)
         with self._database.writing() as connection:
+            begins = full and not self._was_full(connection)
             there = self._known(connection, [one.uid for one in new])
             seen = set(there)
             before = frozenset(there)
@@ -105,6 +115,8 @@ class InspectionRecords:
                 connection.execute(insert(EVIDENCE).values(inspection_id=there[row["uid"]], **kept))
             added = {uid: row for uid, row in there.items() if uid not in before}
             outbox.enqueue(connection, self.root, new, added)
+        if begins:
+            self._raise_alarm()
         return [there[one.uid] for one in new]
 
     def _entered(self, new: NewInspection, share: float) -> dict[str, Any]:
@@ -131,13 +143,41 @@ class InspectionRecords:
             "place": json.dumps(dict(new.place)),
             "thumbnail": new.thumbnail or None,
         }
-        if row["waits"] and new.levels is not None:
-            kept["map_bytes"] = self.files.write_map(new.uid, new.levels)
-        if new.original is not None and settings.keeps(waits=row["waits"]):
-            folder = settings.folder or ""
-            kept["original_bytes"] = self.files.write_original(new.sha256, new.original, folder)
-            kept |= {"original_folder": folder, "original_gone": ""}
+        try:
+            if row["waits"] and new.levels is not None:
+                kept["map_bytes"] = self.files.write_map(new.uid, new.levels)
+            if new.original is not None and settings.keeps(waits=row["waits"]):
+                folder = settings.folder or ""
+                kept["original_bytes"] = self.files.write_original(new.sha256, new.original, folder)
+                kept |= {"original_folder": folder, "original_gone": ""}
+        except OSError as error:
+            if not is_full(error):
+                raise
+            _LOGGER.warning("the disk is full: an image is recorded without its evidence")
+            kept["original_gone"] = _DISK_FULL
         return kept
+
+    @staticmethod
+    def _was_full(connection: Connection) -> bool:
+        """Return whether the disk was full when the latest inspection was recorded."""
+        latest = select(EVIDENCE.c.original_gone).order_by(EVIDENCE.c.inspection_id.desc()).limit(1)
+        return bool(connection.execute(latest).scalar() == _DISK_FULL)
+
+    def _raise_alarm(self) -> None:
+        text = (
+            f"{self.files.folder}: no space left on the disk; images are recorded without their files and "
+            "level maps until there is: free some space, for example with padim records prune"
+        )
+        with suppress(PadimError, OSError):  # the record itself says it
+            outbox.Outbox(self.root).alarm("disk full", text)
+
+    def lacking_evidence(self, ids: Sequence[int]) -> int:
+        """Return how many of these inspections have no images and level maps because the disk was full."""
+        lacking = EVIDENCE.c.inspection_id.in_(ids) & (EVIDENCE.c.original_gone == _DISK_FULL)
+        with self._database.reading() as connection:
+            if connection is None:
+                return 0
+            return int(connection.execute(select(func.count()).where(lacking)).scalar_one())
 
     @staticmethod
     def _known(connection: Connection, uids: Sequence[str]) -> dict[str, int]:

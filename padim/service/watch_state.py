@@ -144,9 +144,16 @@ class WatchState:
 
     def of(self, path: str) -> list[WatchedFileRow]:
         """Return what is known of a path: one row for each content that it had."""
+        return self._rows("path = ?", [path])
+
+    def begun(self) -> list[WatchedFileRow]:
+        """Return the files that a process has begun and not ended with."""
+        return self._rows("state = 'begun'", [])
+
+    def _rows(self, condition: str, values: Sequence[str]) -> list[WatchedFileRow]:
         query = (
             "select path, sha256, uid, base, size, modified, changed, state, verdict, reason, files "
-            "from files where path = ?"
+            f"from files where {condition}"
         )
         return [
             WatchedFileRow(
@@ -155,7 +162,7 @@ class WatchState:
                 *(row[7], row[8], row[9]),
                 bool(row[10]),
             )
-            for row in self._all(query, [path])
+            for row in self._all(query, values)
         ]
 
     def put(self, rows: Sequence[WatchedFileRow], *, forget: Sequence[WatchedFileRow] = ()) -> None:

@@ -55,7 +55,7 @@ class WatchStatus:
             ``unfinished``, which have a temporary name or are still written; ``passed_over``, which are no
             images; and, should the disk be full, ``not_on_record`` and ``without_files``.
         rate: images inspected during the last minute.
-        last: the latest results, the latest first: ``name``, ``verdict``, ``score_over_threshold``,
+        last: the latest results, the latest first: ``name``, ``verdict``, ``severity``,
             ``inspected`` (UTC), ``id`` and ``files``, the path of its files below ``output`` without
             ``.json`` and ``.jpg``.
     """

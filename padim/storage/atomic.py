@@ -37,6 +37,11 @@ def explain_os_error(error: OSError, path: Path | None = None) -> StorageError:
     return StorageError(f"{named}{what}", place, read_only=error.errno in _READ_ONLY)
 
 
+def is_full(error: OSError) -> bool:
+    """Return whether an error means a full disk, or a full quota."""
+    return error.errno in _FULL
+
+
 def is_about_writing(error: OSError) -> bool:
     """Return whether an error can only mean a full or read-only disk."""
     return error.errno in _FULL or error.errno in (errno.EROFS, errno.EFBIG, errno.EIO)
