@@ -34,6 +34,8 @@ _FIRST_WAIT, _LONGEST_WAIT, _STARTED = 2.0, 60.0, 60.0
 # Bytes of output that are kept of former starts.
 _LARGEST_LOG = 1_000_000
 _TAIL = 4096
+# What stands around a message, and columns enough that none is broken into lines.
+_FRAME, _COLUMNS = " \t│╭╮╰╯─", 1000
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ class WatchProcesses:
         # The app may run from a folder with the source, where nothing is installed.
         here = str(Path(__file__).resolve().parents[2])
         search = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-        return {**os.environ, "PYTHONPATH": search, "PADIM_HOME": str(self._root)}
+        return {**os.environ, "PYTHONPATH": search, "PADIM_HOME": str(self._root), "COLUMNS": str(_COLUMNS)}
 
 
 def _opened(log: Path) -> IO[bytes]:
@@ -245,11 +247,12 @@ def _opened(log: Path) -> IO[bytes]:
 
 
 def _last_line(log: Path) -> str:
-    """Return the last line of a text file that is not empty."""
+    """Return the last line of a text file that says something; empty if none does."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL))
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    said = (line.strip(_FRAME).removeprefix("Error: ") for line in reversed(lines))
+    return next((line for line in said if any(map(str.isalnum, line))), "")

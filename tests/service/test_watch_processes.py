@@ -28,7 +28,7 @@ PROGRAM = textwrap.dedent(
     with (out / "starts").open("a") as starts:
         starts.write(" ".join(sys.argv[1:]) + " in " + os.environ["PADIM_HOME"] + "\\n")
     if (out / "fail").exists():
-        print("first line", "the disk of the model is away", "", sep="\\n")
+        print("first line", "│ Error: the disk of the model is away  │", "╰────╯", "", sep="\\n")
         sys.exit(3)
     while not (out / "end").exists():
         time.sleep(0.01)

@@ -32,6 +32,38 @@ def resolve(named: str) -> Path:
     Raises:
         FolderError: no root is configured, the path is outside every root, or it does not exist.
     """
+    candidates = _candidates(named)
+    for path in candidates:
+        if path.is_dir() or (path.is_file() and path.suffix.lower() in (".zip", *IMAGE_SUFFIXES)):
+            return path
+    raise FolderError(f"There is no folder, zip file or image “{named.strip()}” here.")
+
+
+def place(named: str) -> Path:
+    """Return the folder that a user named for files to be written to; it need not exist.
+
+    Args:
+        named: a path relative to a root, or an absolute one below a root.
+
+    Raises:
+        FolderError: no root is configured, the path is outside every root, or a file has its name.
+    """
+    candidates = _candidates(named)
+    if found := next((path for path in candidates if path.is_dir()), None):
+        return found
+    # Where there are several roots: the one that has the folder in which it is to be made.
+    path = next((path for path in candidates if path.parent.is_dir()), candidates[0])
+    if path.exists():
+        raise FolderError(f"“{named.strip()}” is a file. Name a folder.")
+    return path
+
+
+def _candidates(named: str) -> list[Path]:
+    """Return the paths below the roots that a name stands for, at least one.
+
+    Raises:
+        FolderError: there is none.
+    """
     allowed = roots()
     if not allowed:
         raise FolderError("No folder on this server is open to the app. Its operator can open one.")
@@ -40,21 +72,18 @@ def resolve(named: str) -> Path:
         raise FolderError("Name a folder.")
     if "\0" in named:
         raise FolderError("This is not a folder name.")
-    inside = False
+    found = []
     for root in allowed:
         try:
             path = (root / named).resolve()
         except (OSError, RuntimeError):
             continue
-        if path != root and root not in path.parents:
-            continue
-        inside = True
-        if path.is_dir() or (path.is_file() and path.suffix.lower() in (".zip", *IMAGE_SUFFIXES)):
-            return path
-    if not inside:
+        if path == root or root in path.parents:
+            found.append(path)
+    if not found:
         # The same message whether or not the path exists, so that it reveals nothing about other folders.
         raise FolderError(f"“{named}” lies outside the folders that are open to the app.")
-    raise FolderError(f"There is no folder, zip file or image “{named}” here.")
+    return found
 
 
 def suggestions(limit: int = 50) -> list[str]:

@@ -189,6 +189,11 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="pv-facts">{items}</dl>'
 
 
+def wide_image(url: str, alt: str) -> str:
+    """Return HTML of one image as wide as there is room, up to its own width."""
+    return f'<img class="pv-wide" src="{escape(url, quote=True)}" alt="{escape(alt, quote=True)}">'
+
+
 def problems(rows: Iterable[tuple[str, str]]) -> str:
     """Return HTML of a list of files that could not be used, each with its reason."""
     items = "".join(f"<li><b>{escape(name)}</b> {escape(reason)}</li>" for name, reason in rows)
