@@ -29,6 +29,7 @@ from padim.cli import (
     sensitivity,
     serve,
     settings,
+    sinks,
     study,
     watch,
     web_app,
@@ -46,9 +47,9 @@ expected false rejects; [bold]score[/] scores images and decides; [bold]evaluate
 labelled images, [bold]study[/] compares configurations; [bold]sensitivity[/] finds the smallest defect
 that is caught, [bold]robustness[/] the largest change of light, camera or fixture that is tolerated;
 [bold]learning-curve[/] reports how many good parts are needed; [bold]models[/] lists the versions of
-models and says which one inspects; [bold]doctor[/] checks the files on
-disk, [bold]bin[/] has the deleted models, [bold]settings[/] lists what this
-installation is set to, [bold]app[/] starts the web application.
+models and says which one inspects; [bold]sinks[/] sends results to other programs and machines;
+[bold]doctor[/] checks the files on disk, [bold]bin[/] has the deleted models, [bold]settings[/] lists what
+this installation is set to, [bold]app[/] starts the web application.
 The common options may be given before or after the command.
 """
 
@@ -118,3 +119,4 @@ for module in (
 app.add_typer(models.models, name="models")
 app.add_typer(records.records, name="records")
 app.add_typer(keys.keys, name="keys")
+app.add_typer(sinks.sinks, name="sinks")

@@ -20,8 +20,13 @@ class Stop:
         signal: the number of the first signal received; None before.
     """
 
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
+    def __init__(self, terminal: Terminal, what: str = "stopping after this batch") -> None:
+        """
+        Args:
+            terminal: of the command.
+            what: what happens at the first signal, for people.
+        """
+        self._terminal, self._what = terminal, what
         self._former: dict[int, Any] = {}
         self.signal: int | None = None
 
@@ -49,4 +54,4 @@ class Stop:
         self.signal = number
         if not self._terminal.quiet:
             # Written directly: the signal may interrupt the console while it prints a line.
-            os.write(2, b"\nstopping after this batch; press Ctrl-C again to stop at once\n")
+            os.write(2, f"\n{self._what}; press Ctrl-C again to stop at once\n".encode())

@@ -139,9 +139,8 @@ def enqueue(connection: Connection, root: Path, new: Sequence[NewInspection], ro
     names: dict[str, str] = {}
     versions = _versions(connection, {one.version_id for one in new if one.version_id is not None})
     entries = []
-    for one in new:
-        if one.uid not in rows:
-            continue
+    first = {one.uid: one for one in reversed(new)}  # the same inspection may be given twice
+    for one in sorted((first[uid] for uid in rows), key=lambda one: rows[one.uid]):
         name, number = versions.get(one.version_id, ("", None))
         if not name:
             if one.model_id not in names:

@@ -399,6 +399,8 @@ def _sentence(error: ValidationError, data: Mapping[str, Any]) -> str:
         what = "has no kind; say one of mqtt, webhook, csv, opcua, modbus"
     elif first["type"] == "union_tag_invalid":
         what = f"kind must be one of {first['ctx']['expected_tags']}"
+    elif first["type"] == "string_type":
+        what = "must be text; put it in quotes, as 12, on and off are no text in YAML"
     elif first["type"] == "string_pattern_mismatch" and place == ["name"]:
         what = "use letters, digits, spaces, dots, - and _ (at most 63), and begin with a letter or digit"
     elif first["type"] == "string_pattern_mismatch" and place == ["url"]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from padim.records.inspection_document import inspection_document
 from padim.records.inspections import InspectionRecords
-from padim.records.outbox import OutboxMessage
+from padim.records.outbox import MessageKind, OutboxMessage
 from padim.records.sink_settings import AnySink
 from padim.service.sinks.base import SinkAwayError, SinkRefusedError
 from tests import recorded
@@ -24,7 +28,8 @@ def sinks(root: Path, *names: str, text: str = "") -> None:
 def record(root: Path, *numbers: int, score: float = 3.0) -> None:
     """Put made-up inspections on record, each in its own transaction."""
     for number in numbers:
-        InspectionRecords(root).add([recorded.new(number, score)])
+        context = {"part_number": f"P-{number}"}
+        InspectionRecords(root).add([recorded.new(number, score, context=context)])
 
 
 def until(done: Callable[[], object], what: str = "", seconds: float = 60.0) -> None:
@@ -100,3 +105,11 @@ class FakeMaker:
 
     def __call__(self, settings: AnySink, root: Path) -> FakeSink:
         return FakeSink(self[settings.name])
+
+
+def message(kind: MessageKind = "inspection", **given: Any) -> OutboxMessage:
+    """Return a message to a sink, of a made-up inspection whose document has ``given`` instead."""
+    payload = {**inspection_document(recorded.new(1), model_name="Flange", version_number=3), **given}
+    if kind != "inspection":
+        payload = {"subject": "disk full", "text": "The disk is full.", **given}
+    return OutboxMessage(1, uuid.uuid4().hex, "line", kind, 1, payload, datetime.now(UTC))
