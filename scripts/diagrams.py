@@ -68,7 +68,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Diagram:
-    """A picture: its file's name, what it shows in one sentence, boxes and arrows."""
+    """A drawing: its file's name, what it shows in one sentence, boxes and arrows."""
 
     name: str
     says: str
