@@ -239,6 +239,25 @@ class LibraryFullError(PadimError):
         )
 
 
+class WorkspaceFullError(PadimError):
+    """The workspace has reached its limit; what needs more room was not begun."""
+
+    @classmethod
+    def of(cls, what: str, size: int, limit: int) -> WorkspaceFullError:
+        """Return the error for what has no room.
+
+        Args:
+            what: what needs room; it begins the message.
+            size: what the workspace holds, in bytes.
+            limit: its limit, in bytes.
+        """
+        return cls(
+            f"{what}: the workspace is full ({size / 1e9:.2f} of {limit / 1e9:.2f} GB); delete models that "
+            "are no "
+            "longer needed and empty the bin, or set PADIM_WORKSPACE_LIMIT (gigabytes) to more"
+        )
+
+
 class DamagedError(PadimError):
     """The content of a working file does not match its checksum.
 

@@ -11,6 +11,7 @@ from padim.cli import (
     adapt,
     align,
     backbones,
+    backup,
     calibrate,
     check,
     deleted_models,
@@ -24,6 +25,7 @@ from padim.cli import (
     methods,
     models,
     records,
+    restore,
     robustness,
     score,
     sensitivity,
@@ -49,7 +51,8 @@ that is caught, [bold]robustness[/] the largest change of light, camera or fixtu
 [bold]learning-curve[/] reports how many good parts are needed; [bold]models[/] lists the versions of
 models and says which one inspects; [bold]sinks[/] sends results to other programs and machines;
 [bold]doctor[/] checks the files on disk, [bold]bin[/] has the deleted models, [bold]settings[/] lists what
-this installation is set to, [bold]app[/] starts the web application.
+this installation is set to, [bold]backup[/] and [bold]restore[/] copy the workspace to a file and back,
+[bold]app[/] starts the web application.
 The common options may be given before or after the command.
 """
 
@@ -109,6 +112,8 @@ for module in (
     doctor,
     deleted_models,
     serve,
+    backup,
+    restore,
     settings,
     web_app,
     watch,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from padim.analysis.resolution import Resolution
     from padim.config import PadimConfig
     from padim.model import Padim
+    from padim.records.backup_file import BackupIndex
 
 Facts = list[tuple[str, str]]
 
@@ -240,3 +241,32 @@ def document(model: Padim, path: Path) -> dict[str, Any]:
 def plain(text: object) -> str:
     """Return a text with rich markup escaped, so that it is printed literally."""
     return escape(str(text))
+
+
+def backup_document(file: Path, index: BackupIndex) -> dict[str, Any]:
+    """Return what a backup has, as plain JSON."""
+    return {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "made": index.made.isoformat(),
+        "program": index.program,
+        "tables": index.tables,
+        "evidence": index.evidence,
+        "models": [{"id": model_id, "name": name} for model_id, name in index.models],
+        "inspections": index.inspections,
+        "files": len(index.files),
+        "restored_bytes": index.bytes,
+        "left_out": list(index.left_out),
+    }
+
+
+def backup_facts(file: Path, index: BackupIndex) -> list[tuple[str, str]]:
+    """Return what a backup has, for a table of facts."""
+    evidence = "with their images" if index.evidence else "without their images"
+    return [
+        ("backup", f"{plain(str(file))}, {megabytes(file.stat().st_size)}"),
+        ("made", f"{index.made:%Y-%m-%d %H:%M} UTC, version {index.program}"),
+        ("models", count(len(index.models), "model")),
+        ("records", f"{count(index.inspections, 'inspection')}, {evidence}"),
+        ("files", f"{count(len(index.files), 'file')}, all compared with their hashes"),
+    ]

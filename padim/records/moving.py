@@ -1,4 +1,4 @@
-"""Copying the records of a workspace's SQLite file into the database of a server."""
+"""Copying records from one database to another, such as from the workspace's file to a server."""
 
 from __future__ import annotations
 
@@ -26,22 +26,34 @@ def copy_file(root: Path, target: Connection) -> int:
     """
     if not (root / FILE).is_file():
         return 0
-    copied = 0
     with SqliteFile(root, moving=True).reading() as source:
         assert source is not None
-        for table in METADATA.sorted_tables:
-            if table is WORKSPACE:
-                continue
-            key = next(iter(table.primary_key))
-            for rows in source.execute(select(table).order_by(key)).partitions(_STEP):
-                target.execute(insert(table), [{**row._mapping} for row in rows])
-                copied += len(rows)
-            if key.autoincrement == "auto" and isinstance(key.type, Integer) and not key.foreign_keys:
-                # The next row gets the next number.
-                last = target.execute(select(func.max(key))).scalar()
-                sequence = {"table": table.name, "column": key.name, "last": last}
-                if last is not None:
-                    target.execute(
-                        text("SELECT setval(pg_get_serial_sequence(:table, :column), :last)"), sequence
-                    )
+        return copy_rows(source, target)
+
+
+def copy_rows(source: Connection, target: Connection) -> int:
+    """Copy all rows but the workspace's identity to a database whose tables are empty; return their number.
+
+    Args:
+        source: a connection that sees one state of the database, whose tables are up to date.
+        target: a connection in a transaction.
+    """
+    copied = 0
+    for table in METADATA.sorted_tables:
+        if table is WORKSPACE:
+            continue
+        key = next(iter(table.primary_key))
+        found = source.execute(select(table).order_by(key), execution_options={"yield_per": _STEP})
+        for rows in found.partitions(_STEP):
+            target.execute(insert(table), [{**row._mapping} for row in rows])
+            copied += len(rows)
+        counted = key.autoincrement == "auto" and isinstance(key.type, Integer) and not key.foreign_keys
+        if counted and target.dialect.name == "postgresql":
+            # The next row gets the next number.
+            last = target.execute(select(func.max(key))).scalar()
+            sequence = {"table": table.name, "column": key.name, "last": last}
+            if last is not None:
+                target.execute(
+                    text("SELECT setval(pg_get_serial_sequence(:table, :column), :last)"), sequence
+                )
     return copied

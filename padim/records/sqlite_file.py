@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,28 @@ class SqliteFile:
                         yield connection
                 finally:
                     connection.close()
+
+    def replace(self, source: Path) -> None:
+        """Replace all that is in the file by what another database file has, in one transaction.
+
+        Readers see what was there before until they have ended.
+
+        Raises:
+            PadimError: either file is damaged.
+            StorageError: it is read-only, full or locked by another program.
+        """
+        with _explained(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with locked_beside(self.path):
+                self._refuse_if_moved()
+                try:
+                    with (
+                        closing(sqlite3.connect(source)) as other,
+                        closing(sqlite3.connect(self.path, timeout=_PATIENCE / 1000)) as mine,
+                    ):
+                        other.backup(mine)
+                except sqlite3.Error as error:
+                    raise DBAPIError("replacing the records", None, error) from error
 
     def _refuse_if_moved(self) -> None:
         if not self._moving:

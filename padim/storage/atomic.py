@@ -73,7 +73,7 @@ def write_atomic(
 
     Args:
         path: the file.
-        content: bytes, or a function that writes to the open file.
+        content: bytes, or a function that writes to the open file, and may read what it has written.
         make_folder: whether to create a missing folder; otherwise FileNotFoundError is raised.
 
     Raises:
@@ -84,7 +84,7 @@ def write_atomic(
             path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = open_beside(path)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(handle, "w+b") as file:
                 if callable(content):
                     content(file)
                 else:

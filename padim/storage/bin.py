@@ -7,6 +7,7 @@ so there is nothing else to keep in step.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -115,7 +116,7 @@ def remove(models: ModelFolders, deleted: DeletedModel, patience: float = PATIEN
 
 
 def sweep(models: ModelFolders, now: datetime | None = None) -> list[DeletedModel]:
-    """Remove the models that have been in the bin for ``DAYS`` days; return them.
+    """Remove what has been in the bin for ``DAYS`` days; return the models among it.
 
     Raises:
         StorageError: the workspace is read-only.
@@ -124,7 +125,27 @@ def sweep(models: ModelFolders, now: datetime | None = None) -> list[DeletedMode
     over = [one for one in contents(models) if one.until <= moment]
     for one in over:
         remove(models, one)
+    for folder, replaced in replaced_workspaces(models):
+        if replaced + timedelta(days=DAYS) <= moment:
+            with explained(models.root):
+                remove_tree(folder)
     return over
+
+
+def replaced_folder(models: ModelFolders, now: datetime) -> Path:
+    """Return the folder for what a restored backup replaces: a workspace of its own, kept as models are."""
+    return _folder(models) / f"replaced-{now.strftime(_FORMAT)}"
+
+
+def replaced_workspaces(models: ModelFolders) -> list[tuple[Path, datetime]]:
+    """Return the folders with what restored backups have replaced, and when, in UTC; the latest first."""
+    folder = _folder(models)
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    found = []
+    for name in reversed(names):
+        with suppress(ValueError):
+            found.append((folder / name, datetime.strptime(name, f"replaced-{_FORMAT}").replace(tzinfo=UTC)))
+    return found
 
 
 def find(models: ModelFolders, wanted: str) -> list[DeletedModel]:

@@ -123,6 +123,11 @@ def remove_unlisted(path: Path, current: Collection[str]) -> None:
             old.unlink(missing_ok=True)
 
 
+def is_own_file(name: str) -> bool:
+    """Return whether a file of this name belongs to a save, which its manifest lists."""
+    return _OWN_FILE.fullmatch(name) is not None
+
+
 def manifest_at(path: Path) -> Mapping[str, Any] | None:
     """Return the manifest at a path, of whatever version and unchecked; None if there is none to read."""
     try:
