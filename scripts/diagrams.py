@@ -13,9 +13,9 @@ from typing import Literal
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 
-BOX_WIDTH, BOX_HEIGHT = 172, 74
-ACROSS, DOWN = 128, 46
-MARGIN = 20
+BOX_WIDTH, BOX_HEIGHT = 168, 74
+ACROSS, DOWN = 114, 46
+MARGIN = 14
 # Generous for what fonts differ: pixels of a letter of 12 px, and of a bold one of 14 px.
 LETTER, BOLD_LETTER = 6.4, 7.9
 
@@ -143,7 +143,10 @@ def _arrow(arrow: Arrow, nodes: dict[tuple[int, int], Node]) -> list[str]:
     y = start.top + (BOX_HEIGHT + 3 if direction > 0 else -3)
     to = stop.top + (-3 if direction > 0 else BOX_HEIGHT + 3)
     parts = [f'<path d="M{x:g} {y:g}V{to - 6 * direction:g}"/>', _head(x, to, (0, direction))]
-    return [*parts, *([_text(x + 9, (y + to) / 2 + 4, arrow.over, "e")] if arrow.over else [])]
+    middle = (y + to) / 2 + (-4 if arrow.under else 4)
+    if arrow.under:
+        parts += [_head(x, y, (0, -direction)), _text(x + 9, middle + 15, arrow.under, "e")]
+    return [*parts, *([_text(x + 9, middle, arrow.over, "e")] if arrow.over else [])]
 
 
 def drawn(diagram: Diagram) -> str:
@@ -190,14 +193,14 @@ DIAGRAMS = (
             _theirs(0, "Camera PC", "saves image files"),
             _kept(1, "Folder IN", "disk or network share"),
             _ours(2, "padim watch", "waits until a file is", "whole, inspects it once"),
-            _kept(3, "Folder OUT", "JSON and panel", "for each image"),
+            _kept(1, "Folder OUT", "JSON and panel", "for each image", row=1),
             _kept(2, "Workspace", *_WORKSPACE, row=1),
         ),
         (
             Arrow((0, 0), (1, 0), "part_17.png"),
             Arrow((1, 0), (2, 0), "reads"),
-            Arrow((2, 0), (3, 0), "part_17.json"),
-            Arrow((2, 0), (2, 1), "in one transaction"),
+            Arrow((2, 0), (2, 1), "records"),
+            Arrow((2, 1), (1, 1), "then the files"),
         ),
     ),
     Diagram(
@@ -222,12 +225,12 @@ DIAGRAMS = (
             _RECORDS,
             _OUTBOX,
             _theirs(2, "MQTT broker", "TLS, user, password"),
-            _theirs(3, "Subscribers", "MES, dashboards,", "line control"),
+            _theirs(2, "Subscribers", "MES, dashboards,", "line control", row=1),
         ),
         (
             _SAVED,
             Arrow((1, 0), (2, 0), "QoS 1", "acknowledged"),
-            Arrow((2, 0), (3, 0), "topic"),
+            Arrow((2, 0), (2, 1), "topic"),
         ),
     ),
     Diagram(
@@ -250,12 +253,12 @@ DIAGRAMS = (
             _RECORDS,
             _OUTBOX,
             _ours(2, "OPC UA server", "last result, counters,", "recipe, heartbeat"),
-            _theirs(3, "PLC, SCADA", "reads, subscribes,", "calls the trigger"),
+            _theirs(2, "PLC, SCADA", "reads, subscribes,", "calls the trigger", row=1),
         ),
         (
             _SAVED,
             Arrow((1, 0), (2, 0), "in order"),
-            Arrow((3, 0), (2, 0), "trigger", "result"),
+            Arrow((2, 1), (2, 0), "results", "trigger"),
         ),
     ),
     Diagram(
@@ -265,12 +268,12 @@ DIAGRAMS = (
             _RECORDS,
             _OUTBOX,
             _ours(2, "Modbus TCP", "registers: verdict,", "sequence, heartbeat"),
-            _theirs(3, "PLC", "acts on a new", "sequence number"),
+            _theirs(2, "PLC", "acts on a new", "sequence number", row=1),
         ),
         (
             _SAVED,
             Arrow((1, 0), (2, 0), "in order"),
-            Arrow((2, 0), (3, 0), "writes", "polls"),
+            Arrow((2, 0), (2, 1), "written,", "or polled"),
         ),
     ),
     Diagram(
@@ -280,12 +283,12 @@ DIAGRAMS = (
             _RECORDS,
             _OUTBOX,
             _kept(2, "Folder of CSV files", "one a day,", "always whole"),
-            _theirs(3, "MES, spreadsheet", "reads when it likes"),
+            _theirs(2, "MES, spreadsheet", "reads when it likes", row=1),
         ),
         (
             _SAVED,
             Arrow((1, 0), (2, 0), "rows"),
-            Arrow((3, 0), (2, 0), "reads"),
+            Arrow((2, 1), (2, 0), "reads"),
         ),
     ),
     Diagram(
@@ -323,12 +326,12 @@ DIAGRAMS = (
             _ours(0, "padim export", "once for each version"),
             _kept(1, "flange.onnx", "network, statistics,", "threshold, SHA-256"),
             _theirs(2, "Your program", "C++, Python, C#;", "ONNX Runtime"),
-            _theirs(3, "Line", "stops, sorts, marks"),
+            _theirs(2, "Line", "stops, sorts, marks", row=1),
         ),
         (
             Arrow((0, 0), (1, 0), "one file"),
             Arrow((1, 0), (2, 0), "copied to the PC"),
-            Arrow((2, 0), (3, 0), "verdict"),
+            Arrow((2, 0), (2, 1), "verdict"),
         ),
     ),
 )

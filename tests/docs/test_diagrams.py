@@ -35,6 +35,8 @@ def test_a_diagram_is_drawn_whole(diagram: Diagram) -> None:
         assert abs(column - to_column) + abs(row - to_row) == 1, "arrows join neighbors"
         if row == to_row:
             assert max(len(arrow.over), len(arrow.under)) * LETTER < ACROSS - 4, arrow
+        elif column == max(place[0] for place in places):
+            assert max(len(arrow.over), len(arrow.under)) * LETTER < BOX_WIDTH / 2, arrow
 
 
 def test_each_way_to_connect_has_its_diagram_on_the_page() -> None:
