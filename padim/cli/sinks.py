@@ -121,7 +121,7 @@ def run(
             _say_changes(terminal, root, running.problem, said)
             if ended:
                 break
-            pause.wait(0.2)
+            pause.wait(0.2 if once else 1.0)
     terminal.result({"workspace": str(root), "sinks": _delivered(root)})
 
 

@@ -39,6 +39,24 @@ class RecordsDatabase:
         url = server_url.configured()
         return str(self.path) if url is None else server_url.described(url)
 
+    def mark(self) -> tuple[int, ...] | None:
+        """Return times and sizes of the SQLite file and its log of changes; None if the records are in a
+        server.
+
+        Raises:
+            PadimError: ``PADIM_DATABASE_URL`` is not usable.
+        """
+        if server_url.configured() is not None:
+            return None
+        found: list[int] = []
+        for path in (self.path, self.path.with_name(f"{FILE}-wal")):
+            try:
+                status = path.stat()
+                found += [status.st_mtime_ns, status.st_size]
+            except OSError:
+                found += [0, 0]
+        return tuple(found)
+
     @contextmanager
     def reading(self) -> Iterator[Connection | None]:
         """Yield a connection that sees one state of the database; None if there is no database yet.

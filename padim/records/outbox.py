@@ -174,6 +174,14 @@ class Outbox:
 
     # -- delivering --------------------------------------------------------------------------------------
 
+    def mark(self) -> tuple[int, ...] | None:
+        """Return what changes when anything is recorded, which costs far less than a look into the database.
+
+        None if there is no such thing, as with a server. Two changes within one tick of the system's clock
+        may leave it the same, so a look is needed now and then all the same.
+        """
+        return self._database.mark()
+
     def with_messages(self, sinks: Iterable[str]) -> set[str]:
         """Return those of the sinks that a message waits for."""
         found = set()

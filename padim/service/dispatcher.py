@@ -33,9 +33,9 @@ _LOG = logging.getLogger(__name__)
 DeliveryState = Literal["delivering", "elsewhere", "away"]
 SinkMaker = Callable[[AnySink, Path], Sink]
 
-# Seconds between two looks for messages, and between two looks at the file of sinks, the connection and,
-# where another program delivers, at whether that still does.
-_POLL, _LOOK = 0.1, 1.0
+# Seconds between two looks for messages, in a file and in a server; and between two looks at the file of
+# sinks, the connection and, where another program delivers, at whether that still does.
+_POLL, _POLL_SERVER, _LOOK = 0.05, 0.2, 1.0
 # Messages that are read at once, and seconds after which delivered ones are deleted at the latest.
 _BATCH, _FLUSH = 50, 0.5
 # Seconds until the next attempt: doubled with each failure up to the longest; a receiver may ask for more.
@@ -105,23 +105,30 @@ class SinkDispatcher:
         files, outbox = SinksFile(self.root), Outbox(self.root)
         configuration = SinkConfiguration()
         looked = -_LOOK
+        seen: tuple[int, ...] | None = None
         try:
             while not self._stopping.is_set():
                 try:
-                    if time.monotonic() - looked >= _LOOK:
+                    mark = outbox.mark()
+                    regular = time.monotonic() - looked >= _LOOK
+                    if regular:
                         looked = time.monotonic()
                         configuration = files.read()
                         self._follow(configuration)
-                        if configuration.sinks and outbox.with_messages([UNASSIGNED]):
+                    if configuration.sinks and (regular or mark is None or mark != seen):
+                        found = outbox.with_messages([UNASSIGNED, *self._workers])
+                        if UNASSIGNED in found:
                             outbox.assign(configuration)
-                    for name in outbox.with_messages(self._workers) if self._workers else ():
-                        self._workers[name].wake()
+                        for name in found - {UNASSIGNED}:
+                            self._workers[name].wake()
+                        seen = mark
                     self._say("")
                 except PadimError as error:
                     # Sinks that are known are delivered to meanwhile.
                     self._say(str(error))
                     self._stopping.wait(_LOOK)
-                self._stopping.wait(_POLL if self._workers else _LOOK)
+                pause = _POLL if seen is not None else _POLL_SERVER
+                self._stopping.wait(pause if self._workers else _LOOK)
         finally:
             self._follow(SinkConfiguration())
 
@@ -188,6 +195,7 @@ class _Worker(threading.Thread):
         try:
             while not self._ending.is_set():
                 message: OutboxMessage | None = None
+                self._woken.clear()
                 try:
                     if self._sink is None:
                         self._open()
@@ -198,11 +206,11 @@ class _Worker(threading.Thread):
                     continue
                 if message is not None or self._sink is None:
                     self._wait_for_next_attempt()
-                elif self._woken.wait(_LOOK):
-                    self._woken.clear()
-                elif problem := self._sink.health():
-                    self._log("%s", problem)
-                    self._close()
+                    continue
+                while self._sink is not None and not self._woken.wait(_LOOK):
+                    if problem := self._sink.health():
+                        self._log("%s", problem)
+                        self._close()
         finally:
             self._close()
 
@@ -232,7 +240,10 @@ class _Worker(threading.Thread):
             return None
         sent: list[OutboxMessage] = []
         flushed = time.monotonic()
-        for message in self._outbox.due(self.settings.name, _BATCH):
+        due = self._outbox.due(self.settings.name, _BATCH)
+        if len(due) == _BATCH:
+            self.wake()  # there may be more
+        for message in due:
             if self._ending.is_set():
                 break
             try:
