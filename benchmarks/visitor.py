@@ -10,6 +10,7 @@ import http.cookiejar
 import urllib.request
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,8 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 PATIENCE = 120.0
+# Uploads that a browser has under way at once.
+_UPLOADS_AT_ONCE = 6
 
 
 class Visitor:
@@ -171,8 +174,10 @@ class Visitor:
         while (answer := self._receive()).WhichOneof("type") != "file_urls_response":
             pass
         state = WidgetState(id=uploader.id)
-        for (name, data), place in zip(files, answer.file_urls_response.file_urls, strict=True):
-            self._put(place.upload_url, name, data)
+        places = list(answer.file_urls_response.file_urls)
+        with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
+            list(pool.map(self._put, [place.upload_url for place in places], *zip(*files, strict=True)))
+        for (name, data), place in zip(files, places, strict=True):
             info = state.file_uploader_state_value.uploaded_file_info.add()
             info.name, info.size, info.file_id = name, len(data), place.file_id
             info.file_urls.CopyFrom(place)

@@ -8,21 +8,38 @@ reading files of weights. The web application is an extra of its own.
 from __future__ import annotations
 
 import importlib.util
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.machinery import ModuleSpec
 from typing import Literal
 
 from padim.errors import MissingExtraError
 
 DISTRIBUTION = "padim-inspection"
 Extra = Literal["app", "torch", "service", "sinks"]
+# Seconds for which it is remembered whether a package is installed. Python looks it up under a lock that
+# every import takes, and a page with a menu of networks asks for it a hundred times.
+_REMEMBERED_S = 10.0
 
 
 def installed(package: str) -> bool:
     """Return whether a package can be imported, without importing it."""
+    return specification(package) is not None
+
+
+def specification(package: str) -> ModuleSpec | None:
+    """Return where a package would be imported from, remembered for some seconds; None if it is missing."""
+    return _specification(package, importlib.util.find_spec, int(time.monotonic() / _REMEMBERED_S))
+
+
+@lru_cache(maxsize=64)
+def _specification(package: str, find: Callable[[str], ModuleSpec | None], _moment: int) -> ModuleSpec | None:
     try:
-        return importlib.util.find_spec(package) is not None
+        return find(package)
     except (ImportError, ValueError):
         # ValueError: a loaded module of that name has no specification, as in some notebooks.
-        return False
+        return None
 
 
 def install_command(extra: Extra) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +18,7 @@ from padim.analysis.stored_score import StoredScore
 from padim.errors import ImageError
 from padim.storage.leftovers import ScratchFolder
 from ui.files.media import Numbers, ServedImage
+from ui.jobs.follow_up import FollowUp
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from padim.data.account import PassedOver
     from padim.data.sources import Source
+    from padim.decision.prediction import Prediction
     from padim.model import Padim
     from ui.jobs.jobs import Job
 
@@ -38,6 +40,8 @@ AREAS = 256
 BATCH = 8
 # Scored images that are handed on at once.
 _KEPT_AT_ONCE = 32
+# Scored images that wait for their regions and their record, with their level maps, 128 KB each at 256 px.
+_AHEAD = 2 * BATCH
 
 
 # What the user knows about the content of test images.
@@ -245,42 +249,49 @@ class Pile:
         scored = model.predict(
             kept(), batch_size=BATCH, thumbnail_side=THUMB_SIDE, cancel=job.cancelled, on_error=failed
         )
+
+        def finish(done: int, one: Prediction, item: ScoredUpload) -> None:
+            nonlocal scored_now
+            if self._maps_kept < MAPS_KEPT:
+                self._maps_kept += item.keep_numbers(model, one.levels)
+            if threshold is not None:
+                # Count the regions here, where they are cached for this threshold, so that the list is drawn
+                # quickly.
+                item.regions(model, threshold.level, area, one.levels)
+            with self._lock:
+                self._items.append(item)
+                self._bytes += item.grid.nbytes + len(item.thumb.data) + item.file.stat().st_size
+            scored_now.append(item)
+            if len(scored_now) >= _KEPT_AT_ONCE:
+                ready, scored_now = scored_now, []
+                keep(ready)
+            job.progress(done, total, "Scoring")
+
         try:
-            for done, one in enumerate(scored, 1):
-                number, file, given_name = arrivals.pop(one.name)
-                item = ScoredUpload(
-                    one.name,
-                    one.sha256,
-                    one.original_size,
-                    one.content_box,
-                    one.grid,
-                    notes=one.notes,
-                    _scores={area: one.score_level},
-                    input_sha256=one.input_sha256,
-                    pose=one.pose,
-                    placement=one.placement,
-                    lost=one.lost,
-                    number=number,
-                    file=file,
-                    thumb=ServedImage(one.thumbnail or b""),
-                    origin=origin if isinstance(origin, str) else origin.get(one.name, "unknown"),
-                    folder=self._folder,
-                    given_name=given_name,
-                )
-                if self._maps_kept < MAPS_KEPT:
-                    self._maps_kept += item.keep_numbers(model, one.levels)
-                if threshold is not None:
-                    # Count the regions here, where they are cached for this threshold, so that the list is
-                    # drawn quickly.
-                    item.regions(model, threshold.level, area)
-                with self._lock:
-                    self._items.append(item)
-                    self._bytes += item.grid.nbytes + len(item.thumb.data) + file.stat().st_size
-                scored_now.append(item)
-                if len(scored_now) >= _KEPT_AT_ONCE:
-                    ready, scored_now = scored_now, []
-                    keep(ready)
-                job.progress(done, total, "Scoring")
+            # Maps, regions and records of an image are made while the next ones go through the network.
+            with FollowUp(_AHEAD) as follow_up:
+                for done, one in enumerate(scored, 1):
+                    number, file, given_name = arrivals.pop(one.name)
+                    item = ScoredUpload(
+                        one.name,
+                        one.sha256,
+                        one.original_size,
+                        one.content_box,
+                        one.grid,
+                        notes=one.notes,
+                        _scores={area: one.score_level},
+                        input_sha256=one.input_sha256,
+                        pose=one.pose,
+                        placement=one.placement,
+                        lost=one.lost,
+                        number=number,
+                        file=file,
+                        thumb=ServedImage(one.thumbnail or b""),
+                        origin=origin if isinstance(origin, str) else origin.get(one.name, "unknown"),
+                        folder=self._folder,
+                        given_name=given_name,
+                    )
+                    follow_up.do(partial(finish, done, one, item))
         finally:
             # Also of a job that was stopped: its images are in the list.
             keep(scored_now)

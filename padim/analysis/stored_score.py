@@ -106,8 +106,10 @@ class StoredScore:
         checks = joint.checks(model.state.displacement(self.pose), threshold)
         return tuple(check.sentence for check in checks if check.fired)
 
-    def regions(self, model: Padim, threshold: int, min_area: int) -> int:
-        """Return the number of regions in the mask."""
+    def regions(
+        self, model: Padim, threshold: int, min_area: int, levels: npt.NDArray[np.uint16] | None = None
+    ) -> int:
+        """Return the number of regions in the mask; ``levels`` is the level map, if it is at hand."""
         from padim.decision.prediction import decide
 
         if self.score(model, min_area) <= threshold:
@@ -115,7 +117,8 @@ class StoredScore:
         key = (threshold, min_area)
         if key not in self._regions:
             # Counted on the map, which is faster; the regions at the original size are the same.
-            decision = decide(self.levels(model), threshold, min_area, content_box=self.content_box)
+            levels = self.levels(model) if levels is None else levels
+            decision = decide(levels, threshold, min_area, content_box=self.content_box)
             self._regions[key] = len(decision.regions)
         return self._regions[key]
 

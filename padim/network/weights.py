@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import importlib.util
 import re
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ import platformdirs
 
 from padim import settings
 from padim.errors import BackboneError
-from padim.extras import installed, missing_torch
+from padim.extras import installed, missing_torch, specification
 from padim.network import registry
 from padim.network.registry import Backbone, WeightsFile
 from padim.storage.atomic import sha256_of, write_atomic
@@ -361,7 +360,7 @@ def _in_package(backbone: Backbone) -> Path | None:
     for file in backbone.files:
         if file.package is None:
             continue
-        spec = importlib.util.find_spec(file.package.replace("-", "_"))
+        spec = specification(file.package.replace("-", "_"))
         if spec is not None and spec.origin is not None:
             path = Path(spec.origin).parent / "models" / file.name
             if path.is_file():

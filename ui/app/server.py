@@ -12,6 +12,7 @@ request arrived, which answers the same question without any network traffic.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 # Imported first, before any module loads ONNX Runtime: see the comment at the top of padim/__init__.py.
 import padim  # noqa: F401
+from ui.app import under_load
 from ui.app.late_timers import LateTimers
 from ui.app.pages import MOVED
 from ui.app.upload_addresses import UploadAddresses
@@ -59,6 +61,8 @@ def middleware() -> list[Middleware]:
     from starlette.middleware import Middleware
 
     silence()
+    under_load.prepare_interpreter()
+    under_load.read_settings_without_waiting()
     # Its notes on every plugin and migration would fill the server's log.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     return [Middleware(Gate), Middleware(LateTimers), Middleware(UploadAddresses)]
@@ -99,6 +103,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request according to the ASGI specification."""
         if scope["type"] not in {"http", "websocket"}:
+            under_load.wake_once(asyncio.get_running_loop())  # at the server's start
             await self._app(scope, receive, send)
             return
         arrived = scope.get("server") or (None,)
