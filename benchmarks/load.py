@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import report, served
 from benchmarks.load_tab import Tab
 from benchmarks.memory import MB
-from benchmarks.server_memory import resident, sampled
+from benchmarks.server_memory import sampled
 
 TARGETS = {
     "load.switch_p95_seconds": 1.5,
@@ -234,13 +234,6 @@ def cancel_fit(session: Session) -> bool:
     return bool(cancel)
 
 
-def without_workers(process: psutil.Process) -> None:
-    """Wait until the server's workers have ended, such as the one that checks a model when all is quiet."""
-    end = time.monotonic() + PATIENCE_S
-    while process.children() and time.monotonic() < end:
-        time.sleep(0.5)
-
-
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the value that so many of the values do not exceed."""
     ordered = sorted(values)
@@ -300,8 +293,7 @@ def measure(server: served.Server, args: argparse.Namespace, result: report.Repo
         first.upload(megapixel(6, "first-", 256))
         until_idle(first)
     time.sleep(args.grace + 20)  # a session is kept for a while, and its memory is released a little later
-    without_workers(process)
-    before = resident(process)
+    before = process.memory_info().rss
 
     if args.uploads:
         uploaded, seconds = listed(server.url, args.uploads, args.side)
@@ -319,10 +311,9 @@ def measure(server: served.Server, args: argparse.Namespace, result: report.Repo
     for one in sessions:
         assert one.tab is not None
         one.tab.leave()
-    left = resident(process)
+    left = process.memory_info().rss
     time.sleep(args.settle)
-    without_workers(process)
-    after = resident(process)
+    after = process.memory_info().rss
 
     switches = [pair for one in sessions for pair in one.switches]
     times = [seconds for _, seconds in switches]
@@ -351,8 +342,8 @@ def measure(server: served.Server, args: argparse.Namespace, result: report.Repo
     result.show(title, ("page", "switches", "median", "95 %", "most"), rows)
     memory = (before, peak[0], left, after)
     result.show(
-        "Memory of the server and its workers, MB",
-        ("before", "peak", "sessions closed", f"{args.settle:.0f} s later"),
+        "Memory of the server, MB; a worker's returns with its end",
+        ("before", "peak with workers", "sessions closed", f"{args.settle:.0f} s later"),
         [tuple(f"{size / MB:.0f}" for size in memory)],
     )
     if not waiting:

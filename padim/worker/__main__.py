@@ -20,6 +20,8 @@ from padim.worker.process import ABANDONED, CANCEL
 _LOGGER = logging.getLogger("padim.worker")
 # Minimum number of seconds between two progress reports of a stage; users could not read faster ones.
 _REPORT_INTERVAL = 0.1
+# By how much the priority of the process is lowered.
+_NICE = 10
 
 
 class _Messages:
@@ -79,7 +81,12 @@ def _lower_priority() -> None:
     """Let all other processes go first when the processors are busy (not on Windows)."""
     if hasattr(os, "nice"):
         with suppress(OSError):
-            os.nice(10)
+            os.nice(_NICE)
+    # Linux shares out the processors among sessions first, and a worker has one of its own: there its priority
+    # would count for nothing, and a fit would take as much as the whole server.
+    if hasattr(os, "getsid") and os.getsid(0) == os.getpid():
+        with suppress(OSError), Path("/proc/self/autogroup").open("r+") as file:
+            file.write(str(_NICE))
 
 
 def main() -> int:

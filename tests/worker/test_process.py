@@ -178,10 +178,19 @@ def test_a_check_is_made_on_the_originals_and_gives_way(tmp_path: Path, images: 
     request = fit_in(home, images)
     process.perform(request, Stages(), never)
     priorities: list[int] = []
-    stages = Stages("Opening the model", lambda: priorities.extend(one.nice() for one in workers()))
+    of_sessions: list[str] = []
+
+    def look() -> None:
+        for one in workers():
+            priorities.append(one.nice())
+            group = Path(f"/proc/{one.pid}/autogroup")  # Linux has none where it does not group sessions
+            of_sessions.extend(group.read_text().split()[-1:] if group.exists() else [])
+
+    stages = Stages("Opening the model", look)
     done = process.perform(messages.CheckHealth(root=home, model=request.model), stages, never)
     assert done.health is not None
     found = Health.from_json(done.health)
     assert found.of(Workspace(home).open(request.model))
     assert "painted defects" in {finding.topic for finding in found.findings}
     assert priorities == [psutil.Process().nice() + 10]
+    assert of_sessions in ([], ["10"])
