@@ -332,14 +332,14 @@ def measure(server: served.Server, args: argparse.Namespace, result: report.Repo
         "load.memory_ratio": after / before,
     }
     result.details |= {"others": sorted(others), "mixed": mixed, "faults": faults}
-    rows = []
+    table: list[tuple[object, ...]] = []
     for page in sorted({page for page, _ in switches}):
         own = [seconds for name, seconds in switches if name == page]
         shown = (f"{statistics.median(own):.2f}", f"{percentile(own, 0.95):.2f}", f"{max(own):.2f}")
-        rows.append((page, len(own), *shown))
-    rows.append(("all", len(times), *(f"{percentile(times, share):.2f}" for share in (0.5, 0.95, 1.0))))
+        table.append((page, len(own), *shown))
+    table.append(("all", len(times), *(f"{percentile(times, share):.2f}" for share in (0.5, 0.95, 1.0))))
     title = f"Page switches of {len(sessions)} sessions, {waiting} of their fits left at the end, seconds"
-    result.show(title, ("page", "switches", "median", "95 %", "most"), rows)
+    result.show(title, ("page", "switches", "median", "95 %", "most"), table)
     memory = (before, peak[0], left, after)
     result.show(
         "Memory of the server, MB; a worker's returns with its end",

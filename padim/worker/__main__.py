@@ -82,8 +82,8 @@ def _lower_priority() -> None:
     if hasattr(os, "nice"):
         with suppress(OSError):
             os.nice(_NICE)
-    # Linux shares out the processors among sessions first, and a worker has one of its own: there its priority
-    # would count for nothing, and a fit would take as much as the whole server.
+    # Linux shares out the processors among sessions first, and a worker has one of its own: there its
+    # priority would count for nothing, and a fit would take as much as the whole server.
     if hasattr(os, "getsid") and os.getsid(0) == os.getpid():
         with suppress(OSError), Path("/proc/self/autogroup").open("r+") as file:
             file.write(str(_NICE))
