@@ -36,6 +36,8 @@ SinkMaker = Callable[[AnySink, Path], Sink]
 # Seconds between two looks for messages, in a file and in a server; and between two looks at the file of
 # sinks, the connection and, where another program delivers, at whether that still does.
 _POLL, _POLL_SERVER, _LOOK = 0.05, 0.2, 1.0
+# Seconds for which it is looked after the file has changed: a change is seen in the file before it counts.
+_SETTLE = 0.25
 # Messages that are read at once, and seconds after which delivered ones are deleted at the latest.
 _BATCH, _FLUSH = 50, 0.5
 # Seconds until the next attempt: doubled with each failure up to the longest; a receiver may ask for more.
@@ -62,6 +64,7 @@ class SinkDispatcher:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._workers: dict[str, _Worker] = {}
+        self._ending: list[_Worker] = []
         self._problem = ""
 
     def start(self) -> None:
@@ -106,6 +109,7 @@ class SinkDispatcher:
         configuration = SinkConfiguration()
         looked = -_LOOK
         seen: tuple[int, ...] | None = None
+        changed = looked
         try:
             while not self._stopping.is_set():
                 try:
@@ -115,22 +119,24 @@ class SinkDispatcher:
                         looked = time.monotonic()
                         configuration = files.read()
                         self._follow(configuration)
-                    if configuration.sinks and (regular or mark is None or mark != seen):
+                    if mark is None or mark != seen:
+                        seen, changed = mark, time.monotonic()
+                    if configuration.sinks and (regular or time.monotonic() - changed < _SETTLE):
                         found = outbox.with_messages([UNASSIGNED, *self._workers])
                         if UNASSIGNED in found:
                             outbox.assign(configuration)
                         for name in found - {UNASSIGNED}:
                             self._workers[name].wake()
-                        seen = mark
                     self._say("")
-                except PadimError as error:
-                    # Sinks that are known are delivered to meanwhile.
-                    self._say(str(error))
+                except Exception as error:  # sinks that are known are delivered to meanwhile
+                    self._say(_said(error))
                     self._stopping.wait(_LOOK)
                 pause = _POLL if seen is not None else _POLL_SERVER
                 self._stopping.wait(pause if self._workers else _LOOK)
         finally:
             self._follow(SinkConfiguration())
+            for worker in self._ending:
+                worker.join()
 
     def _say(self, problem: str) -> None:
         if problem and problem != self._problem:
@@ -140,12 +146,13 @@ class SinkDispatcher:
     def _follow(self, configuration: SinkConfiguration) -> None:
         """Start and end threads, so that each enabled sink has one with its present settings."""
         wanted = {one.name: one for one in configuration.sinks if one.enabled}
-        ending = [worker for name, worker in self._workers.items() if worker.settings != wanted.get(name)]
-        for worker in ending:
-            worker.end()
-        for worker in ending:
-            worker.join(worker.settings.timeout + 5)
-            del self._workers[worker.settings.name]
+        # One that ends late holds its lock so long: the one that follows it waits for that, and nobody else.
+        self._ending = [worker for worker in self._ending if worker.is_alive()]
+        for name, worker in list(self._workers.items()):
+            if worker.settings != wanted.get(name):
+                worker.end()
+                self._ending.append(worker)
+                del self._workers[name]
         for name, settings in wanted.items():
             if name not in self._workers:
                 self._workers[name] = _Worker(self.root, settings, self._make, self._first_pause)
@@ -200,8 +207,8 @@ class _Worker(threading.Thread):
                     if self._sink is None:
                         self._open()
                     message = self._deliver_due()
-                except PadimError as error:  # of the database: what is delivered is deleted before
-                    self._log("the outbox cannot be read or written: %s", error)
+                except Exception as error:  # of the database: what is delivered is deleted before
+                    self._log("the outbox cannot be read or written: %s", _said(error))
                     self._ending.wait(_LOOK)
                     continue
                 if message is not None or self._sink is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from padim.errors import StorageError
-from padim.records.outbox import Outbox
+from padim.records.outbox import Outbox, OutboxMessage
 from padim.records.sinks_file import SinksFile
 from padim.service.dispatcher import SinkDispatcher, is_delivered_to
 from tests.service.sinking import FakeMaker, record, sinks, until
@@ -164,6 +165,38 @@ def test_a_connection_that_breaks_while_nothing_is_sent_is_made_anew(tmp_path: P
     with dispatcher(tmp_path, make):
         until(lambda: make["line"].opened >= 2)
         make["line"].sick = ""
+
+
+def test_a_sink_that_is_stuck_is_replaced_and_holds_up_nobody(tmp_path: Path, make: FakeMaker) -> None:
+    sinks(tmp_path, "stuck", "quick")
+    make["stuck"].hold.clear()
+    record(tmp_path, 0)
+    with dispatcher(tmp_path, make):
+        until(lambda: make["quick"].got)
+        sinks(tmp_path, "quick", text="- {name: stuck, kind: csv, folder: /other}\n")
+        record(tmp_path, 1)
+        until(lambda: len(make["quick"].got) == 2)
+        assert make["stuck"].opened == 1
+        make["stuck"].hold.set()
+        until(lambda: make["stuck"].opened == 2 and len(make["stuck"].got) == 2)
+    assert make["stuck"].got == [name(0), name(1)]
+
+
+def test_a_database_that_is_away_is_waited_for(
+    tmp_path: Path, make: FakeMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sinks(tmp_path, "line")
+    read, fails = Outbox.due, [StorageError("locked"), RuntimeError("nobody thought of it")]
+
+    def due(self: Outbox, *arguments: Any, **named: Any) -> list[OutboxMessage]:
+        if fails:
+            raise fails.pop()
+        return read(self, *arguments, **named)
+
+    monkeypatch.setattr(Outbox, "due", due)
+    with dispatcher(tmp_path, make):
+        record(tmp_path, 0)
+        until(lambda: make["line"].got == [name(0)])
 
 
 def test_what_was_delivered_is_deleted_when_the_database_is_back(
