@@ -37,7 +37,7 @@ def says(watch: WatchedFolder, phase: WatchPhase, error: str = "") -> None:
     last = {
         "name": "L7-0042.png",
         "verdict": "reject",
-        "score_over_threshold": 1.814,
+        "severity": 1.814,
         "inspected": datetime.now(UTC).isoformat(),
         "id": "0" * 32,
         "files": "2026/L7-0042.png",
@@ -150,7 +150,7 @@ def test_the_latest_images_are_listed(add_model: AddModel, home: Path, data: Pat
     page.app.session_state[f"watch-latest-{watch.uid}"] = True
     page.run()
     assert "L7-0042.png" in page.text
-    assert "1.81 × threshold" in page.text
+    assert "1.82 × threshold" in page.text
 
 
 def test_without_folders_or_models_the_page_says_what_to_do(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from padim.errors import PadimError
 from padim.service.watch_status import refused_files
+from padim.text import multiple
 from ui.app import clock, shell
 from ui.files import media
 from ui.widgets import panels
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
-_SHOWN = 8
+_SHOWN = 5
 _MOST_REFUSED = 200
 # Bytes; a larger file is no panel that a watch has written.
 _LARGEST_PANEL = 20_000_000
@@ -33,7 +36,7 @@ def draw(one: ShownWatch) -> None:
         one: the watch.
     """
     uid = one.watch.uid
-    if one.status is not None and one.status.last:
+    if one.count("inspected"):
         latest = st.expander(
             "Latest images", key=f"watch-latest-{uid}", icon=":material/image:", on_change="rerun"
         )
@@ -50,8 +53,10 @@ def draw(one: ShownWatch) -> None:
 
 
 def _latest(one: ShownWatch) -> None:
-    assert one.status is not None
-    last = list(one.status.last)[:_SHOWN]
+    last = [] if one.status is None else list(one.status.last)[:_SHOWN]
+    if not last:
+        st.caption("None since its process was started; Records has those before.")
+        return
     if panel := _panel(one.watch.output, str(last[0].get("files", ""))):
         url = media.ServedImage(panel).url(slot=f"watch-{one.watch.uid}")
         name = str(last[0].get("name", ""))
@@ -61,8 +66,8 @@ def _latest(one: ShownWatch) -> None:
         [
             Cell(_time(str(image.get("inspected", "")))),
             Cell(str(image.get("name", ""))),
-            Cell(_verdict(str(image.get("verdict", "") or ""))),
-            Cell(_times(image.get("score_over_threshold"))),
+            Cell(_verdict(image.get("verdict")), strong=image.get("verdict") == "reject"),
+            Cell(_score(image)),
         ]
         for image in last
     ]
@@ -110,9 +115,13 @@ def _time(text: str) -> str:
         return ""
 
 
-def _verdict(verdict: str) -> str:
-    return verdict if verdict in ("accept", "review", "reject") else "no threshold"
+def _verdict(verdict: object) -> str:
+    return str(verdict) if verdict in ("accept", "review", "reject") else "no threshold"
 
 
-def _times(factor: object) -> str:
-    return f"{factor:.2f} × threshold" if isinstance(factor, (int, float)) else ""
+def _score(image: Mapping[str, Any]) -> str:
+    """Return a score as a multiple of the threshold, or without a threshold in map units."""
+    severity = image.get("severity")
+    if not isinstance(severity, (int, float)) or not math.isfinite(severity):
+        return ""
+    return f"{multiple(severity, 1.0)} threshold" if image.get("verdict") else f"{severity:,.2f}"
