@@ -1,4 +1,4 @@
-"""What the app's server does beside its pages, from its start to its end: the processes of watched folders.
+"""What the app's server does beside its pages, from its start to its end: watched folders, and sinks.
 
 It begins with the server, not with the first visit: after a restart the line goes on with nobody at a screen.
 """
@@ -37,8 +37,14 @@ def _watch_processes() -> HostedWork:
     return WatchProcesses(workspace_folder())
 
 
+def _sink_dispatcher() -> HostedWork:
+    from padim.service.dispatcher import SinkDispatcher
+
+    return SinkDispatcher(workspace_folder())
+
+
 # By name, what makes each; it is called once, when the server starts.
-MAKERS: dict[str, Callable[[], HostedWork]] = {"watches": _watch_processes}
+MAKERS: dict[str, Callable[[], HostedWork]] = {"watches": _watch_processes, "sinks": _sink_dispatcher}
 
 
 class Hosted:

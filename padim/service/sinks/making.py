@@ -13,7 +13,7 @@ from padim.service.sinks.base import Sink
 
 # Kind -> module and class; loaded when a sink of the kind is made, because each needs packages of its own.
 _KINDS = {
-    "mqtt": ("padim.service.sinks.mqtt", "MqttSink"),
+    "mqtt": ("padim.service.sinks.mqtt_trigger", "TriggeredMqttSink"),
     "webhook": ("padim.service.sinks.webhook", "WebhookSink"),
     "csv": ("padim.service.sinks.csv_drop", "CsvDropSink"),
     "opcua": ("padim.service.sinks.opcua", "OpcuaSink"),

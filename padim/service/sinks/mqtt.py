@@ -32,6 +32,7 @@ _NOT_IN_LEVEL = re.compile(r"[/+#\x00]")
 _FAILED = 0x80
 # Of those, what may go well another time: no more room, or the broker is shutting down.
 _LATER = frozenset({0x88, 0x89, 0x8B, 0x93, 0x96, 0x97, 0x9F})
+_SESSION_SECONDS = 60
 # Refused connections say in version 3.1.1 as 1 and in version 5 as 0x84 that the version is unknown.
 _UNKNOWN_VERSION = "Unsupported protocol version"
 
@@ -166,6 +167,8 @@ def connected_client(
     on_disconnect: Any = None,
     on_publish: Any = None,
     on_message: Any = None,
+    on_subscribe: Any = None,
+    lasting: bool = False,
 ) -> Client:
     """Return a client that is connected to a broker; its thread runs until ``loop_stop``.
 
@@ -175,7 +178,9 @@ def connected_client(
         settings: the broker.
         client_id: the client's identity; empty: made by the broker or the library.
         will: topic and text that the broker publishes, retained, when the connection breaks.
-        on_disconnect, on_publish, on_message: callbacks as of paho's second interface.
+        on_disconnect, on_publish, on_message, on_subscribe: callbacks as of paho's second interface.
+        lasting: whether messages to it are confirmed by whoever takes them (``ack``), and with MQTT 5 kept by
+            the broker for a minute while it is away.
 
     Raises:
         SinkAwayError: the broker cannot be reached, does not answer in time or refuses.
@@ -188,7 +193,13 @@ def connected_client(
         protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
         reconnect_on_failure=False,
         clean_session=None if five else True,
+        manual_ack=lasting,
     )
+    session: dict[str, Any] = {}
+    if five and lasting:
+        kept = Properties(PacketTypes.CONNECT)
+        kept.SessionExpiryInterval = _SESSION_SECONDS
+        session = {"clean_start": False, "properties": kept}
     if settings.username:
         client.username_pw_set(settings.username, settings.password.get_secret_value() or None)
     if settings.tls:
@@ -210,10 +221,11 @@ def connected_client(
         answered.set()
 
     client.on_connect, client.on_disconnect = on_connect, on_early_end
-    client.on_publish, client.on_message = on_publish, on_message
+    client.on_publish, client.on_message, client.on_subscribe = on_publish, on_message, on_subscribe
     client.connect_timeout = settings.timeout
     try:
-        client.connect(settings.host, settings.port or (8883 if settings.tls else 1883), settings.keepalive)
+        port = settings.port or (8883 if settings.tls else 1883)
+        client.connect(settings.host, port, settings.keepalive, **session)
     except ssl.SSLError as error:
         raise SinkAwayError(f"{settings.where}: {error.reason or error} (TLS)") from error
     except (OSError, ValueError) as error:
