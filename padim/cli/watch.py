@@ -172,9 +172,6 @@ def watch(
         **{name: one_line(text, 100) for name, text in fields.items()},
     )
     watched = WatchedFolder(uid, _target(target), absolute(folder), absolute(output), options, "shell")
-    if not once:
-        watched = _entered(watched, using, terminal)
-    summary_of = _say(terminal, watched, using)
     with (
         FolderWatch(
             watched,
@@ -186,6 +183,10 @@ def watch(
         ) as running,
         Stop(terminal) as stopped,
     ):
+        if not once:
+            watched = _entered(watched, using, terminal)
+            running.named(watched.uid)
+        summary_of = _say(terminal, watched, using)
         if retry_refused and (number := running.retry_refused()):
             terminal.note(f"{count(number, 'refused file')} tried again")
         unwanted: list[bool] = []

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,6 +122,26 @@ class WatchState:
             now = {"format": _FORMAT, "uid": self.uid, "folder": str(folder)}
             connection.executemany("insert or replace into meta values (?, ?)", now.items())
 
+    def reopen(self) -> None:
+        """Open the file anew, as its disk may have been away, and see that it can be written.
+
+        Raises:
+            PadimError: it cannot be written, is not there, or is another one.
+        """
+        if not self._path.is_file():
+            raise StorageError(f"{self._path}: is not there; it is looked for again", self._path)
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        try:
+            self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=10.0)
+        except sqlite3.DatabaseError as error:
+            raise self._explained(error) from error
+        with self._writing() as connection:
+            found = connection.execute("select value from meta where name = 'uid'").fetchone()
+            if found != (self.uid,):
+                raise PadimError(f"{self._path}: is another watch's now; stop this one")
+            connection.execute("insert or replace into meta values ('tried', ?)", [_now()])
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
@@ -177,7 +197,7 @@ class WatchState:
         """
         if not rows and not forget:
             return
-        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        now = _now()
         values = [
             (
                 *(row.path, row.sha256, row.uid, row.base),
@@ -238,6 +258,10 @@ class WatchState:
             f"{self._path}: is damaged ({error}); choose another folder for results: the images that are "
             "still in the watched folder are then inspected again"
         )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def refused_in(path: Path, most: int) -> list[tuple[str, str, str]]:

@@ -117,7 +117,9 @@ def write_status(status: WatchStatus) -> None:
         "updated": now.isoformat(timespec="milliseconds"),
     }
     text = json.dumps(document, indent=1, ensure_ascii=False)
-    write_atomic(Path(status.output) / STATUS_FILE, text.encode("utf-8", "backslashreplace"))
+    write_atomic(
+        Path(status.output) / STATUS_FILE, text.encode("utf-8", "backslashreplace"), make_folder=False
+    )
 
 
 def read_status(output: str | Path) -> WatchStatus | None:
@@ -156,4 +158,6 @@ def write_refused(output: Path, most: int = 10_000) -> None:
         rows = csv.writer(text)
         rows.writerow(["name", "reason", "refused"])
         rows.writerows((one.name, one.reason, one.at.isoformat()) for one in refused_files(output, most))
-        write_atomic(output / REFUSED_FILE, text.getvalue().encode("utf-8-sig", "backslashreplace"))
+        write_atomic(
+            output / REFUSED_FILE, text.getvalue().encode("utf-8-sig", "backslashreplace"), make_folder=False
+        )

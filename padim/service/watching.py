@@ -7,17 +7,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from padim.data.decode import sha256
 from padim.data.sources import read_plain
 from padim.errors import ImageError, PadimError
 from padim.records.inspection import InspectionContext
-from padim.records.inspections import InspectionRecords
 from padim.records.name_pattern import NamePattern
 from padim.records.watches import WatchedFolder, absolute, check_places
 from padim.service.inspecting_models import InspectingModel, InspectingModels
@@ -25,20 +24,13 @@ from padim.service.inspector import InspectionRequest, InspectionResult, Inspect
 from padim.service.watch_folder import FoundFile, WaitingFiles, mark_of, scan
 from padim.service.watch_lock import WatchLock
 from padim.service.watch_notice import ChangeNotice, is_network_folder
-from padim.service.watch_results import (
-    MOVED_REFUSED,
-    base_of,
-    move,
-    panel_jpeg,
-    prediction_again,
-    write_results,
-)
+from padim.service.watch_results import base_of
 from padim.service.watch_state import WatchedFileRow, WatchState
 from padim.service.watch_status import WatchPhase, WatchStatus
-from padim.service.watch_unsaved import InspectedFile, ReadFile, UnsavedResults
-from padim.storage import leftovers
+from padim.service.watch_store import ResultStore
+from padim.service.watch_troubles import WatchTroubles
+from padim.service.watch_unsaved import InspectedFile, ReadFile
 from padim.storage.atomic import explain_os_error
-from padim.text import count
 
 __all__ = ["FolderWatch"]
 
@@ -49,10 +41,10 @@ _GROUP, _GROUP_BYTES = 8, 64 * 2**20
 _RARELY, _OFTEN = 10.0, 1.0
 # A look that takes long is taken the less often: pauses are at least so many times as long.
 _PAUSE = 4.0
-# Seconds until what has failed is tried again, and the longest pause between two tries.
-_AGAIN, _AGAIN_AT_MOST = 2.0, 15.0
-_LAST = 12
+# Seconds until what has failed is tried again: a look into the folder, opening the model.
+_LOOK_AGAIN, _OPEN_AGAIN = 2.0, 5.0
 _MOVED_AT_ONCE = 200
+_MINUTE = 60.0
 
 
 class FolderWatch:
@@ -99,43 +91,40 @@ class FolderWatch:
         self._models, self._using = models, using
         self._inspector = Inspector(record=recording)
         self._recording = recording
-        self._on_result, self._on_note, self._on_alarm = on_result, on_note, on_alarm
-        self._clock = clock
+        self._on_result, self._on_note, self._clock = on_result, on_note, clock
+        self._troubles = WatchTroubles(self._folder, on_note, on_alarm)
         if not self._folder.is_dir():
             raise PadimError(f"{self._folder}: there is no such folder; give the folder with the images")
         try:
             self._output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(error, self._output) from error
-        self._locks = [
-            WatchLock(self._output, "folder for results", self._output),
-            WatchLock(self._folder, "watched folder", self._output),
-        ]
-        self._pool = ThreadPoolExecutor(2, "watch results")
-        try:
-            for lock in self._locks:
-                lock.acquire()
-            self._state = WatchState(self._output, self._folder)
-            self._sweep()
-        except BaseException:
-            self.close()
-            raise
         self._waiting = WaitingFiles(options.settle, options.patience)
-        self._unsaved = UnsavedResults()
         self.woken = threading.Event()
         self._notice = ChangeNotice(self._folder, self.woken, sub_folders=options.sub_folders)
         self._polls = options.polling or is_network_folder(self._folder)
-        self._next_scan = self._scan_allowed = self._next_retry = self._not_before = clock()
-        self._pause = _AGAIN
+        self._lock = WatchLock(self._folder, "watched folder", self._output)
+        with ExitStack() as closing:
+            output_lock = WatchLock(self._output, "folder for results", self._output)
+            output_lock.acquire()
+            closing.callback(output_lock.release)
+            self._lock.acquire()
+            closing.callback(self._lock.release)
+            self._state = WatchState(self._output, self._folder)
+            closing.callback(self._state.close)
+            self._store = ResultStore(
+                self.watched, self._move_to, self._state, self._waiting, self._inspector, self._troubles
+            )
+            closing.callback(self._store.close)
+            closing.callback(lambda: self._notice.stop())
+            self._closing = closing.pop_all()
+        self._next_scan = self._scan_allowed = self._not_before = clock()
         self._away = False
-        self._troubles: dict[str, str] = {}
-        self._alarms: dict[str, str] = {}
         self._started = datetime.now(UTC)
         self._phase: WatchPhase = "starting"
-        self._counts = self._state.counts()
         self._passed_over = self._unfinished = 0
+        # When images were inspected, for the rate.
         self._times: deque[float] = deque()
-        self._last: tuple[dict[str, Any], ...] = ()
 
     # -- running -----------------------------------------------------------------------------------------
 
@@ -149,15 +138,7 @@ class FolderWatch:
 
     def close(self) -> None:
         """Release the locks; what is not stored by now is inspected again by the next watch."""
-        notice = getattr(self, "_notice", None)
-        if notice is not None:
-            notice.stop()
-        self._pool.shutdown()
-        state = getattr(self, "_state", None)
-        if state is not None:
-            state.close()
-        for lock in self._locks:
-            lock.release()
+        self._closing.close()
 
     def run(self, stop: Callable[[], bool], *, once: bool = False) -> None:
         """Watch until ``stop`` returns True, or with ``once`` until all that is there is done or refused."""
@@ -171,29 +152,32 @@ class FolderWatch:
             if once and (self._away or "model" in self._troubles):
                 break
             if once and not len(self._waiting):
-                if not len(self._unsaved) or tries > 1:
+                if not len(self._store.unsaved) or tries > 1:
                     break
                 tries += 1
             self.woken.wait(self._delay())
         self._phase = "stopping"
-        self._store_again(self._clock(), at_once=True)
+        self._store.retry(self._clock(), at_once=True)
+
+    def named(self, uid: str) -> None:
+        """Say which entry of the workspace this is, for the status."""
+        self.watched = replace(self.watched, uid=uid)
 
     def retry_refused(self) -> int:
         """Have refused files tried again; return their number."""
-        number = self._state.retry_refused()
-        self._counts.pop("refused", None)
-        return number
+        return self._store.retry_refused()
 
     def ended(self, phase: WatchPhase, error: str = "") -> None:
         """Say how the watch has ended, for the last status."""
         self._phase = phase
         if error:
-            self._troubles["end"] = error
+            self._troubles.set("end", error)
 
     def step(self) -> bool:
         """Look into the folder if it is time, inspect a few images; return whether there were any."""
         now = self._clock()
-        self._store_again(now)
+        if self._store.retry(now):
+            self._next_scan = now
         if now >= self._next_scan or (self.woken.is_set() and now >= self._scan_allowed):
             self._look(now)
         group: list[ReadFile] = []
@@ -201,8 +185,8 @@ class FolderWatch:
             if now >= self._not_before and not self._away:
                 group = self._take(now)
         except PadimError as error:  # the state cannot be read
-            self._trouble("state", str(error))
-            self._not_before = now + _AGAIN
+            self._troubles.set("state", str(error))
+            self._not_before = now + _LOOK_AGAIN
         if not group:
             if self._phase in ("starting", "inspecting"):
                 self._phase = "watching"
@@ -216,8 +200,8 @@ class FolderWatch:
         ready = self._waiting.next_ready()
         if ready is not None:
             times.append(max(ready, self._not_before))
-        if len(self._unsaved):
-            times.append(self._next_retry)
+        if self._store.next_retry is not None:
+            times.append(self._store.next_retry)
         return min(max(min(times) - now, 0.02), 1.0)
 
     # -- the folder --------------------------------------------------------------------------------------
@@ -226,8 +210,8 @@ class FolderWatch:
         self.woken.clear()
         try:
             if self._away:  # the lock was that of the folder as it was before
-                self._locks[1].release()
-                self._locks[1].acquire()
+                self._lock.release()
+                self._lock.acquire()
             found = scan(
                 self._folder,
                 self._state.unknown,
@@ -239,14 +223,14 @@ class FolderWatch:
                 self._on_note(f"{self._folder}: the folder is away ({error.strerror}); waiting for it")
             self._away = True
             self._waiting.observe([], now)
-            self._trouble(
+            self._troubles.set(
                 "folder", f"{self._folder}: cannot be read ({error.strerror}); it is looked for again"
             )
-            self._next_scan = now + _AGAIN
+            self._next_scan = now + _LOOK_AGAIN
             return
         except PadimError as error:
-            self._trouble("state", str(error))
-            self._next_scan = now + _AGAIN
+            self._troubles.set("state", str(error))
+            self._next_scan = now + _LOOK_AGAIN
             return
         if self._away:
             self._on_note(f"{self._folder}: the folder is there again")
@@ -257,15 +241,17 @@ class FolderWatch:
                     self._folder, self.woken, sub_folders=self.watched.options.sub_folders
                 )
                 self._notice.start()
-        self._clear("folder")
+        self._troubles.clear("folder")
         if found.closed:
-            self._trouble("closed", f"{'; '.join(found.closed[:3])}: cannot be read; check the permissions")
+            self._troubles.set(
+                "closed", f"{'; '.join(found.closed[:3])}: cannot be read; check the permissions"
+            )
         else:
-            self._clear("closed")
+            self._troubles.clear("closed")
         self._passed_over, self._unfinished = found.passed_over, found.unfinished
-        self._waiting.observe(self._unsaved.without(found.images), now)
+        self._waiting.observe(self._store.unsaved.without(found.images), now)
         for one in found.done:
-            self._move_done(one)
+            self._store.move_done(one)
         took = self._clock() - now
         self._scan_allowed = now + took * (1 + _PAUSE)
         self._next_scan = max(self._scan_allowed, now + (_RARELY if self._notice.works else _OFTEN))
@@ -303,17 +289,17 @@ class FolderWatch:
                 # Without its content there is no hash: it is tried again when it was changed.
                 mark = f"unread-{found.mark.size}-{found.mark.modified}"
                 row = WatchedFileRow(found.path, mark, self._state.uid_of(found.path, mark), "", found.mark)
-                self._end([replace(row, state="refused", reason=error.reason)])
+                self._store.end([replace(row, state="refused", reason=error.reason)])
             return None
         except OSError:  # the folder is about to be found away
             self._next_scan = now
             return None
         digest = sha256(content)
-        rows = [*self._state.of(found.path), *self._unsaved.rows.values()]
+        rows = [*self._state.of(found.path), *self._store.unsaved.rows.values()]
         known = next((row for row in rows if (row.path, row.sha256) == (found.path, digest)), None)
         if known is not None and known.state != "begun":
-            self._end([replace(known, mark=found.mark)], again=True)
-            self._move_done(found)
+            self._store.end([replace(known, mark=found.mark)], again=True)
+            self._store.move_done(found)
             return None
         if known is not None:
             return ReadFile(found, content, replace(known, mark=found.mark))
@@ -340,24 +326,31 @@ class FolderWatch:
                 else:
                     usable.append((file, context))
             self._changed_model(using)
-            self._begin([file.row for file, _ in usable])
+            self._store.begin([file.row for file, _ in usable])
             requests = [
                 InspectionRequest(file.found.path, file.content, context, uid=file.row.uid)
                 for file, context in usable
             ]
             results = self._results(requests, using)
         except (PadimError, OSError) as error:
-            self._trouble("model", f"nothing is inspected: {error}")
-            self._not_before = now + _AGAIN_AT_MOST / 3
+            self._troubles.set("model", f"nothing is inspected: {error}")
+            self._not_before = now + _OPEN_AGAIN
             return
-        self._clear("model")
-        self._end(refused)
+        self._troubles.clear("model")
+        self._store.end(refused)
         files = [file for file, _ in usable]
         for one in results:
             if one.document is not None:
-                self._times.append(now)
+                self._note_time(now)
                 self._on_result(one)
-        self._finish([InspectedFile(file, one, using) for file, one in zip(files, results, strict=True)], now)
+        self._store.finish(
+            [InspectedFile(file, one, using) for file, one in zip(files, results, strict=True)], now
+        )
+
+    def _note_time(self, now: float) -> None:
+        self._times.append(now)
+        while self._times[0] < now - _MINUTE:
+            self._times.popleft()
 
     def _results(
         self, requests: Sequence[InspectionRequest], using: InspectingModel
@@ -387,197 +380,22 @@ class FolderWatch:
             version = f"version {using.version_number} of " if using.version_number is not None else ""
             self._on_note(f"the model was changed: {version}{using.name} inspects from the next image on")
 
-    def _begin(self, rows: Sequence[WatchedFileRow]) -> None:
-        try:
-            self._state.put(rows)
-        except PadimError as error:  # the same identity is found from path and content
-            self._trouble("state", str(error))
-
-    # -- storing -----------------------------------------------------------------------------------------
-
-    def _finish(self, inspected: Sequence[InspectedFile], now: float) -> None:
-        """Write the files of what is on record, and mark it as done; hold the rest."""
-        ended: list[WatchedFileRow] = []
-        begun_no_more: list[WatchedFileRow] = []
-        recorded: list[InspectedFile] = []
-        for one in inspected:
-            path = one.file.found.path
-            if one.result.error:
-                if self._waiting.unreadable(path, now):
-                    begun_no_more.append(one.file.row)
-                else:
-                    ended.append(replace(one.file.row, state="refused", reason=one.result.error))
-            elif one.result.problem:
-                self._trouble("record", f"results are not on record: {one.result.problem}")
-                self._hold(one)
-            else:
-                recorded.append(one)
-        rows = [one.result.record_id for one in recorded if not one.result.repeated]
-        ids = [row for row in rows if row is not None]
-        if ids:
-            self._clear("record")
-            self._check_evidence(ids, recorded[0].using)
-        failed: OSError | None = None
-        for one, error in zip(recorded, self._pool.map(self._write, recorded), strict=True):
-            failed = failed or error
-            verdict = one.result.document["verdict"] if one.result.document else ""
-            row = replace(one.file.row, state="done", verdict=verdict, files=error is None)
-            if error is None or (not self._unsaved.hold(one) and one.result.record_id is not None):
-                ended.append(row)
-                self._note_last(one.result, row)
-            elif one not in self._unsaved.held:
-                self._unsaved.park(one.file.found)
-            self._waiting.remove(one.file.found.path)
-        if failed is not None:
-            self._trouble("files", str(explain_os_error(failed)))
-        elif recorded:
-            self._clear("files")
-        self._end(ended, forget=begun_no_more)
-        if self._move_to is not None and "state" not in self._troubles:
-            places = {one.file.found.path: one.file.found for one in inspected}
-            for row in ended:
-                self._move(row, places[row.path])
-
-    def _check_evidence(self, ids: Sequence[int], using: InspectingModel) -> None:
-        if using.root is None:
-            return
-        try:
-            lacking = InspectionRecords(using.root).lacking_evidence(ids)
-        except PadimError:
-            return
-        if lacking:
-            self._trouble(
-                "evidence",
-                "the disk of the workspace is full: results are on record without images and level maps; "
-                "free some space there",
-            )
-        else:
-            self._clear("evidence")
-
-    def _hold(self, one: InspectedFile) -> None:
-        if not self._unsaved.hold(one):
-            self._unsaved.park(one.file.found)
-        self._waiting.remove(one.file.found.path)
-
-    def _write(self, one: InspectedFile) -> OSError | None:
-        """Write an image's files; return the error if they cannot be written."""
-        document, options = one.result.document, self.watched.options
-        assert document is not None
-        try:
-            panel = None
-            if options.panels:
-                prediction = one.result.prediction or prediction_again(one.file.content, document, one.using)
-                if prediction is not None and prediction.threshold_level is not None:
-                    panel = panel_jpeg(
-                        one.file.content, one.result.name, prediction, one.using, options.panel_side
-                    )
-            write_results(self._output, one.file.row.base, document, panel)
-        except OSError as error:
-            return error
-        return None
-
-    def _end(
-        self,
-        rows: Sequence[WatchedFileRow],
-        *,
-        forget: Sequence[WatchedFileRow] = (),
-        again: bool = False,
-    ) -> None:
-        """Mark files as done or refused, now or, if that fails, later.
-
-        Args:
-            rows: their rows.
-            forget: rows of files that are read again later.
-            again: whether they were counted before.
-        """
-        try:
-            self._state.put(rows, forget=forget)
-            self._clear("state")
-        except PadimError as error:
-            self._trouble("state", str(error))
-            self._unsaved.rows |= {(row.path, row.sha256): row for row in rows}
-        for row in rows:
-            self._waiting.remove(row.path)
-            if not again:
-                name = "refused" if row.state == "refused" else row.verdict
-                self._counts[name] = self._counts.get(name, 0) + 1
-                if not row.files:
-                    self._counts["without_files"] = self._counts.get("without_files", 0) + 1
-
-    def _store_again(self, now: float, *, at_once: bool = False) -> None:
-        for subject, text in list(self._alarms.items()):
-            if now >= self._next_retry and self._on_alarm(subject, text):
-                del self._alarms[subject]
-        if not len(self._unsaved) or (now < self._next_retry and not at_once):
-            if now >= self._next_retry:
-                self._next_retry = now + _AGAIN
-            return
-        self._pause = min(self._pause * 1.5, _AGAIN_AT_MOST)
-        self._next_retry = now + self._pause
-        if self._unsaved.rows:
-            rows, self._unsaved.rows = list(self._unsaved.rows.values()), {}
-            self._end(rows, again=True)
-        held, self._unsaved.held = self._unsaved.held, []
-        tried = []
-        for one in held:
-            (result,) = self._inspector.record([one.result], one.using.root)
-            tried.append(replace(one, result=result))
-        self._finish(tried, now)
-        if not self._unsaved.held:
-            self._unsaved.parked.clear()
-            self._pause = _AGAIN
-            self._next_scan = min(self._next_scan, now)
-
-    # -- moving ------------------------------------------------------------------------------------------
-
-    def _move_done(self, found: FoundFile) -> None:
-        if self._move_to is None:
-            return
-        for row in self._state.of(found.path):
-            if row.mark == found.mark and row.state != "begun":
-                self._move(row, found)
-
-    def _move(self, row: WatchedFileRow, found: FoundFile) -> None:
-        assert self._move_to is not None
-        folder = MOVED_REFUSED if row.state == "refused" else row.verdict
-        try:
-            move(found.place, row.mark, self._move_to / folder / found.place.relative_to(self._folder))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self._trouble("move", f"inspected files stay where they are: {explain_os_error(error)}")
-        else:
-            self._clear("move")
-
-    def _sweep(self) -> None:
-        """Remove what a killed process has left of files that it was writing."""
-        leftovers.sweep(leftovers.beside(self._output))
-        for folder in {(self._output / row.base).parent for row in self._state.begun()}:
-            leftovers.sweep(leftovers.beside(folder))
-
     # -- what is said ------------------------------------------------------------------------------------
 
     @property
     def problem(self) -> str:
-        """What is not stored, and why, as a sentence; empty if everything is."""
-        missing = len(self._unsaved.held) + len(self._unsaved.parked)
-        why = "; ".join(self._troubles[kind] for kind in ("record", "files") if kind in self._troubles)
-        if missing:
-            what = count(missing, "image was", "images were")
-            return f"{what} inspected and the results not stored: {why}; the same command does it again"
-        return "; ".join(
-            text for kind, text in self._troubles.items() if kind in ("model", "folder", "state")
-        )
+        """What is wrong at the end, as a sentence; empty if everything is stored."""
+        return self._store.problem or self._troubles.text("model", "folder", "state")
 
     def status(self) -> WatchStatus:
         """Return the present state; for any thread."""
         using, watched = self._using, self.watched
-        verdicts = {name: self._counts.get(name, 0) for name in ("accept", "review", "reject", "none")}
-        troubles = list(dict(self._troubles).values())
+        verdicts = {name: self._store.counts.get(name, 0) for name in ("accept", "review", "reject", "none")}
+        troubles = self._troubles.text()
         phase: WatchPhase = self._phase
         if troubles and phase in ("starting", "watching", "inspecting"):
             phase = "no folder" if self._away else "problem"
-        minute = self._clock() - 60
+        minute = self._clock() - _MINUTE
         now = datetime.now(UTC)
         return WatchStatus(
             watched.uid,
@@ -585,7 +403,7 @@ class FolderWatch:
             str(watched.folder),
             str(watched.output),
             phase,
-            "; ".join(troubles),
+            troubles,
             started=self._started,
             updated=now,
             model_id="" if using is None else using.model_id,
@@ -595,31 +413,13 @@ class FolderWatch:
             counts={
                 "inspected": sum(verdicts.values()),
                 **verdicts,
-                "refused": self._counts.get("refused", 0),
+                "refused": self._store.counts.get("refused", 0),
                 "waiting": len(self._waiting),
                 "unfinished": self._unfinished,
                 "passed_over": self._passed_over,
-                "not_on_record": self._unsaved.not_on_record,
-                "without_files": self._counts.get("without_files", 0),
+                "not_on_record": self._store.unsaved.not_on_record,
+                "without_files": self._store.counts.get("without_files", 0),
             },
             rate=sum(moment >= minute for moment in tuple(self._times)),
-            last=self._last,
+            last=self._store.last,
         )
-
-    def _note_last(self, result: InspectionResult, row: WatchedFileRow) -> None:
-        document = result.document or {}
-        names = ("name", "verdict", "severity", "inspected", "id")
-        one = {**{name: document.get(name) for name in names}, "files": row.base if row.files else ""}
-        self._last = (one, *self._last)[:_LAST]
-        while self._times and self._times[0] < self._clock() - 60:
-            self._times.popleft()
-
-    def _trouble(self, kind: str, text: str) -> None:
-        if kind not in self._troubles:
-            self._on_note(text)
-            if kind in ("record", "files", "state", "model", "folder"):
-                self._alarms[f"watch: {kind}"] = f"{self._folder}: {text}"
-        self._troubles[kind] = text
-
-    def _clear(self, kind: str) -> None:
-        self._troubles.pop(kind, None)

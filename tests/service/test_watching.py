@@ -331,6 +331,21 @@ def test_a_full_disk_for_results_stops_nothing(watching: Make, error: int) -> No
     assert one.names == ["a.png", "b.png"], "and nothing is inspected twice"
 
 
+def test_a_disk_for_results_that_goes_away_and_returns(watching: Make, tmp_path: Path) -> None:
+    one = watching()
+    one.put("a.png", GOOD[0])
+    one.work()
+    one.output.rename(tmp_path / "unplugged")
+    one.put("b.png", GOOD[1])
+    one.work(8)
+    assert one.phase == "problem"
+    shutil.rmtree(one.output, ignore_errors=True)
+    (tmp_path / "unplugged").rename(one.output)
+    one.work(40)
+    assert one.status.error == ""
+    one.check(["a.png", "b.png"])
+
+
 def test_a_full_disk_for_evidence_costs_no_record(watching: Make) -> None:
     one = watching()
     one.put("a.png", BAD[0])
