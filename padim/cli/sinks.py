@@ -15,7 +15,6 @@ from padim.errors import PadimError
 if TYPE_CHECKING:
     from padim.records.outbox import Outbox
     from padim.records.sink_settings import AnySink
-    from padim.service.dispatcher import SinkDispatcher
     from padim.service.sink_overview import SinkOverview
 
 sinks = typer.Typer(
@@ -117,7 +116,7 @@ def run(
         SinkDispatcher(root) as running,
     ):
         while not stop():
-            ended = once and _nothing_left(root, running)
+            ended = once and (bool(running.problem) or running.is_idle())
             _say_changes(terminal, root, running.problem, said)
             if ended:
                 break
@@ -217,19 +216,6 @@ def _say_changes(terminal: Terminal, root: Path, problem: str, said: dict[str, s
             why = f": {one.counts.last_error}" if one.condition == "away" else ""
             terminal.print(f"{summary.plain(one.name)}: {one.condition}{summary.plain(why)}")
         said[one.name] = one.condition
-
-
-def _nothing_left(root: Path, running: SinkDispatcher) -> bool:
-    """Return whether each sink has been tried, and nothing waits for those that are there."""
-    from padim.records.outbox import Outbox
-    from padim.records.sinks_file import SinksFile
-
-    if running.problem:
-        return True
-    enabled = {one.name for one in SinksFile(root).read().sinks if one.enabled}
-    states = running.states()
-    left = Outbox(root).with_messages(name for name in enabled if states.get(name) != "away")
-    return enabled <= states.keys() and not left
 
 
 def _delivered(root: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _COLORS = {"reject": "bold red", "review": "yellow", "accept": "green", "none": "dim"}
 _HOW = "How the folder is watched"
+# Seconds that the end of a watch waits for sinks at most.
+_LAST_DELIVERIES = 30.0
 
 
 def watch(
@@ -173,6 +176,7 @@ def watch(
     )
     watched = WatchedFolder(uid, _target(target), absolute(folder), absolute(output), options, "shell")
     with (
+        _delivering(using, once=once),
         FolderWatch(
             watched,
             models,
@@ -206,6 +210,25 @@ def watch(
     summary_of(status)
     if problem:
         raise PadimError(problem)
+
+
+@contextmanager
+def _delivering(using: InspectingModel, *, once: bool) -> Iterator[None]:
+    """Deliver to the workspace's sinks meanwhile, where no other program does.
+
+    Args:
+        using: the model that inspects.
+        once: whether what waits is to be delivered at the end, as far as the receivers are there.
+    """
+    from padim.service.dispatcher import SinkDispatcher
+
+    if using.root is None:
+        yield
+        return
+    with SinkDispatcher(using.root) as dispatcher:
+        yield
+        if once:
+            dispatcher.wait_until_idle(_LAST_DELIVERIES)
 
 
 def _target(target: str) -> str:

@@ -88,6 +88,31 @@ class SinkDispatcher:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def is_idle(self) -> bool:
+        """Return whether each sink has been tried, and nothing waits for those that are there.
+
+        Raises:
+            PadimError: the file of sinks is not valid, or the database cannot be read.
+        """
+        enabled = {one.name for one in SinksFile(self.root).read().sinks if one.enabled}
+        states = self.states()
+        if not enabled <= states.keys():
+            return False
+        there = [name for name in enabled if states[name] != "away"]
+        return not Outbox(self.root).with_messages(there)
+
+    def wait_until_idle(self, timeout: float) -> bool:
+        """Wait until :meth:`is_idle`, or something cannot be read; return whether it was so in time."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            try:
+                if self.is_idle():
+                    return True
+            except PadimError:
+                return False
+            self._stopping.wait(_POLL_SERVER)
+        return False
+
     @property
     def is_running(self) -> bool:
         """Whether it has been started and not stopped."""
