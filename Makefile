@@ -1,6 +1,6 @@
 # make run      install into .venv, without PyTorch, and start the app
 # make run-all  the same with PyTorch, for all networks and the methods that train
-# make test     install everything, Chromium, strace, Node.js and g++ too if permitted, and run all tests
+# make test     install everything, Chromium, strace, Node.js, g++ and mosquitto too if permitted, and run all tests
 # make test-fast  nine tests in ten, without browsers and what is slow, in a few minutes
 # make coverage   the same, with the lines of the engine that they run
 # make lint     run ruff and mypy
@@ -14,11 +14,12 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-compile
 STRACE := $(shell command -v strace)
 NODE := $(shell command -v node || command -v nodejs)
 GXX := $(shell command -v g++)
+MOSQUITTO := $(shell PATH="$$PATH:/usr/sbin" command -v mosquitto)
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 # Listens on this machine only; for others: make run ADDRESS=0.0.0.0, but read .streamlit/config.toml first.
 APP := $(BIN)/padim app $(if $(ADDRESS),--address $(ADDRESS))
 
-.PHONY: run run-all test test-fast coverage lint docs docs-serve chromium strace nodejs g++
+.PHONY: run run-all test test-fast coverage lint docs docs-serve chromium strace nodejs g++ mosquitto
 
 run: $(VENV)/.ready
 	$(APP)
@@ -31,7 +32,7 @@ run-all: $(VENV)/.ready-all
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 FAST := -m "not slow and not browser and not package"
 
-test: $(VENV)/.ready-dev chromium strace nodejs g++
+test: $(VENV)/.ready-dev chromium strace nodejs g++ mosquitto
 	$(PYTEST)
 
 test-fast: $(VENV)/.ready-dev
@@ -102,5 +103,14 @@ ifeq ($(GXX),)
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends g++; \
 	else \
 	  echo "g++ was not found, so the example in C++ will not be compiled. Install it to test it."; \
+	fi
+endif
+
+mosquitto:
+ifeq ($(MOSQUITTO),)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends mosquitto openssl; \
+	else \
+	  echo "mosquitto was not found, so MQTT is not tested with a broker. Install it to test that."; \
 	fi
 endif

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import queue
 import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import pytest
 import typer
 import yaml
+from paho.mqtt.enums import CallbackAPIVersion
 
 from padim.cli.app import app
 from padim.settings import Settings
+from tests.service.mosquitto import broker, needs_mosquitto, subscriber
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
@@ -139,13 +143,20 @@ def test_secrets_are_taken_from_their_files(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
-@pytest.mark.skipif(
+needs_openssl = pytest.mark.skipif(
     shutil.which("openssl") is None or shutil.which("mosquitto_passwd") is None,
     reason="needs openssl and mosquitto_passwd",
 )
+
+
+def make_secrets(folder: Path) -> subprocess.CompletedProcess[str]:
+    script = shutil.copy(DEPLOY / "make_secrets.sh", folder)
+    return subprocess.run(["/bin/sh", str(script)], capture_output=True, text=True)
+
+
+@needs_openssl
 def test_passwords_are_made_once(tmp_path: Path) -> None:
-    script = shutil.copy(DEPLOY / "make_secrets.sh", tmp_path)
-    done = subprocess.run(["/bin/sh", str(script)], capture_output=True, text=True)
+    done = make_secrets(tmp_path)
     assert done.returncode == 0, done.stderr
     made = tmp_path / "secrets"
     assert {path.name for path in made.iterdir()} == set(COMPOSE["secrets"])
@@ -154,7 +165,32 @@ def test_passwords_are_made_once(tmp_path: Path) -> None:
     assert len(password) == 48
     assert f":{password}@database:" in (made / "database_url").read_text()
     assert (made / "mqtt_password").read_text() not in (made / "mosquitto_passwords").read_text()
-    again = subprocess.run(["/bin/sh", str(script)], capture_output=True, text=True)
+    again = make_secrets(tmp_path)
     assert again.returncode == 1
     assert "there already" in again.stderr
     assert (made / "database_password").read_text() == password
+
+
+@needs_openssl
+@needs_mosquitto
+def test_the_broker_takes_its_settings_and_nobody_without_the_password(tmp_path: Path) -> None:
+    assert make_secrets(tmp_path).returncode == 0
+    settings = (DEPLOY / "mosquitto.conf").read_text(encoding="utf-8")
+    for inside, here in (
+        ("listener 1883\n", ""),
+        ("/run/secrets/mosquitto_passwords", str(tmp_path / "secrets" / "mosquitto_passwords")),
+        ("/mosquitto/data/", f"{tmp_path}/"),
+    ):
+        assert inside in settings
+        settings = settings.replace(inside, here)
+    password = (tmp_path / "secrets" / "mqtt_password").read_text()
+    with broker(tmp_path, settings=settings) as running:
+        with subscriber(running.port, username_pw_set=("padim", password)):
+            pass
+        refused: queue.Queue[bool] = queue.Queue()
+        nobody = mqtt.Client(CallbackAPIVersion.VERSION2)
+        nobody.on_connect = lambda _, __, ___, reason, ____: refused.put(reason.is_failure)
+        nobody.connect("127.0.0.1", running.port)
+        nobody.loop_start()
+        assert refused.get(timeout=60)
+        nobody.loop_stop()
