@@ -39,7 +39,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "unsupported-media-type": (415, "The request is of an unknown kind"),
     "wrong-field": (422, "A field of the request is wrong"),
     "unusable-image": (422, "The image cannot be used"),
-    "key-reused": (422, "The idempotency key belongs to another image"),
+    "key-reused": (409, "The idempotency key belongs to another image"),
     "rate-limit": (429, "Too many images in too short a time"),
     "internal": (500, "The service has failed"),
     "model-unusable": (500, "The model cannot be used"),
