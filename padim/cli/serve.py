@@ -158,9 +158,11 @@ def serve(
         raise PadimError("--certificate and --private-key belong together; give both or neither")
     # Imported here, because the help needs none of it.
     from padim.installation import workspace_folder
+    from padim.service.logs import configure_logs
     from padim.service.rest.limits import ServiceLimits
     from padim.service.rest.server import RunningService, ServiceOptions
 
+    configure_logs(quiet=terminal.quiet)
     limits = ServiceLimits(
         upload_megabytes,
         request_megabytes,

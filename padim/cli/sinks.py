@@ -104,8 +104,10 @@ def run(
     from padim.cli.stopping import Stop
     from padim.records.sinks_file import SinksFile
     from padim.service.dispatcher import SinkDispatcher
+    from padim.service.logs import configure_logs
 
     root = _workspace()
+    configure_logs(quiet=terminal.quiet)
     configuration = SinksFile(root).read()  # a file that is not valid is said at once
     if not configuration.sinks:
         terminal.note(f"{SinksFile(root).path}: has no sinks yet")

@@ -156,6 +156,7 @@ def watch(
     from padim.installation import workspace_folder
     from padim.records.watches import WatchedFolder, WatchOptions, absolute
     from padim.service.inspecting_models import InspectingModels
+    from padim.service.logs import configure_logs
     from padim.service.watch_reporter import WatchReporter
     from padim.service.watching import FolderWatch
 
@@ -174,6 +175,7 @@ def watch(
         name_pattern=name_pattern,
         **{name: one_line(text, 100) for name, text in fields.items()},
     )
+    configure_logs(quiet=terminal.quiet)
     watched = WatchedFolder(uid, _target(target), absolute(folder), absolute(output), options, "shell")
     with (
         _delivering(using, once=once),

@@ -68,6 +68,23 @@ def middleware() -> list[Middleware]:
     return [Middleware(Gate), Middleware(LateTimers), Middleware(UploadAddresses)]
 
 
+def apply_settings() -> None:
+    """Set up the log and the largest upload as the settings of this installation say.
+
+    Raises:
+        PadimError: a setting is misspelled or has a bad value.
+    """
+    from streamlit import config
+
+    from padim import settings
+    from padim.service.logs import configure_logs
+
+    configure_logs()
+    found = settings.current()
+    if "max_upload_mb" in found.model_fields_set:
+        config.set_option("server.maxUploadSize", found.max_upload_mb)
+
+
 def silence() -> None:
     """Keep Streamlit from looking up the machine's addresses on the network."""
     from streamlit import net_util

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextvars import ContextVar
 from typing import Any
 
 from padim.errors import ImageError, PadimError
+from padim.service.logs import REQUEST_ID
 
 __all__ = ["CURRENT_REQUEST", "MEDIA_TYPE", "PROBLEMS", "RequestProblem", "as_problem", "request_id"]
 
 _LOGGER = logging.getLogger(__name__)
 # The id of the request that is being answered; empty outside of one.
-CURRENT_REQUEST: ContextVar[str] = ContextVar("request_id", default="")
+CURRENT_REQUEST = REQUEST_ID
 
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:padim:problem:"
