@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from padim.data.account import PassedOver
-from padim.data.decode import MAX_BYTES, MIB, megabytes, too_large
+from padim.data.decode import MIB, file_limit, megabytes, too_large
 from padim.data.formats import ARCHIVE_HEAD, ARCHIVE_SUFFIXES, HEAD, describe, image_format
 from padim.data.refusal import Refusal
 from padim.data.sources import (
@@ -74,12 +74,12 @@ class ZipSource(Source):
         source: str | Path | File,
         name: str | None = None,
         *,
-        max_bytes: int = MAX_BYTES,
+        max_bytes: int | None = None,
         limits: ZipLimits | None = None,
     ) -> None:
         super().__init__()
         limits = limits if limits is not None else ZipLimits()
-        self._source, self._max_bytes, self._limits = source, max_bytes, limits
+        self._source, self._max_bytes, self._limits = source, file_limit(max_bytes), limits
         if name is None:
             name = Path(source).name if isinstance(source, str | Path) else "archive.zip"
         self._name = name

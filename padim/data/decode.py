@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from padim import settings
 from padim.data import decode_limits, deep_pixels, formats, image_headers, optional_readers, pnm
 from padim.data.bit_depth import OtherDepth, Samples
 from padim.data.decode_budget import Cancel, memory_budget
@@ -33,7 +34,6 @@ from padim.data.to_rgb import Rgb, deep_color_to_rgb, deep_gray_to_rgb, is_deep_
 from padim.errors import ImageError, PadimError
 
 MIB = 1024 * 1024
-MAX_BYTES = 256 * MIB
 # Largest number of passes over the pixels in one JPEG; encoders write up to about twelve.
 MAX_SCANS = 50
 # Memory that reading any image takes beside its pixels.
@@ -52,7 +52,7 @@ def decode(
     name: str,
     *,
     max_pixels: int | None = None,
-    max_bytes: int = MAX_BYTES,
+    max_bytes: int | None = None,
     bit_depth: int | None = None,
     cancel: Cancel | None = None,
 ) -> Rgb:
@@ -108,7 +108,7 @@ def decoded(
     name: str,
     *,
     max_pixels: int | None = None,
-    max_bytes: int = MAX_BYTES,
+    max_bytes: int | None = None,
     bit_depth: int | None = None,
     on_samples: OnSamples | None = None,
     cancel: Cancel | None = None,
@@ -123,8 +123,8 @@ def decoded(
     kind = ""
     with ExitStack() as held:
         try:
-            if len(data) > max_bytes:
-                raise Refusal(too_large(max_bytes))
+            if len(data) > file_limit(max_bytes):
+                raise Refusal(too_large(file_limit(max_bytes)))
             kind = _recognise(data)
             header = image_headers.read(data, kind, max_scans=MAX_SCANS)
             _admit(header, len(data), most)
@@ -250,9 +250,18 @@ def _reason(error: Exception, kind: str) -> str:
 _UNSUPPORTED = re.compile(r"unsupported|not supported|cannot handle|not implemented", re.IGNORECASE)
 
 
+def file_limit(asked: int | None = None) -> int:
+    """Return the largest file of one image in bytes: what was asked for, or else the setting."""
+    return settings.current().max_image_bytes if asked is None else asked
+
+
 def too_large(max_bytes: int) -> str:
     """Return the message for a file over the limit on bytes."""
-    return f"is larger than {megabytes(max_bytes)}, the limit for one image; save it smaller or as JPEG"
+    return (
+        f"is larger than {megabytes(max_bytes)}, the limit for one image; save it smaller or as JPEG, or "
+        "raise "
+        "PADIM_MAX_IMAGE_MB"
+    )
 
 
 def megabytes(n: int) -> str:

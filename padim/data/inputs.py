@@ -24,7 +24,7 @@ from PIL import Image as PillowImage
 
 from padim.data.account import FileAccount, grouped
 from padim.data.archives import ZipSource
-from padim.data.decode import MAX_BYTES, too_large
+from padim.data.decode import file_limit, too_large
 from padim.data.formats import FORMATS, HEAD, image_format
 from padim.data.loading import Named
 from padim.data.sources import FolderSource, Source, unique_names
@@ -245,11 +245,11 @@ def _read(name: str, path: Path) -> bytes:
         if path.is_dir():
             raise ImageError(name, "is a folder; give it by itself, or the image files in it")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(file_limit() + 1)
     except OSError as error:
         raise ImageError(name, f"cannot be read ({error.strerror or error})") from None
-    if len(content) > MAX_BYTES:
-        raise ImageError(name, too_large(MAX_BYTES))
+    if len(content) > file_limit():
+        raise ImageError(name, too_large(file_limit()))
     return content
 
 

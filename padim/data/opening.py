@@ -8,14 +8,13 @@ from copy import copy
 from pathlib import Path, PurePosixPath
 
 from padim.data.archives import ZipSource, no_zip
-from padim.data.decode import MAX_BYTES
 from padim.data.formats import ARCHIVE_HEAD, HEAD, archive_kind, describe, image_format
 from padim.data.leftovers import outermost
 from padim.data.sources import File, FolderSource, Source, UploadSource, _Log, _read, natural_order
 from padim.errors import ImageError
 
 
-def open_source(path: str | Path, *, max_bytes: int = MAX_BYTES) -> FolderSource | ZipSource | UploadSource:
+def open_source(path: str | Path, *, max_bytes: int | None = None) -> FolderSource | ZipSource | UploadSource:
     """Open a folder, a zip file or a single image file as a source of images.
 
     A file is told by its content: a zip archive may have any name, and so may an image.
@@ -65,7 +64,7 @@ def _no_source(path: Path, head: bytes) -> str:
     return f"is {what}; give a folder of images, a zip file or an image"
 
 
-def expand_uploads(files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BYTES) -> Source:
+def expand_uploads(files: Sequence[tuple[str, File]], *, max_bytes: int | None = None) -> Source:
     """Combine uploaded images and zip files (recognized by the suffix .zip) into one source.
 
     Uploads come in natural order of their names; a zip's images come together, at the zip's position. A
@@ -86,7 +85,7 @@ def _is_zip(name: str, file: File) -> bool:
 
 
 class _MixedSource(Source):
-    def __init__(self, files: Sequence[tuple[str, File]], max_bytes: int) -> None:
+    def __init__(self, files: Sequence[tuple[str, File]], max_bytes: int | None) -> None:
         super().__init__()
         self._parts: list[Source | ImageError] = []
         single: list[tuple[str, File]] = []
@@ -104,7 +103,7 @@ class _MixedSource(Source):
                 self._parts.append(error)
         self._add(single, max_bytes)
 
-    def _add(self, single: list[tuple[str, File]], max_bytes: int) -> None:
+    def _add(self, single: list[tuple[str, File]], max_bytes: int | None) -> None:
         """Add the single files that came before a zip, as one source, and empty the list."""
         if single:
             self._parts.append(UploadSource(single, max_bytes=max_bytes))

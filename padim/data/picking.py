@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from copy import copy
 
-from padim.data.decode import MAX_BYTES
 from padim.data.sources import FolderSource, Source, read_plain
 from padim.errors import ImageError
 
@@ -28,7 +27,7 @@ def pick(source: Source, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         for name, path in source.paths()[0].items():
             if name in wanted:
                 wanted.remove(name)
-                yield name, read_plain(path, name, MAX_BYTES)
+                yield name, read_plain(path, name)
     else:
         for name, data in copy(source):
             if name in wanted:

@@ -18,9 +18,10 @@ from typing import IO, Any, TypeVar, cast
 
 from natsort import natsort_keygen, ns
 
+from padim import settings
 from padim.data import leftovers
 from padim.data.account import PassedOver
-from padim.data.decode import MAX_BYTES, MIB, too_large
+from padim.data.decode import MIB, file_limit, too_large
 from padim.data.formats import (
     ARCHIVE_SUFFIXES,
     FORMATS,
@@ -119,6 +120,12 @@ class Source(ABC, Iterable[tuple[str, bytes]]):
         return self._log.passed_over
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        most = settings.current().max_images
+        if (found := len(self)) > most:
+            raise InputError(
+                f"{found:,} images are more than one set may have ({most:,}); take a part of them, or set "
+                "PADIM_MAX_IMAGES to more"
+            )
         self._log = _Log()
         return unique_names(self._files(self._log))
 
@@ -177,7 +184,7 @@ class UploadSource(Source):
     Open files need `getvalue()`, or `seek()` and `read()`. A file over `max_bytes` is not read.
     """
 
-    def __init__(self, files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, files: Sequence[tuple[str, File]], *, max_bytes: int | None = None) -> None:
         super().__init__()
         for name, file in files:
             known = isinstance(file, bytes | Path) or hasattr(file, "getvalue") or hasattr(file, "seek")
@@ -189,7 +196,7 @@ class UploadSource(Source):
         self._uploads: list[tuple[str, File]] = []
         self._tables = [(name, file) for name, file in files if name.lower().endswith(TABLE_SUFFIXES)]
         self._found = _Log()
-        self._max_bytes = max_bytes
+        self._max_bytes = file_limit(max_bytes)
         for name, file in sorted(files, key=lambda item: natural_order(item[0])):
             if _is_wanted(name, file, self._found):
                 self._uploads.append((name, file))
@@ -272,12 +279,12 @@ class FolderSource(Source):
         ImageError: `path` is not a folder.
     """
 
-    def __init__(self, path: str | Path, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, path: str | Path, *, max_bytes: int | None = None) -> None:
         super().__init__()
         self._root = Path(path).resolve()
         if not self._root.is_dir():
             raise ImageError(str(path), "is not a folder; check the path")
-        self._max_bytes = max_bytes
+        self._max_bytes = file_limit(max_bytes)
 
     def __len__(self) -> int:
         return len(self._find(_Log()))
@@ -366,7 +373,7 @@ class FolderSource(Source):
         return inside
 
 
-def read_plain(path: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
+def read_plain(path: Path, name: str, max_bytes: int | None = None) -> bytes:
     """Read an ordinary file of at most ``max_bytes`` bytes.
 
     Args:
@@ -377,6 +384,7 @@ def read_plain(path: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
     Raises:
         ImageError: the file is not an ordinary file, too large, or cannot be read.
     """
+    max_bytes = file_limit(max_bytes)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever

@@ -17,13 +17,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from padim.data import decode_limits, image_headers, jpeg_check
 from padim.data.decode import (
     _READING_BYTES,
-    MAX_BYTES,
     MAX_SCANS,
     _admit,
     _check_pixels,
     _reason,
     _recognise,
     decode,
+    file_limit,
     too_large,
 )
 from padim.data.decode_budget import Cancel, memory_budget
@@ -50,8 +50,8 @@ def stored(data: bytes, name: str, *, cancel: Cancel | None = None) -> Iterator[
     limits = decode_limits.current()
     kind = ""
     try:
-        if len(data) > MAX_BYTES:
-            raise Refusal(too_large(MAX_BYTES))
+        if len(data) > file_limit():
+            raise Refusal(too_large(file_limit()))
         kind = _recognise(data)
         header = image_headers.read(data, kind, max_scans=MAX_SCANS)
         _admit(header, len(data), limits.pixels)

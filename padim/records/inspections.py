@@ -32,6 +32,7 @@ from padim.records.inspection_query import (
 from padim.records.schema import EVIDENCE, INSPECTIONS
 from padim.records.workspace_settings import AuditSettings, OriginalsSettings
 from padim.storage.atomic import explain_os_error, is_full
+from padim.storage.workspace_size import has_room
 
 __all__ = ["InspectionPage", "InspectionQuery", "InspectionRecords"]
 
@@ -39,6 +40,7 @@ _LOGGER = logging.getLogger(__name__)
 # Rows that one step of an iteration reads.
 _STEP = 500
 _NOT_KEPT = "the image was not kept, by the settings of the time"
+_WORKSPACE_FULL = "the workspace was full when it was inspected (PADIM_WORKSPACE_LIMIT)"
 _DISK_FULL = "the disk was full when it was inspected"
 
 
@@ -94,9 +96,12 @@ class InspectionRecords:
         originals = settings.get(OriginalsSettings)
         share = settings.get(AuditSettings).share
         entered = [self._entered(one, share) for one in new]
+        room = has_room(self.root)
         # Files come first, so that a row always has its files.
         try:
-            evidence = [self._write_files(one, row, originals) for one, row in zip(new, entered, strict=True)]
+            evidence = [
+                self._write_files(one, row, originals, room) for one, row in zip(new, entered, strict=True)
+            ]
         except OSError as error:
             raise explain_os_error(error) from error
         full = any(kept["original_gone"] == _DISK_FULL for kept in evidence)
@@ -133,7 +138,7 @@ class InspectionRecords:
         }
 
     def _write_files(
-        self, new: NewInspection, row: Mapping[str, Any], settings: OriginalsSettings
+        self, new: NewInspection, row: Mapping[str, Any], settings: OriginalsSettings, room: bool
     ) -> dict[str, Any]:
         kept: dict[str, Any] = {
             "map_bytes": None,
@@ -143,6 +148,9 @@ class InspectionRecords:
             "place": json.dumps(dict(new.place)),
             "thumbnail": new.thumbnail or None,
         }
+        if not room:
+            kept["original_gone"] = _WORKSPACE_FULL
+            return kept
         try:
             if row["waits"] and new.levels is not None:
                 kept["map_bytes"] = self.files.write_map(new.uid, new.levels)

@@ -26,6 +26,7 @@ from padim.records.image_files import ImageFiles
 from padim.records.image_records import ImageOrigin, ImageQuery, LibraryImage, LibraryMask, NewImage
 from padim.records.labels import ImageLabel, LabelValue
 from padim.records.schema import IMAGES
+from padim.storage.workspace_size import check_room
 
 __all__ = [
     "AddedImages",
@@ -206,10 +207,12 @@ class ImageLibrary:
 
         Raises:
             LibraryFullError: the limit is reached; the images before are stored.
+            WorkspaceFullError: the workspace has reached its limit; nothing is stored.
             Cancelled: ``cancel`` returned True; the images before are stored.
             PadimError: the model was deleted.
         """
         self.sweep()
+        check_room(self._database.root, "the image library")
         added: dict[str, None] = {}
         known: dict[str, None] = {}
         done = 0

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from sqlalchemy import Connection, case, func, select, update
 
+from padim import settings as installation
 from padim.records.database import RecordsDatabase
 from padim.records.evidence import EvidenceFiles
 from padim.records.inspection_query import stamp
 from padim.records.schema import EVIDENCE, INSPECTIONS
 from padim.records.workspace_settings import OriginalsSettings, WorkspaceSettings
 from padim.storage.atomic import explain_os_error
+from padim.text import count
 
 __all__ = ["EvidenceSizes", "PrunedEvidence", "evidence_sizes", "prune_daily", "prune_evidence"]
 
@@ -90,7 +92,7 @@ def prune_evidence(
     Raises:
         StorageError: the database cannot be written; files may be gone whose records say so the next time.
     """
-    settings = settings or WorkspaceSettings(root).get(OriginalsSettings)
+    settings = _capped(settings or WorkspaceSettings(root).get(OriginalsSettings))
     now = (now or datetime.now(UTC)).astimezone(UTC)
     database = RecordsDatabase(root)
     with database.reading() as connection:
@@ -134,6 +136,14 @@ def prune_daily(root: str | Path, now: datetime | None = None) -> PrunedEvidence
     except OSError as error:
         raise explain_os_error(error, done) from error
     return prune_evidence(root, now=now)
+
+
+def _capped(settings: OriginalsSettings) -> OriginalsSettings:
+    """Return the settings with the longest time that this installation allows."""
+    most = installation.current().retention_days
+    if most is None or (settings.days is not None and settings.days <= most):
+        return settings
+    return settings.model_copy(update={"days": most})
 
 
 def _delete(
@@ -207,7 +217,8 @@ def _reasons(
     found: dict[_Original, str] = {}
     if settings.days is not None:
         oldest = stamp(now - timedelta(days=settings.days))
-        why = f"{on}: images are kept for {settings.days} {'day' if settings.days == 1 else 'days'}"
+        limit = " (PADIM_RETENTION_DAYS)" if settings.days == installation.current().retention_days else ""
+        why = f"{on}: images are kept for {count(settings.days, 'day')}{limit}"
         found = {one: why for one in originals if not one.waits and one.judged < oldest}
     room = settings.gigabytes * _GIGA
     left = [one for one in originals if one not in found]

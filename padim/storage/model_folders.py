@@ -27,6 +27,7 @@ from padim.storage import bundle, holder, leftovers
 from padim.storage.atomic import explain_os_error, write_atomic
 from padim.storage.holder import Holder
 from padim.storage.revisions import revision_of
+from padim.storage.workspace_size import check_room
 from padim.text import LARGEST_NUMBER, clipped, shown
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -155,9 +156,11 @@ class ModelFolders:
 
         Raises:
             PadimError: the name is empty or too long.
+            WorkspaceFullError: the workspace has reached its limit.
             StorageError: the workspace is read-only, or its disk is full.
         """
         name = self._checked(name)
+        check_room(self.root, f"“{name}”")
         plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
         slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-") or "model"
         path = self.folder / f"{slug}-{secrets.token_hex(3)}"

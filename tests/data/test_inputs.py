@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from padim import Padim
-from padim.data.decode import MAX_BYTES, decode
+from padim.data.decode import decode, file_limit
 from padim.data.inputs import RIGHT, as_images
 from padim.data.sources import FolderSource, UploadSource
 from padim.errors import ImageError, InputError, PadimError
@@ -434,7 +434,7 @@ def test_a_path_that_cannot_be_read_says_why(folder: Path, tmp_path: Path) -> No
     assert reason(tmp_path / "gone.png") == "cannot be read (No such file or directory)"
     large = tmp_path / "large.png"
     with large.open("wb") as file:
-        file.truncate(MAX_BYTES + 1)
+        file.truncate(file_limit() + 1)
     assert "MB" in reason(large)
 
 

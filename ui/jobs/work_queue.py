@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
 
-from padim.errors import Cancelled
+from padim import settings
+from padim.errors import Cancelled, PadimError
 from padim.storage.atomic import explain_os_error
 from ui.app import workspace
 from ui.app.text import count
@@ -65,10 +66,18 @@ class _WorkerQueue:
         """Wait for this job's turn; the end of the block lets the next job go.
 
         Raises:
+            PadimError: as many jobs as may be run or wait already.
             Cancelled: the user stopped the job while it waited.
         """
         place = (kind, object())
+        most = settings.current().max_jobs
         with self._changed:
+            if len(self._waiting) >= most:
+                raise PadimError(
+                    f"{count(most, 'job runs or waits', 'jobs run or wait')} already, as many as may; start "
+                    "it "
+                    "again when one has ended, or set PADIM_MAX_JOBS to more"
+                )
             self._waiting.append(place)
         try:
             with self._changed:

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from padim import settings
 from padim.errors import PadimError
 from padim.records.retention import evidence_sizes, prune_evidence
 from padim.records.workspace_settings import OriginalsSettings, WorkspaceSettings
@@ -60,6 +61,7 @@ def _fields(stored: OriginalsSettings) -> dict[str, Any]:
         key="records-folder",
         help="Empty: in the workspace. Images that are there stay where they are.",
     )
+    most = settings.current().retention_days
     with st.container(horizontal=True):
         days = st.number_input(
             "Days, then they go",
@@ -69,7 +71,12 @@ def _fields(stored: OriginalsSettings) -> dict[str, Any]:
             placeholder="for ever",
             key="records-keep-days",
             width=200,
-            help="Counted from the latest inspection. What still awaits a person is not deleted by age.",
+            help="Counted from the latest inspection. What still awaits a person is not deleted by age."
+            + (
+                f" This installation keeps none for more than {most} days (PADIM_RETENTION_DAYS)."
+                if most
+                else ""
+            ),
         )
         size = st.number_input(
             "Originals, GB at most",
