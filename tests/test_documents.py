@@ -53,7 +53,7 @@ def test_settings_that_documents_name_are_read() -> None:
     named = {name.removesuffix("_FILE") for name in named}
     settings = {f"PADIM_{name.upper()}" for name in Settings.model_fields}
     # A caller's own variable in the guide's examples, and the prefix by itself.
-    assert named - _OF_TESTS - {"PADIM_KEY", "PADIM_"} <= settings | set(_SETTING.findall(_source()))
+    assert named - _OF_TESTS - {"API_KEY", "PADIM_"} <= settings | set(_SETTING.findall(_source()))
 
 
 _CITED = re.compile(r"[\w/]+\.md\b")

@@ -87,7 +87,7 @@ def _examples(entry: Entry | None) -> None:
         st.code(
             f"curl -F image=@part.png -F {shlex.quote(f'model={model}')} {service.URL}/v1/inspections\n"
             "# with a key, and by part number:\n"
-            'curl -H "Authorization: Bearer $PADIM_KEY" -F image=@part.png -F part_number=4711 '
+            'curl -H "Authorization: Bearer $API_KEY" -F image=@part.png -F part_number=4711 '
             f"{service.URL}/v1/inspections",
             language="bash",
         )
