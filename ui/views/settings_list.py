@@ -61,7 +61,7 @@ def draw() -> None:
         shell.empty("Nothing is set", "All settings have their defaults.")
     for group, members in groupby(shown, lambda row: row.group):
         st.subheader(_TITLES.get(group, group))
-        st.html(table(("Setting", "Value"), [_cells(row) for row in members]))
+        st.html(table(("Setting", "Value"), [_cells(row) for row in members], first=62))
 
 
 def _cells(row: SettingRow) -> tuple[Cell, Cell]:

@@ -24,18 +24,21 @@ class Cell:
     error: bool = False
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], *, first: int | None = None) -> str:
     """Return HTML of a table that scrolls horizontally if it is too wide.
 
     Args:
         head: titles of the columns.
         rows: rows with one cell per column.
+        first: width of the first column in percent, so that tables below each other have their columns in
+            line; default: what its cells need.
     """
+    widths = "" if first is None else f'<colgroup><col style="width:{first}%"></colgroup>'
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
     lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return (
         '<div style="overflow-x:auto" tabindex="0" role="group" aria-label="Table"><table class="pv-compare">'
-        f"<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>"
+        f"{widths}<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
 
 
