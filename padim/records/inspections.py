@@ -120,6 +120,8 @@ class InspectionRecords:
                 connection.execute(insert(EVIDENCE).values(inspection_id=there[row["uid"]], **kept))
             added = {uid: row for uid, row in there.items() if uid not in before}
             outbox.enqueue(connection, self.root, new, added)
+        if full:
+            _LOGGER.warning("the disk is full: inspections are recorded without images and level maps")
         if begins:
             self._raise_alarm()
         return [there[one.uid] for one in new]
@@ -161,7 +163,6 @@ class InspectionRecords:
         except OSError as error:
             if not is_full(error):
                 raise
-            _LOGGER.warning("the disk is full: an image is recorded without its evidence")
             kept["original_gone"] = _DISK_FULL
         return kept
 
