@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -285,7 +286,11 @@ class FolderWatch:
         except ImageError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 self._gone(found, now)
-            elif not self._waiting.unreadable(found.path, now):
+            elif self._waiting.unreadable(found.path, now):
+                return None
+            elif _may_pass(error.__cause__):
+                self._waiting.changed(found, now)
+            else:
                 # Without its content there is no hash: it is tried again when it was changed.
                 mark = f"unread-{found.mark.size}-{found.mark.modified}"
                 row = WatchedFileRow(found.path, mark, self._state.uid_of(found.path, mark), "", found.mark)
@@ -423,3 +428,8 @@ class FolderWatch:
             rate=sum(moment >= minute for moment in tuple(self._times)),
             last=self._store.last,
         )
+
+
+def _may_pass(cause: BaseException | None) -> bool:
+    """Return whether a file could not be read because of its disk or its share, rather than of itself."""
+    return isinstance(cause, OSError) and cause.errno not in (errno.EACCES, errno.EPERM)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from padim import Padim
-from padim.errors import PadimError, StorageError
+from padim.errors import ImageError, PadimError, StorageError
 from padim.records.inspection_query import InspectionQuery
 from padim.records.inspections import InspectionRecords
 from padim.records.recipes import Recipes
@@ -233,6 +233,24 @@ def test_a_folder_that_goes_away_and_returns_costs_nothing(watching: Make, tmp_p
     assert one.status.error == ""
     one.check(["a.png", "b.png"])
     assert one.alarms == ["watch: folder"]
+
+
+@pytest.mark.parametrize(("number", "refused"), [(errno.EIO, 0), (errno.ESTALE, 0), (errno.EACCES, 1)])
+def test_a_disk_that_fails_for_a_while_refuses_nothing(
+    watching: Make, monkeypatch: pytest.MonkeyPatch, number: int, refused: int
+) -> None:
+    one = watching(patience=5.0)
+    one.put("a.png", GOOD[0])
+
+    def failing(place: Path, name: str) -> bytes:
+        raise ImageError(name, "cannot be read") from OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("padim.service.watching.read_plain", failing)
+        one.work(30)
+        assert (one.count("waiting"), one.count("refused")) == (1 - refused, refused)
+    one.work(15)
+    assert one.names == ([] if refused else ["a.png"])
 
 
 def test_a_changed_model_inspects_from_the_next_image_on(watching: Make) -> None:
