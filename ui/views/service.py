@@ -92,8 +92,8 @@ def _examples(entry: Entry | None) -> None:
             language="bash",
         )
     st.caption(
-        f"The answer comes once the result is on record. {service.URL}/openapi.json describes every address, "
-        "with examples; /metrics is for Prometheus."
+        f"The answer comes once the result is on record. `{service.URL}/openapi.json` describes every "
+        "address, with examples; `/metrics` is for Prometheus."
     )
 
 

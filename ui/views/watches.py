@@ -129,7 +129,7 @@ _COUNTS = (
     ("Accept", "accept"),
     ("Review", "review"),
     ("Reject", "reject"),
-    ("Refused files", "refused"),
+    ("Refused", "refused"),
     ("Waiting", "waiting"),
 )
 _RARE = (
