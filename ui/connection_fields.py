@@ -49,7 +49,7 @@ class ConnectionField:
 
 _ADDRESS = (
     ConnectionField("host", "Host", placeholder="192.0.2.10"),
-    ConnectionField("port", "Port", "whole"),
+    ConnectionField("port", "Port", "whole", placeholder="1883, encrypted 8883"),
 )
 _LISTENS = (
     ConnectionField(

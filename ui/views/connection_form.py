@@ -188,7 +188,11 @@ def _input(field: ConnectionField, value: Any, key: str) -> Any:
     if field.kind in ("number", "whole"):
         number = None if value is None else float(value) if field.kind == "number" else int(value)
         return st.number_input(
-            field.label, value=number, format="%g" if field.kind == "number" else "%d", **said
+            field.label,
+            value=number,
+            format="%g" if field.kind == "number" else "%d",
+            placeholder=field.placeholder or None,
+            **said,
         )
     if field.kind == "lines":
         return st.text_area(field.label, str(value or ""), height=80, **said)
