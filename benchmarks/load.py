@@ -245,6 +245,7 @@ def under_load(url: str, sessions: list[Session], seconds: float) -> Iterator[No
     """Start the sessions' fits and have them switch pages for so long, before the block runs."""
     start = threading.Barrier(len(sessions))
     in_parallel(sessions, lambda session: begin_fit(session, url, start))
+    print(f"{len(sessions)} fits are started; pages are switched for {seconds:.0f} s\n", flush=True)
     in_parallel(sessions, lambda session: switch_pages(session, seconds))
     yield
 
@@ -259,6 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=1000, help="of these images, in pixels")
     parser.add_argument("--settle", type=float, default=120.0, help="seconds from the end to the memory")
     parser.add_argument("--grace", type=float, default=90.0, help="for which the server keeps a session")
+    parser.add_argument("--rest", type=float, default=20.0, help="seconds until its memory is released")
     args = parser.parse_args(arguments)
     result = report.Report("load")
     for name, bound in TARGETS.items():
@@ -292,7 +294,7 @@ def measure(server: served.Server, args: argparse.Namespace, result: report.Repo
         one.go("inspect", "run")
         first.upload(megapixel(6, "first-", 256))
         until_idle(first)
-    time.sleep(args.grace + 20)  # a session is kept for a while, and its memory is released a little later
+    time.sleep(args.grace + args.rest)  # a session is kept for a while
     before = process.memory_info().rss
 
     if args.uploads:
