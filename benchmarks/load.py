@@ -17,6 +17,7 @@ Sessions exchange a browser's messages with one server, timers included, without
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import re
@@ -160,15 +161,32 @@ def in_parallel(work: Sequence[Session], do: object) -> None:
         list(pool.map(do, work))  # type: ignore[arg-type]
 
 
-def until_idle(tab: Tab, patience: float = PATIENCE_S) -> None:
-    """Wait until the page shows no running job.
+def until_scored(tab: Tab, patience: float = PATIENCE_S) -> None:
+    """Wait until the page shows no running scoring job; checks of models may go on.
 
     Raises:
         TimeoutError: it takes longer than ``patience``.
     """
-    tab.stay(patience, until=lambda: not tab.busy)
-    if tab.busy:
+
+    def running() -> bool:
+        return any("-cancel-inspect" in one.id for one in tab.elements.get("button", []))
+
+    tab.stay(patience, until=lambda: not running())
+    if running():
         raise TimeoutError(f"{tab.page}: {tab.text[-500:]}")
+
+
+def until_button(tab: Tab, key: str) -> None:
+    """Wait until the page has a button that can be pressed; now and then the page is run again.
+
+    Raises:
+        TimeoutError: it takes longer than ``PATIENCE_S``.
+    """
+    end = time.monotonic() + PATIENCE_S
+    while tab.stay(5, until=lambda: tab.button(key) is not None).button(key) is None:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{tab.page}: no button {key}; {tab.text[-500:]}")
+        tab.run()
 
 
 def listed(url: str, count: int, side: int) -> tuple[float, float]:
@@ -181,7 +199,7 @@ def listed(url: str, count: int, side: int) -> tuple[float, float]:
         begin = time.perf_counter()
         tab.upload(files)
         uploaded = time.perf_counter() - begin
-        until_idle(tab)
+        until_scored(tab)
         seconds = time.perf_counter() - begin
         if f"All {count:,}" not in str(tab.elements.get("button_group")):
             raise RuntimeError(f"not all images are listed: {tab.text[-500:]}")
@@ -193,11 +211,11 @@ def begin_fit(session: Session, url: str, start: threading.Barrier) -> None:
     session.tab = tab = Tab(url, heard=session.heard)
     session.go("inspect", "run")
     tab.upload(megapixel(SCORED, f"mark-{session.number:02d}-", 256, session.number))
-    until_idle(tab)
+    until_scored(tab)
     session.go("", "models")
     session.here = ("fit", "images")
     tab.click("home-fit").upload(good_parts(session.number))
-    tab.stay(PATIENCE_S, until=lambda: tab.button("fit-go") is not None)
+    until_button(tab, "fit-go")
     start.wait(PATIENCE_S)
     tab.click("fit-go")
 
@@ -237,7 +255,7 @@ def cancel_fit(session: Session) -> bool:
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the value that so many of the values do not exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(share * len(ordered) - 1e-9) - 1)]
 
 
 @contextmanager
@@ -293,7 +311,7 @@ def measure(server: served.Server, args: argparse.Namespace, result: report.Repo
             one.go(page, tab)
         one.go("inspect", "run")
         first.upload(megapixel(6, "first-", 256))
-        until_idle(first)
+        until_scored(first)
     time.sleep(args.grace + args.rest)  # a session is kept for a while
     before = process.memory_info().rss
 

@@ -30,6 +30,8 @@ _LOGGER = logging.getLogger(__name__)
 PACE = 5.0
 # Seconds between two searches for unused objects that refer to each other, while there are sessions.
 _COLLECT_EVERY = 30.0
+# Open sessions up to which the timers of pages fire as often as they are meant to.
+_AT_FULL_PACE = 4
 
 
 def grace() -> float:
@@ -124,6 +126,15 @@ _watching = False
 def at_end(callback: Callable[[str], None]) -> None:
     """Register a callback that is called with the id of each session that has ended."""
     _SESSIONS.at_end.append(callback)
+
+
+def paced(seconds: float) -> float:
+    """Return the interval of a page's timer: the given one, or a longer one while many sessions are open.
+
+    Each request of a timer takes some ten milliseconds of the interpreter that all sessions share. At full
+    pace, those of twenty sessions would leave nothing to draw pages with.
+    """
+    return seconds * max(1.0, len(_SESSIONS) / _AT_FULL_PACE)
 
 
 def busy_while(is_busy: Callable[[], bool]) -> None:

@@ -15,7 +15,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from padim.errors import PadimError
 from ui import model_changes
-from ui.app import opened, reruns, state, tabs, workspace
+from ui.app import opened, reruns, sessions, state, tabs, workspace
 from ui.jobs import missed_runs, watch
 from ui.jobs.jobs import spoken_duration
 from ui.widgets.panels import plain
@@ -108,7 +108,8 @@ def draw(page: AppPage, entry: Entry | None) -> None:
     if listed:
         missed_runs.watch_for(listed[0])
     keys = tuple(job.key for job in jobs)
-    st.fragment(_look, run_every=_BUSY_S if jobs else _IDLE_S)(entry, keys, [job.key for job in listed])
+    every = sessions.paced(_BUSY_S if jobs else _IDLE_S)
+    st.fragment(_look, run_every=every)(entry, keys, [job.key for job in listed])
     for one in list(state.lasting(_Noticed).ended):
         _link(one)
 

@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from ui.app import reruns
+from ui.app import reruns, sessions
 from ui.jobs.jobs import Job
 
 _EVERY_S = 2.0
@@ -38,7 +38,7 @@ def watch_for(job: Job[Any]) -> None:
     # When only a fragment runs, keep the timer of the last full run of the page.
     if spot is not None and context is not None and not context.fragment_ids_this_run:
         with spot:
-            st.fragment(_ask, run_every=_EVERY_S)(job, [])
+            st.fragment(_ask, run_every=sessions.paced(_EVERY_S))(job, [])
 
 
 def _ask(job: Job[Any] | None, calls: list[None]) -> None:

@@ -73,10 +73,9 @@ def watch(job: Job[Any], *, unit: str = "image", cancellable: bool = True) -> No
     handles a finished job itself and no longer calls this function, which stops the polling.
     """
     missed_runs.watch_for(job)
-    _poll(job, unit, cancellable)
+    st.fragment(_poll, run_every=sessions.paced(0.5))(job, unit, cancellable)
 
 
-@st.fragment(run_every=0.5)
 def _poll(job: Job[Any], unit: str, cancellable: bool) -> None:
     if not job.running:
         reruns.run_page()
@@ -86,10 +85,9 @@ def _poll(job: Job[Any], unit: str, cancellable: bool) -> None:
 def glance(job: Job[Any]) -> None:
     """Show one line about a running job of another page, and run this page once more when it has ended."""
     missed_runs.watch_for(job)
-    _glance(job)
+    st.fragment(_glance, run_every=sessions.paced(1.0))(job)
 
 
-@st.fragment(run_every=1.0)
 def _glance(job: Job[Any]) -> None:
     if not job.running:
         reruns.run_page()

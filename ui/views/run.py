@@ -9,7 +9,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui import exports, inspect, inspecting_version, run_records, viewing
-from ui.app import progress, reruns, shell, workspace
+from ui.app import progress, reruns, sessions, shell, workspace
 from ui.app.text import count, size
 from ui.components import viewer
 from ui.files import image_input
@@ -394,7 +394,7 @@ def draw(entry: Entry) -> None:
     # Drawing the list slows the scoring down, so it is repeated rarely. The progress bar above it polls more
     # often, and runs the whole page at the end. One fragment whether the list grows or not: else a click
     # that is on its way when the last image is scored would ask for a fragment that is no more.
-    st.fragment(_list, run_every=2.5 if busy else None)(entry, inspecting)
+    st.fragment(_list, run_every=sessions.paced(2.5) if busy else None)(entry, inspecting)
 
 
 def _bar(entry: Entry, inspecting: InspectingVersion, review: Review, busy: bool, *, allowed: bool) -> None:

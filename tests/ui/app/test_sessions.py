@@ -53,3 +53,16 @@ def test_one_that_comes_back_in_time_goes_on() -> None:
 def test_the_grace_is_a_setting(monkeypatch: pytest.MonkeyPatch, given: str, seconds: float) -> None:
     monkeypatch.setenv("PADIM_SESSION_GRACE", given)
     assert sessions.grace() == seconds
+
+
+def test_timers_fire_less_often_while_many_sessions_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    monkeypatch.setattr(sessions, "_SESSIONS", world.sessions)
+    assert sessions.paced(0.5) == 0.5
+    for number in range(18):
+        world.connected.add(f"more {number}")
+        world.sessions.touch(f"more {number}")
+    assert sessions.paced(0.5) == 2.5
+    world.connected.clear()
+    world.at(1000)
+    assert sessions.paced(0.5) == 0.5
