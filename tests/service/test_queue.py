@@ -7,14 +7,16 @@ from collections.abc import Callable
 from concurrent.futures import wait
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from padim.records.inspection import InspectionContext
+from padim.service.inspecting_models import InspectingModels
 from padim.service.rest.limits import Admission, RateLimit, ServiceLimits
 from padim.service.rest.problems import RequestProblem
 from padim.service.rest.queue import InspectionQueue, QueuedImage
-from padim.service.rest.served_models import RequestTarget
+from padim.service.rest.served_models import RequestTarget, ServedModels
 from tests.service.fakes import FakeInspector, FakeModels
 
 CONTEXT = InspectionContext(who="Anna", source="service")
@@ -116,9 +118,6 @@ def test_an_unknown_model_costs_only_its_images() -> None:
 
 
 def test_models_of_no_workspace_have_no_default(tmp_path: Path) -> None:
-    from padim.service.inspecting_models import InspectingModels
-    from padim.service.rest.served_models import ServedModels
-
     models = ServedModels(InspectingModels(tmp_path))
     with pytest.raises(RequestProblem, match="one of the two is needed"):
         models.find(RequestTarget())
@@ -168,3 +167,23 @@ def test_no_rate_is_no_limit() -> None:
     rate = RateLimit(0)
     for _ in range(1000):
         rate.take("a", 1000)
+
+
+def test_a_model_found_holds_for_a_moment(tmp_path: Path) -> None:
+    now, asked = [0.0], []
+
+    class Models(InspectingModels):
+        def of_part_number(self, part_number: str) -> Any:
+            asked.append(part_number)
+            return object()
+
+        def wrong_part(self, part_number: str, using: Any) -> str:
+            return ""
+
+    models = ServedModels(Models(tmp_path), clock=lambda: now[0])
+    found = models.find(RequestTarget(part_number="4711"))
+    assert models.find(RequestTarget(part_number="4711")) is found
+    assert models.find(RequestTarget(part_number="4712")) is not found
+    now[0] = 0.3
+    models.find(RequestTarget(part_number="4712"))
+    assert asked == ["4711", "4712", "4712"]

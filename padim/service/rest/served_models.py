@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestTarget", "ServedModels"]
 
+# Seconds for which the latest model found is taken without asking again.
+_FRESH = 0.2
+
 
 class RequestTarget(NamedTuple):
     """What a request says about the model: its id or name, and the part number; empty if it does not say."""
@@ -25,14 +30,24 @@ class RequestTarget(NamedTuple):
 class ServedModels:
     """Finds the model of a request; a request never names a model by its path (thread-safe).
 
+    What was found holds for the requests of the next fifth of a second, so that under load not every group of
+    images asks the database anew; a version that is approved inspects from then on.
+
     Args:
         models: opens them.
         default: the model of requests that name none: a path, an id, a name or a part number; None: there is
             none.
+        clock: returns seconds; monotonic.
     """
 
-    def __init__(self, models: InspectingModels, default: str | Path | None = None) -> None:
-        self._models, self._default = models, default
+    def __init__(
+        self,
+        models: InspectingModels,
+        default: str | Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._models, self._default, self._clock = models, default, clock
+        self._latest: tuple[RequestTarget, InspectingModel, float] | None = None
 
     @property
     def root(self) -> Path | None:
@@ -60,6 +75,10 @@ class ServedModels:
         """
         from padim.records.recipes import PartNumberError
 
+        latest = self._latest
+        if latest is not None and latest[0] == target and self._clock() - latest[2] < _FRESH:
+            return latest[1]
+        asked = self._clock()
         try:
             using = self._find(target)
             wrong = self._models.wrong_part(target.part_number, using)
@@ -73,6 +92,7 @@ class ServedModels:
             raise RequestProblem("model-unusable", str(error)) from error
         if wrong:
             raise RequestProblem("wrong-part", f"{wrong}; send it without the model, or to the right one")
+        self._latest = target, using, asked
         return using
 
     def _find(self, target: RequestTarget) -> InspectingModel:
