@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     folders: Annotated[
         tuple[FilePath, ...],
         _parts(os.pathsep),
-        SettingNote("Places", f"folders, separated by {os.pathsep}", unset="none: only uploads"),
+        SettingNote("Places", f"folders, separated by “{os.pathsep}”", unset="none: only uploads"),
     ] = Field((), description="Folders on this machine below which pages read images and watch folders.")
     cache: Annotated[FilePath | None, SettingNote("Places", "a folder", unset="the user's cache folder")] = (
         Field(None, description="Converted networks and downloaded weights.")

@@ -118,11 +118,11 @@ def _commands(root: Path) -> None:
         "bin "
         f"for {model_bin.DAYS} days."
     )
-    home = f'PADIM_HOME="{root}" '
     st.code(
-        f"{home}padim backup /path/to/backups --evidence\n"
-        "padim backup /path/to/backups/padim-backup.zip --check\n"
-        f"{home}padim restore /path/to/backups/padim-backup.zip --replace",
+        f'export PADIM_HOME="{root}"\n'
+        "padim backup /backups --evidence\n"
+        "padim backup /backups/padim-backup.zip --check\n"
+        "padim restore /backups/padim-backup.zip --replace",
         language="bash",
     )
     st.caption(
