@@ -59,7 +59,7 @@ def test_every_column_is_described() -> None:
 
 def test_its_check_of_signatures_works() -> None:
     namespace: dict[str, Callable[..., bool]] = {}
-    exec(block("python"), namespace)  # type: ignore[arg-type]
+    exec(block("python"), namespace)
     is_genuine = namespace["is_genuine"]
     body = b'{"a": "\xc3\xbc"}'
     assert is_genuine(b"secret", "17", signature("secret", 17, body), body)

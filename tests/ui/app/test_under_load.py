@@ -104,6 +104,6 @@ def test_a_loop_without_a_byte_to_wake_it_is_left_alone() -> None:
     class Other(asyncio.AbstractEventLoop):
         pass
 
-    loop = Other()
+    loop = Other()  # type: ignore[abstract]
     under_load.wake_once(loop)
     assert vars(loop) == {}
