@@ -92,7 +92,7 @@ def test_the_guides_commands_work(service: ServiceProcess, root: Path, tmp_path:
     assert len(commands) >= 9
     key = ApiKeys(root).add("guide", "Anna")
     for command in commands:
-        line = command.replace("http://127.0.0.1:8600", service.url).replace("$PADIM_KEY", key)
+        line = command.replace("http://127.0.0.1:8600", service.url).replace("$API_KEY", key)
         done = subprocess.run(
             ["bash", "-c", line.replace("curl ", "curl --silent --show-error --fail-with-body ", 1)],
             cwd=tmp_path,
@@ -101,6 +101,23 @@ def test_the_guides_commands_work(service: ServiceProcess, root: Path, tmp_path:
             check=False,
         )
         assert done.returncode == 0, (command, done.stdout, done.stderr)
+
+
+def test_the_guides_python_works(
+    service: ServiceProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, seed in (("part.png", 71), ("other.png", 72)):
+        (tmp_path / name).write_bytes(png(part(seed)))
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.M | re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block.replace("http://127.0.0.1:8600", service.url), str(GUIDE), "exec"), {})
+    printed = capsys.readouterr().out.split()
+    assert {"accept", "reject"} & set(printed)
 
 
 def test_told_to_stop_it_finishes_what_it_took(root: Path) -> None:
