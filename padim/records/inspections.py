@@ -303,9 +303,20 @@ class InspectionRecords:
 
     def thumbnail(self, inspection_id: int) -> bytes | None:
         """Return the small JPEG of an inspection's image, or None."""
-        selected = select(EVIDENCE.c.thumbnail).where(EVIDENCE.c.inspection_id == inspection_id)
+        return self.thumbnails([inspection_id]).get(inspection_id)
+
+    def thumbnails(self, inspection_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return the small JPEGs of inspections' images by row; those without one are left out."""
+        found: dict[int, bytes] = {}
+        row = EVIDENCE.c
         with self._database.reading() as connection:
-            return None if connection is None else connection.execute(selected).scalar()
+            if connection is None:
+                return found
+            for start in range(0, len(inspection_ids), _STEP):
+                some = row.inspection_id.in_(inspection_ids[start : start + _STEP])
+                selected = select(row.inspection_id, row.thumbnail).where(some, row.thumbnail.is_not(None))
+                found.update((id_, small) for id_, small in connection.execute(selected))
+        return found
 
     def levels(self, inspection_id: int) -> npt.NDArray[np.uint16] | None:
         """Return an inspection's level map, uint16 ``(h, w)``; None if it is not kept."""

@@ -73,6 +73,7 @@ def test_an_inspection_comes_back_as_it_was_recorded(tmp_path: Path) -> None:
     assert found.decision is None
     assert found.nearness == pytest.approx(0.75)
     assert records.thumbnail(number) == thumbnail(7)
+    assert records.thumbnails([number, number + 1]) == {number: thumbnail(7)}
     levels = records.levels(number)
     assert levels is not None
     np.testing.assert_array_equal(levels, one.levels)

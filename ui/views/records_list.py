@@ -140,7 +140,8 @@ def _select(label: str, key: str, options: list[Any], words: dict[Any, str], wid
 
 def _table(items: tuple[Inspection, ...]) -> None:
     preload.table()
-    rows = list(map(_row, items))
+    small = records.records().thumbnails([one.id for one in items])
+    rows = [_row(one, small.get(one.id)) for one in items]
     # Columns that say nothing on this page are left out.
     optional = ("Serial", "Part number", "Lot", "Station", "Shift", "Decision", "Type", "By", "Version")
     shown = [name for name in rows[0] if name not in optional or any(row[name] for row in rows)]
@@ -170,8 +171,7 @@ def _table(items: tuple[Inspection, ...]) -> None:
         st.rerun()
 
 
-def _row(one: Inspection) -> dict[str, Any]:
-    small = records.records().thumbnail(one.id)
+def _row(one: Inspection, small: bytes | None) -> dict[str, Any]:
     by = one.decided_by or ""
     return {
         "Image": f"data:image/jpeg;base64,{base64.b64encode(small).decode()}" if small else None,
