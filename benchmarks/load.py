@@ -71,6 +71,8 @@ SAMPLE = served.ROOT / "sample_data" / "flange"
 # Good parts that each session fits on, and images that each scores.
 GOOD, SCORED = 48, 6
 PATIENCE_S = 600.0
+# Seconds until a list must have all of a session's images.
+LISTED_S = 20.0
 # Seconds for which a page is looked at.
 LOOK_S = (1.0, 7.0)
 
@@ -93,6 +95,8 @@ class Session:
     switches: list[tuple[str, float]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     here: tuple[str, str] = ("", "models")
+    # The model whose list has the session's images, as in the address: a fit that ends brings another one.
+    model: str = ""
 
     def heard(self, raw: bytes) -> None:
         """Search a message of the server for names of images of other sessions."""
@@ -212,6 +216,7 @@ def begin_fit(session: Session, url: str, start: threading.Barrier) -> None:
     session.go("inspect", "run")
     tab.upload(megapixel(SCORED, f"mark-{session.number:02d}-", 256, session.number))
     until_scored(tab)
+    session.model = next((one for one in tab.query.split("&") if one.startswith("model=")), "")
     session.go("", "models")
     session.here = ("fit", "images")
     tab.click("home-fit").upload(good_parts(session.number))
@@ -236,10 +241,14 @@ def own_images(session: Session) -> bool:
     """Whether the list of Inspect has exactly the images that this session has dropped there."""
     assert session.tab is not None
     found: set[bytes] = set()
+    wanted = {f"mark-{session.number:02d}-{i:03d}".encode() for i in range(SCORED)}
     session.tab.heard = lambda raw: found.update(re.findall(rb"mark-\d\d-\d\d\d", raw))
+    session.tab.query = session.model
     session.go("inspect", "run")
+    # A page that is drawn anew because a fit has just ended sends its list a moment later.
+    session.tab.stay(LISTED_S, until=lambda: found >= wanted)
     session.tab.heard = session.heard
-    return found == {f"mark-{session.number:02d}-{i:03d}".encode() for i in range(SCORED)}
+    return found == wanted
 
 
 def cancel_fit(session: Session) -> bool:

@@ -17,12 +17,14 @@ from __future__ import annotations
 import argparse
 import gc
 import random
+import sqlite3
 import statistics
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -93,7 +95,11 @@ def sample(root: Path, done: int, each_ms: float) -> Sample:
 
 
 def database_bytes(root: Path) -> int:
-    """Return the size of the database's files in a workspace."""
+    """Return the size of the database's files in a workspace, what waits in its log moved to its place."""
+    path = root / "records.sqlite"
+    if path.is_file():
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return sum(path.stat().st_size for path in root.glob("records.sqlite*") if path.is_file())
 
 

@@ -205,7 +205,8 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     assert {f"{about}/licenses/{name}" for name in ("LICENSE", "NOTICE")} <= set(names)
     assert (told["Name"], told["Version"]) == ("padim-inspection", __version__)
     assert told["License-Expression"] == "Apache-2.0"
-    assert told.get_all("Provides-Extra") == ["all", "app", "dev", "docs", "formats", "postgresql", "torch"]
+    extras = ["all", "app", "dev", "docs", "formats", "postgresql", "service", "sinks", "torch"]
+    assert told.get_all("Provides-Extra") == extras
     assert wheel.stat().st_size < 20e6
 
 

@@ -6,18 +6,16 @@ files are in its state file, of which ``refused.csv`` beside it is a copy for pe
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from padim.output.results import csv_file
 from padim.service.watch_state import STATE_FILE, refused_in
 from padim.storage import holder, leftovers
 from padim.storage.atomic import write_atomic
@@ -154,10 +152,6 @@ def write_refused(output: Path, most: int = 10_000) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    with closing(io.StringIO(newline="")) as text:
-        rows = csv.writer(text)
-        rows.writerow(["name", "reason", "refused"])
-        rows.writerows((one.name, one.reason, one.at.isoformat()) for one in refused_files(output, most))
-        write_atomic(
-            output / REFUSED_FILE, text.getvalue().encode("utf-8-sig", "backslashreplace"), make_folder=False
-        )
+    rows = ((one.name, one.reason, one.at.isoformat()) for one in refused_files(output, most))
+    content = csv_file([("name", "reason", "refused"), *rows])
+    write_atomic(output / REFUSED_FILE, content, make_folder=False)

@@ -27,7 +27,7 @@ def test_sessions_under_load_see_their_own_images_and_no_fault(capsys: pytest.Ca
     assert "load.switch_p95_seconds" in found["missed"]
     values = found["values"]
     assert values["load.names_of_others"] == values["load.faults"] == values["load.tracebacks"] == 0, found
-    assert values["load.switches"] >= 3
+    assert values["load.switches"] >= 1
     assert values["load.polls"] > 0
     assert values["load.uploads_listed_seconds"] > 0
 

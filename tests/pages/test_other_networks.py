@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -12,6 +15,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from benchmarks.served import ROOT
 from padim import Padim, PadimConfig, Workspace
 from padim.network import backbone as backbones
 from padim.network import weights
@@ -164,14 +168,17 @@ def test_where_a_model_runs_is_shown(add_model: AddModel, monkeypatch: pytest.Mo
     assert "Runs on</dt><dd>CPU, 2 threads" in page.text
 
 
-def test_settings_of_the_server_that_cannot_be_used_are_one_sentence(
-    add_model: AddModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entry = add_model("Parts")
-    monkeypatch.setenv("PADIM_THREADS", "many")
-    page = Session("fit", model=entry.id)
-    page.tab("result")
-    assert "The model cannot be opened. PADIM_THREADS must be a whole number of threads" in page.text
+def test_a_server_with_settings_that_cannot_be_used_does_not_start_and_says_why(home: Path) -> None:
+    environment = {**os.environ, "PADIM_HOME": str(home), "PADIM_THREADS": "many"}
+    done = subprocess.run(
+        [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .startswith("error: PADIM_THREADS must be a whole number of threads")
+    )
 
 
 @pytest.mark.slow
