@@ -19,7 +19,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import NullPool
 
 from padim.errors import PadimError, StorageError
 from padim.records import migrating, server_mark
@@ -31,23 +31,16 @@ from padim.storage.leftovers import locked_beside
 FILE = "records.sqlite"
 # Milliseconds that a statement waits for another process, such as a backup, before it fails.
 _PATIENCE = 20_000
-# Connections of one kind that a process keeps open to a file.
-_KEPT_OPEN = 4
 
 
 class SqliteFile:
-    """The records of one workspace in its file; cheap to create.
-
-    Connections stay open between blocks: where the last one closes, SQLite tidies the file up, which takes as
-    long as a hundred lookups.
-    """
+    """The records of one workspace in its file; cheap to create, with a connection for each block."""
 
     def __init__(self, root: Path, *, moving: bool = False) -> None:
         """
         Args:
             root: the workspace's folder.
-            moving: whether the file is read to move the records to a server, or written from one: nothing
-                stays open then.
+            moving: whether the file is read to move the records to a server.
         """
         self.root = root
         self.path = root / FILE
@@ -61,28 +54,24 @@ class SqliteFile:
             yield None
             return
         with _explained(self.path):
-            connection = self._open("ro")
+            connection = _open(self.path, "ro")
             try:
-                try:
-                    current = _revision(connection, self.path)
-                except DBAPIError as error:
-                    # In a read-only folder the files that readers share cannot be created, and nobody writes.
-                    if not _cannot_share(error):
-                        raise
-                    connection.invalidate()
-                    connection.close()
-                    connection = self._open("ro&immutable=1")
-                    current = _revision(connection, self.path)
+                current = _revision(connection, self.path)
+            except DBAPIError as error:
+                # In a read-only folder the files that readers share cannot be created, and nobody writes.
+                if not _cannot_share(error):
+                    raise
+                connection.close()
+                connection = _open(self.path, "ro&immutable=1")
+                current = _revision(connection, self.path)
+            try:
                 if current != HEAD:
                     connection.close()
                     with self.writing():
                         pass  # brings the tables up to date
-                    connection = self._open("ro")
+                    connection = _open(self.path, "ro")
                 connection.begin()
                 yield connection
-            except DBAPIError:
-                connection.invalidate()  # the next block gets one that has not failed
-                raise
             finally:
                 connection.close()
 
@@ -98,7 +87,7 @@ class SqliteFile:
                 self._refuse_if_moved()
                 # Opened by Python too, which raises the system's own errors: SQLite's say less.
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666))
-                connection = self._open("rw")
+                connection = _open(self.path, "rw")
                 try:
                     if _revision(connection, self.path) != HEAD:
                         # Its own transaction: a process that is killed leaves no half of a migration.
@@ -106,9 +95,6 @@ class SqliteFile:
                             migrating.upgrade(connection)
                     with connection.begin():
                         yield connection
-                except DBAPIError:
-                    connection.invalidate()
-                    raise
                 finally:
                     connection.close()
 
@@ -134,29 +120,13 @@ class SqliteFile:
                 except sqlite3.Error as error:
                     raise DBAPIError("replacing the records", None, error) from error
 
-    def _open(self, mode: str) -> Connection:
-        return _engine_of(self.path, mode, kept=not self._moving).connect()
-
     def _refuse_if_moved(self) -> None:
         if not self._moving:
             server_mark.refuse_file(self.root, VARIABLE)
 
 
-def _engine_of(path: Path, mode: str, *, kept: bool = True) -> Engine:
-    """Return what opens connections to a file, and keeps some of them open.
-
-    Args:
-        path: the file, which exists.
-        mode: "rw", "ro" or "ro&immutable=1".
-        kept: whether connections stay open.
-    """
-    state = path.stat()
-    # A file that has taken the place of another has a number of its own, as long as somebody holds that one
-    # open: nobody reads a file that is gone. A process does not share connections with the one it came from.
-    file = os.getpid(), state.st_dev, state.st_ino
-    # An open file could not be moved away or deleted on Windows.
-    kept = kept and os.name != "nt" and mode in ("ro", "rw")
-    return _engine(str(path.resolve()), mode, file, kept)
+def _open(path: Path, mode: str) -> Connection:
+    return _engine(str(path.resolve()), mode).connect()
 
 
 class _WithHints(SQLiteCompiler):
@@ -166,19 +136,14 @@ class _WithHints(SQLiteCompiler):
         return text
 
 
-# Kept, because an engine has the compiled statements and the open connections.
+# Kept, because an engine has the compiled statements; it holds no connection.
 @lru_cache(maxsize=32)
-def _engine(path: str, mode: str, file: tuple[int, ...], kept: bool) -> Engine:
-    del file  # tells one engine from another
+def _engine(path: str, mode: str) -> Engine:
     writes = mode == "rw"
     url = f"sqlite+pysqlite:///file:{quote(path)}?mode={mode}&uri=true"
-    arguments = {"check_same_thread": False, "timeout": _PATIENCE / 1000}
-    if kept:
-        engine = create_engine(
-            url, poolclass=QueuePool, pool_size=_KEPT_OPEN, max_overflow=-1, connect_args=arguments
-        )
-    else:
-        engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
+    engine = create_engine(
+        url, poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": _PATIENCE / 1000}
+    )
 
     engine.dialect.statement_compiler = _WithHints
 

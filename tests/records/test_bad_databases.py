@@ -61,8 +61,7 @@ def test_a_locked_file(records: InspectionRecords, tmp_path: Path, monkeypatch: 
 
 
 def test_a_full_disk(records: InspectionRecords, tmp_path: Path) -> None:
-    engine = sqlite_file._engine_of(tmp_path / "records.sqlite", "rw")
-    engine.dispose()
+    engine = sqlite_file._engine(str((tmp_path / "records.sqlite").resolve()), "rw")
 
     def full(connection: sqlite3.Connection, _: object) -> None:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -74,13 +73,10 @@ def test_a_full_disk(records: InspectionRecords, tmp_path: Path) -> None:
         records.add(large)
     unchanged(records)
     event.remove(engine, "connect", full)
-    engine.dispose()
     assert len(records.add(large)) == len(large)
 
 
 def test_a_disk_that_fails(records: InspectionRecords, tmp_path: Path) -> None:
-    for mode in ("ro", "rw"):
-        sqlite_file._engine_of(tmp_path / "records.sqlite", mode).dispose()
     (tmp_path / "records.sqlite-wal").unlink(missing_ok=True)
     (tmp_path / "records.sqlite-wal").mkdir()  # cannot be opened as a file
     refused(records, r"records\.sqlite: cannot be read or written .*; check the disk and the rights")

@@ -128,8 +128,6 @@ def test_a_folder_where_readers_share_nothing_is_read(
     records = create(tmp_path)
     with records.writing() as connection:
         connection.execute(IMAGES.insert().values(**ROW))
-    for mode in ("ro", "rw"):
-        sqlite_file._engine_of(tmp_path / sqlite_file.FILE, mode).dispose()
     for name in ("-wal", "-shm"):
         (tmp_path / f"{sqlite_file.FILE}{name}").unlink(missing_ok=True)
     revision, asked = sqlite_file._revision, []
